@@ -1,0 +1,20 @@
+"""The Typer app: one `muscaps` command, a file per group of subcommands beside it.
+
+Nothing heavy is imported here or at the top of those files: `muscaps --help` must feel instant, so torch and
+Ray are imported inside the functions that need them.
+"""
+
+import typer
+
+app = typer.Typer(
+    name="muscaps",
+    help="Caption an entire music catalogue offline: one sentence per track, as Parquet.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,31 @@
+"""MusCaps: music captioning, the model library.
+
+The few public names; each is imported on first use, so that `import muscaps` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from muscaps.audio import AudioError as AudioError
+    from muscaps.audio import load_audio as load_audio
+    from muscaps.captioner import Captioner as Captioner
+    from muscaps.config import DecodingOptions as DecodingOptions
+    from muscaps.decoding import Caption as Caption
+
+__version__ = "0.1.0"
+__all__ = ["AudioError", "Caption", "Captioner", "DecodingOptions", "__version__", "load_audio"]
+
+_HOME = {
+    "AudioError": "muscaps.audio",
+    "Caption": "muscaps.decoding",
+    "Captioner": "muscaps.captioner",
+    "DecodingOptions": "muscaps.config",
+    "load_audio": "muscaps.audio",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'muscaps' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,141 @@
+"""What a model is, how audio reaches it, how captions are decoded and how it is trained.
+
+Conventions: frozen, keyword-only dataclasses; units are in the names; a checkpoint's model card holds
+`AudioConfig` and `ModelConfig` as JSON and the model is rebuilt from that card alone.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ExtractorName = Literal["musicnn", "hcnn"]
+FusionName = Literal["early", "late", "attention"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioConfig:
+    """How a track becomes chunks (paper section III-B)."""
+
+    sample_rate: int = 16_000
+    """Samples per second of the mono signal the extractors hear."""
+    chunk_seconds: float = 3.0
+    """Length of one chunk in seconds: 3 for musicnn, 5 for Harmonic CNN."""
+
+    def __post_init__(self) -> None:
+        if self.sample_rate <= 0:
+            raise ValueError(f"sample_rate must be positive, not {self.sample_rate}")
+        if not 0.5 <= self.chunk_seconds <= 60:
+            raise ValueError(f"chunk_seconds must lie in 0.5 to 60, not {self.chunk_seconds}")
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples in one chunk, e.g. 3 s x 16 000 Hz = 48 000."""
+        return round(self.chunk_seconds * self.sample_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorConfig:
+    """An audio feature extractor: the convolutional part of a music tagger (paper section III-B)."""
+
+    name: ExtractorName = "musicnn"
+    """Architecture: `musicnn` or `hcnn` (Harmonic CNN)."""
+    num_channels: int = 64
+    """Channels of the back end: musicnn 64 (MagnaTagATune) or 512 (MSD); Harmonic CNN 128."""
+    frontend_scale: float = 1.0
+    """musicnn only: scales the published front end's 204 vertical and 51 horizontal filters."""
+
+    def __post_init__(self) -> None:
+        if self.name not in ("musicnn", "hcnn"):
+            raise ValueError(f"extractor name must be 'musicnn' or 'hcnn', not {self.name!r}")
+        if self.num_channels < 1:
+            raise ValueError(f"num_channels must be at least 1, not {self.num_channels}")
+        if not 0 < self.frontend_scale <= 4:
+            raise ValueError(f"frontend_scale must lie in (0, 4], not {self.frontend_scale}")
+        if self.name == "hcnn" and self.frontend_scale != 1.0:
+            raise ValueError(f"frontend_scale={self.frontend_scale} means nothing with name='hcnn'; leave it at 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The captioner around the extractor (paper section III)."""
+
+    extractor: ExtractorConfig = ExtractorConfig()
+    """The audio network."""
+    fusion: FusionName = "early"
+    """Where audio meets words: `early` (Eq. 2), `late` (Eq. 3) or `attention` (Eq. 4 to 6)."""
+    vocabulary_size: int = 4
+    """Words the output layer knows, the four special tokens included."""
+    word_embedding_dim: int = 300
+    """Width of the frozen word vectors (GloVe: 300)."""
+    audio_embedding_dim: int = 256
+    """Width of the audio embedding a; starts the decoder LSTM, so equals hidden_dim."""
+    hidden_dim: int = 256
+    """Hidden units of encoder and decoder LSTM (paper section IV-B)."""
+    attention_dim: int = 256
+    """Width of the attention's tanh layer (Eq. 4)."""
+    dropout: float = 0.25
+    """Dropout probability while training (paper section IV-B)."""
+
+    def __post_init__(self) -> None:
+        if self.fusion not in ("early", "late", "attention"):
+            raise ValueError(f"fusion must be 'early', 'late' or 'attention', not {self.fusion!r}")
+        if self.audio_embedding_dim != self.hidden_dim:
+            raise ValueError(
+                f"audio_embedding_dim={self.audio_embedding_dim} must equal hidden_dim={self.hidden_dim}: "
+                "the audio embedding is the decoder's first state"
+            )
+        if self.vocabulary_size < 4:
+            raise ValueError(f"vocabulary_size={self.vocabulary_size} leaves no room for the 4 special tokens")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingOptions:
+    """How a caption is searched for (paper sections III-E and IV-D4)."""
+
+    beam_size: int = 5
+    """Hypotheses kept at every step; 1 is greedy."""
+    max_words: int = 22
+    """Longest caption in words (paper section IV-B)."""
+    num_alternatives: int = 0
+    """Other hypotheses to return besides the best, best first; at most beam_size - 1."""
+    attention: bool = False
+    """Return the attention weights of the caption, where the model attends."""
+    segment_seconds: float | None = None
+    """Also caption every stretch of this many seconds; None for the whole track only."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.beam_size <= 100:
+            raise ValueError(f"beam_size must lie in 1 to 100, not {self.beam_size}")
+        if not 1 <= self.max_words <= 200:
+            raise ValueError(f"max_words must lie in 1 to 200, not {self.max_words}")
+        if not 0 <= self.num_alternatives < self.beam_size:
+            raise ValueError(
+                f"num_alternatives={self.num_alternatives} needs beam_size of at least "
+                f"{self.num_alternatives + 1}, not {self.beam_size}"
+            )
+        if self.segment_seconds is not None and self.segment_seconds <= 0:
+            raise ValueError(f"segment_seconds must be positive, not {self.segment_seconds}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a captioner or tagger is trained; defaults are the paper's (section IV-B)."""
+
+    learning_rate: float = 1e-4
+    """Adam's initial learning rate; it falls linearly to zero over `max_epochs`."""
+    batch_size: int = 16
+    """Examples per optimisation step, over all workers together."""
+    max_epochs: int = 200
+    """Passes over the training split at most."""
+    patience: int = 10
+    """Epochs without a better validation score before training stops."""
+    gradient_clip: float = 12.0
+    """Largest gradient norm (published code)."""
+    seed: int = 0
+    """Seeds initial weights, shuffling, dropout and excerpts."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch_size", "max_epochs", "patience", "gradient_clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")

@@ -1,0 +1,1 @@
+"""Music rendered from scores, with captions and tags that are true by construction."""

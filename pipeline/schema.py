@@ -1,0 +1,88 @@
+"""The Arrow schemas of every table muscaps reads or writes (docs: design, Tables).
+
+Conventions: times ending in `_at` are UTC timestamps in microseconds; durations ending in `_s` are seconds;
+log-probabilities are natural logarithms summed over the words and `<eos>`.
+"""
+
+import pyarrow as pa
+
+HYPOTHESES = pa.list_(pa.struct([pa.field("caption", pa.string()), pa.field("log_prob", pa.float64())]))
+SEGMENTS = pa.list_(
+    pa.struct(
+        [
+            pa.field("start_s", pa.float64()),
+            pa.field("end_s", pa.float64()),
+            pa.field("caption", pa.string()),
+            pa.field("log_prob", pa.float64()),
+        ]
+    )
+)
+DECODING = pa.struct([pa.field("beam_size", pa.int32()), pa.field("max_words", pa.int32())])
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+CATALOGUE_SCHEMA = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("duration_s", pa.float64()),
+        pa.field("etag", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("artist", pa.string()),
+        pa.field("album", pa.string()),
+        pa.field("isrc", pa.string()),
+    ]
+)
+"""A catalogue row; only `uri` must be given. Unknown columns pass through to the captions."""
+
+CAPTION_SCHEMA = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("caption", pa.string(), nullable=False),
+        pa.field("log_prob", pa.float64(), nullable=False),
+        pa.field("alternatives", HYPOTHESES),
+        pa.field("segments", SEGMENTS),
+        pa.field("attention", pa.list_(pa.list_(pa.float32()))),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("sample_rate", pa.int32(), nullable=False),
+        pa.field("channels", pa.int32(), nullable=False),
+        pa.field("num_chunks", pa.int32(), nullable=False),
+        pa.field("coverage", pa.float64(), nullable=False),
+        pa.field("model_id", pa.string(), nullable=False),
+        pa.field("decoding", DECODING, nullable=False),
+        pa.field("code_version", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("created_at", TIMESTAMP, nullable=False),
+    ]
+)
+"""One captioned track. `segments` and `attention` are null unless asked for; `attention` is
+(words + <eos>, chunks); `sample_rate` and `channels` are the original file's; `coverage` is the share of
+the track's chunks that were heard, 0 to 1. The catalogue's other columns follow."""
+
+FAILURE_SCHEMA = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("error_type", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("retryable", pa.bool_(), nullable=False),
+        pa.field("attempt", pa.int32(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("created_at", TIMESTAMP, nullable=False),
+    ]
+)
+"""One failed attempt at a track; `stage` is fetch, decode or caption."""
+
+FEATURE_SCHEMA = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("model_id", pa.string(), nullable=False),
+        pa.field("num_chunks", pa.int32(), nullable=False),
+        pa.field("feature_dim", pa.int32(), nullable=False),
+        pa.field("features", pa.large_binary(), nullable=False),
+    ]
+)
+"""A track's `(num_chunks, feature_dim)` features, float16, row-major, little-endian."""
