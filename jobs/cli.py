@@ -6,6 +6,8 @@ Ray are imported inside the functions that need them.
 
 import typer
 
+from jobs import reading
+
 app = typer.Typer(
     name="muscaps",
     help="Caption an entire music catalogue offline: one sentence per track, as Parquet.",
@@ -13,6 +15,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+reading.register(app)
+
+
+@app.callback()
+def _muscaps() -> None:
+    """Caption an entire music catalogue offline: one sentence per track, as Parquet."""
 
 
 def main() -> None:

@@ -1,0 +1,97 @@
+"""Commands that read a finished output: `muscaps export`, `report` and `search`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("export")(export)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn a refusal into one line on stderr: exit 2 for a bad request, 1 for storage that fails."""
+    try:
+        yield
+    except ValueError as error:
+        typer.echo(f"muscaps: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        typer.echo(f"muscaps: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def export(
+    output: Annotated[str, typer.Argument(help="Folder or bucket prefix `muscaps caption` wrote to.")],
+    file: Annotated[
+        str, typer.Argument(help="File to write: .csv, .jsonl or .parquet. With --tags: a folder.")
+    ],
+    columns: Annotated[str, typer.Option(help="Columns in order, separated by commas; default: all.")] = "",
+    max_chars: Annotated[
+        int | None, typer.Option(min=1, help="Longest caption; longer ones are cut between words.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Only captions by this model_id; default: newest.")
+    ] = None,
+    audiofolder: Annotated[
+        bool, typer.Option("--audiofolder", help="Hugging Face audiofolder metadata: adds file_name.")
+    ] = False,
+    spreadsheet_safe: Annotated[
+        bool, typer.Option(help="CSV: an apostrophe before text a spreadsheet would run as a formula.")
+    ] = True,
+    tags: Annotated[
+        str | None,
+        typer.Option(help="Per track instead: sidecars, copies (tagged), or originals (changes your audio)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Write each track's newest caption to a file, to sidecars or into tags, marked as AI-generated."""
+    from dataclasses import asdict
+
+    with _explained():
+        from pipeline.export import ExportConfig, TagConfig, export_captions, write_tags
+
+        if tags is not None:
+            if columns or audiofolder:
+                raise ValueError(
+                    "--tags writes the caption track by track: leave out --columns and --audiofolder"
+                )
+            tagged = write_tags(
+                TagConfig(output=output, folder=file, target=tags, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
+            )
+            if as_json:
+                print(json.dumps(asdict(tagged)))
+            else:
+                print(f"{tagged.written} written, {len(tagged.failed)} failed; see {tagged.log}")
+            for track_id, reason in tagged.failed[:10]:
+                print(f"{track_id}: {reason}", file=sys.stderr)
+            raise typer.Exit(3 if tagged.failed else 0)
+        summary = export_captions(
+            ExportConfig(
+                output=output,
+                file=file,
+                columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
+                max_chars=max_chars,
+                model_id=model,
+                audiofolder=audiofolder,
+                spreadsheet_safe=spreadsheet_safe,
+            )
+        )
+        if as_json:
+            print(json.dumps(asdict(summary)))
+            return
+        print(f"{summary.rows} tracks in {summary.file}, described by {summary.descriptor}")
+        if summary.cut:
+            print(f"{summary.cut} captions cut to {max_chars} characters", file=sys.stderr)
+        if summary.escaped:
+            print(
+                f"{summary.escaped} cells would have run as formulas and start with an apostrophe now; "
+                "--no-spreadsheet-safe writes them as they are",
+                file=sys.stderr,
+            )

@@ -1,0 +1,63 @@
+"""The commands that read an output: what they print, refuse and exit with."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from jobs.cli import app
+from tests.finished_output import caption_row, write_captions
+
+
+def muscaps(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    write_captions(tmp_path / "output", [caption_row(n) for n in range(7)])
+    return tmp_path / "output"
+
+
+def test_export_says_how_many_tracks_went_where(output: Path, tmp_path: Path) -> None:
+    file = tmp_path / "captions.jsonl"
+    result = muscaps("export", output, file, "--json", "--columns", "track_id, caption", "--max-chars", 10)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["rows"] == 7
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert list(rows[0]) == ["track_id", "caption", "ai_generated"]
+    assert max(len(row["caption"]) for row in rows) <= 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.xlsx"], "must end in .csv, .jsonl or .parquet"),
+        (["x.csv", "--columns", "nonsense"], "no column 'nonsense'"),
+        (["x.csv", "--model", "nobody"], "nothing by model 'nobody'"),
+        (["folder", "--tags", "everything"], "sidecars, copies or originals"),
+        (["folder", "--tags", "copies", "--audiofolder"], "leave out --columns and --audiofolder"),
+    ],
+)
+def test_a_bad_export_is_one_line_and_exit_2(
+    output: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    result = muscaps("export", output, tmp_path / arguments[0], *arguments[1:])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_output_without_captions_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    result = muscaps("export", tmp_path, tmp_path / "x.csv")
+    assert result.exit_code == 2
+    assert "run `muscaps caption CATALOGUE OUTPUT` first" in result.stderr
+
+
+def test_tracks_whose_audio_is_gone_are_named_and_exit_3(output: Path, tmp_path: Path) -> None:
+    write_captions(output, [caption_row(9, uri=str(tmp_path / "gone.mp3"))], "part-b.parquet")
+    result = muscaps("export", output, tmp_path / "log", "--tags", "originals", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["written"] == 0
+    assert "t000009" in result.stderr
