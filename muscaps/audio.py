@@ -1,0 +1,754 @@
+"""A track in any common format -> mono PCM at the model's rate -> chunks.
+
+Conventions: rates in Hz, durations in seconds; a waveform is (samples,), int16 between stages and float32
+in [-1, 1] at the model; int16 becomes float32 by dividing by 32 768. The content of a file decides what it
+is, never its name. Channels are mixed by their mean before resampling (swresample's mix is 3 dB louder,
+which would shift dB features). Tracks are read, mixed and resampled block by block, so memory depends on
+what is kept and not on the file, and nothing a header claims is ever allocated.
+
+libsndfile decodes PCM, FLAC and MP3, where it is the faster; FFmpeg, through PyAV, decodes everything else
+and whatever libsndfile cannot open or finds damaged.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, cast
+
+import av
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+PCM_SCALE = 32_768  # int16 full scale: 2 ** 15
+MAX_SECONDS = 24 * 3600.0  # one day: longer than any release, short enough to stop a decompression bomb
+MIN_SECONDS = 0.5  # less sound than this says nothing about music
+SILENT_PEAK = 1  # one step of 16-bit audio (-90 dBFS): what dither leaves of digital silence
+SAMPLE_RATES = (1_000, 1_536_000)  # lowest and highest rate taken at its word, in Hz
+
+_BLOCK_VALUES = 1 << 17  # float32 values decoded at a time, all channels together: 512 KiB
+_VALUES_PER_SECOND = 192_000  # decoding effort allowed per allowed second: stereo at 96 kHz
+_HEAD_BYTES = 65_536  # enough of a file's beginning to tell what it is
+_SANE_PEAK = 8.0  # float files overshoot full scale a little, never by 18 dB
+_LENGTH_TOLERANCE_SECONDS = 1.0  # a length estimated from an MP3 or a container may be this far off
+
+# What FFmpeg may open: plain media files. Playlists and manifests (HLS, DASH, concat) are left out because
+# they make it fetch other files and addresses.
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,loas,matroska,webm,mlp,"
+    "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,qcp,rm,shn,sox,tak,truehd,tta,voc,"
+    "w64,wav,wv,xwma"
+)
+# Containers whose stated length is a promise; for the others FFmpeg guesses it from the bit rate.
+_EXACT_LENGTH = {"aiff", "asf", "caf", "flac", "matroska", "mov", "wav", "w64"}
+
+Source: TypeAlias = bytes | bytearray | memoryview | str | Path | BinaryIO
+Pcm: TypeAlias = NDArray[np.int16]
+Waveform: TypeAlias = NDArray[np.float32]
+
+
+class AudioError(ValueError):
+    """A track that cannot be heard: `error_type` for machines, the message for the catalogue's editors.
+
+    `error_type` is one of `empty_file`, `not_audio`, `no_audio_stream`, `encrypted`, `unsupported`,
+    `damaged`, `too_short`, `too_long`, `silent`.
+    """
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+    def __reduce__(self) -> tuple[type["AudioError"], tuple[str, str]]:
+        """Pickle with both arguments, so that the error crosses process boundaries."""
+        return AudioError, (self.error_type, str(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedAudio:
+    """A decoded track, or evenly spaced chunks of it."""
+
+    pcm: Pcm
+    """Mono signal at the rate asked for, (samples,)."""
+    sample_rate: int
+    """Sampling rate of the file in Hz; of its longest part where the rate changes."""
+    channels: int
+    """Channels of the file."""
+    duration_s: float
+    """Seconds of audio really decoded, whether kept in `pcm` or not."""
+    coverage: float
+    """Share of the track's chunks present in `pcm`, in (0, 1]."""
+    chunk_indices: tuple[int, ...] | None = None
+    """Which chunks of the track `pcm` holds, ascending; None when it holds the whole track."""
+    damaged: str | None = None
+    """What was lost or repaired, in words; None for a sound file."""
+
+
+def decode_audio(
+    source: Source,
+    *,
+    sample_rate: int = 16_000,
+    chunk_samples: int | None = None,
+    max_chunks: int | None = None,
+    min_seconds: float = MIN_SECONDS,
+    max_seconds: float = MAX_SECONDS,
+    allow_silence: bool = False,
+) -> DecodedAudio:
+    """Decode a track to mono PCM, keeping all of it or evenly spaced chunks.
+
+    Args:
+        source: The file's content, its path, or a seekable binary file, read from its beginning.
+        sample_rate: Rate of the result in Hz.
+        chunk_samples: Samples per chunk at `sample_rate`; needed with `max_chunks`.
+        max_chunks: Keep at most this many evenly spaced chunks; memory is then at most four times that many,
+            however long the track. A track of no more chunks is kept whole, incomplete last chunk included.
+        min_seconds: A track with less audio is refused.
+        max_seconds: A track with more audio is refused as soon as that much is decoded.
+        allow_silence: Return a silent track instead of refusing it; a caption of it would be invention.
+
+    Returns:
+        The PCM and what is known about the file. The same bytes give the same result on every call.
+
+    Raises:
+        AudioError: The track cannot be heard, is silent, too short or too long.
+        OSError: The file could not be read.
+        ValueError: An argument is out of range, or `max_chunks` comes without `chunk_samples`.
+    """
+    _check_arguments(sample_rate, chunk_samples, max_chunks, min_seconds, max_seconds)
+    with _open(source) as file:
+        head, size = file.head(_HEAD_BYTES), file.size()
+        if size == 0:
+            raise AudioError("empty_file", "The file is empty (0 bytes).")
+        if what := _name_of_non_audio(head):
+            raise AudioError("not_audio", f"This is {what}, not audio.")
+
+        def attempt(decoder: _Decoder, mix: _Mix = _mean_of_channels) -> _Attempt:
+            kept = _KeptPcm(chunk_samples, max_chunks)
+            return _run(decoder, file, mix, _Resampler(sample_rate, kept), max_seconds)
+
+        decoders = _decoders_for(head)
+        best = attempt(decoders[0])
+        for decoder in decoders[1:]:
+            if best.facts.problems or best.facts.doubtful:
+                best = _better(best, attempt(decoder))
+        if best.kept.peak <= SILENT_PEAK < best.channel_peak * PCM_SCALE:
+            # Left and right are mirror images and the mean of them is nothing, but there is music.
+            best = attempt(best.decoder, _first_channel)
+            best.facts.problems.append("the channels cancel each other out, so only the first was used")
+        best.facts.problems.extend(_missing_end(file, head, size))
+    return _result(best, head, min_seconds, allow_silence)
+
+
+def load_audio(source: Source, *, sample_rate: int = 16_000) -> Waveform:
+    """Decode a whole track, however short or silent, to a waveform for a model.
+
+    Args:
+        source: The file's content, its path, or a seekable binary file.
+        sample_rate: Rate of the result in Hz.
+
+    Returns:
+        Mono waveform in [-1, 1], (samples,).
+
+    Raises:
+        AudioError: Nothing in the file can be decoded.
+        OSError: The file could not be read.
+    """
+    audio = decode_audio(source, sample_rate=sample_rate, min_seconds=0.0, allow_silence=True)
+    return audio.pcm.astype(np.float32) / np.float32(PCM_SCALE)
+
+
+def to_chunks(waveform: NDArray[Any], chunk_samples: int) -> NDArray[Any]:
+    """Cut a waveform into non-overlapping chunks (paper section III-B).
+
+    The incomplete last chunk is dropped, as the published code does. Departs from it: a track shorter than
+    one chunk is zero-padded to one.
+
+    Args:
+        waveform: Mono signal of any dtype, (samples,).
+        chunk_samples: Samples per chunk.
+
+    Returns:
+        (chunks, chunk_samples), at least one chunk, of the waveform's dtype; a view where nothing is padded.
+
+    Raises:
+        ValueError: The waveform is not one-dimensional or is empty, or chunk_samples is not positive.
+    """
+    if waveform.ndim != 1 or len(waveform) == 0:
+        raise ValueError(f"waveform must be (samples,) with at least one sample, not {waveform.shape}")
+    if chunk_samples < 1:
+        raise ValueError(f"chunk_samples must be at least 1, not {chunk_samples}")
+    if len(waveform) < chunk_samples:
+        waveform = np.pad(waveform, (0, chunk_samples - len(waveform)))
+    num_chunks = len(waveform) // chunk_samples
+    return waveform[: num_chunks * chunk_samples].reshape(num_chunks, chunk_samples)
+
+
+def _check_arguments(
+    sample_rate: int,
+    chunk_samples: int | None,
+    max_chunks: int | None,
+    min_seconds: float,
+    max_seconds: float,
+) -> None:
+    if sample_rate < 1:
+        raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
+    if max_chunks is not None and chunk_samples is None:
+        raise ValueError(f"max_chunks={max_chunks} needs chunk_samples")
+    if chunk_samples is not None and chunk_samples < 1:
+        raise ValueError(f"chunk_samples must be at least 1, not {chunk_samples}")
+    if max_chunks is not None and max_chunks < 1:
+        raise ValueError(f"max_chunks must be at least 1, not {max_chunks}")
+    if not 0 <= min_seconds < max_seconds:
+        raise ValueError(f"min_seconds={min_seconds} must lie in 0 to max_seconds={max_seconds}")
+
+
+class _File:
+    """A binary file the decoders' C code may read from: an error ends the file and is raised afterwards."""
+
+    def __init__(self, file: BinaryIO, *, owned: bool) -> None:
+        self._file = file
+        self._owned = owned
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._owned:
+            self._file.close()
+
+    def read(self, count: int = -1) -> bytes:
+        try:
+            return self._file.read(count) or b""
+        except Exception as error:  # of whatever kind the caller's file raises; kept and raised again
+            self.failure = self.failure or error
+            return b""
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[0 : len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (ValueError, OSError) as error:
+            # Damaged files send decoders to impossible places; that is no fault of the storage.
+            if not isinstance(error, ValueError) and offset >= 0:
+                self.failure = self.failure or error
+            return -1
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def head(self, count: int) -> bytes:
+        self.seek(0)
+        data = self.read(count)
+        self.raise_failure()
+        return data
+
+    def tail(self, count: int, size: int) -> bytes:
+        self.seek(max(0, size - count))
+        data = self.read(count)
+        self.raise_failure()
+        return data
+
+    def size(self) -> int:
+        return self.seek(0, io.SEEK_END)
+
+    def raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def _open(source: Source) -> _File:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _File(io.BytesIO(source), owned=True)
+    if isinstance(source, (str, Path)):
+        return _File(open(source, "rb"), owned=True)
+    return _File(source, owned=False)
+
+
+# What a file is, by its first bytes.
+
+_PCM_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"caff", b".snd")
+
+_SIGNATURES = (
+    (b"PK\x03\x04", "a ZIP archive or an office document"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"(\xb5/\xfd", "a zstd archive"),
+    (b"7z\xbc\xaf'\x1c", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"{\\rtf", "an RTF document"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office document"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"8BPS", "a Photoshop image"),
+    (b"MThd", "a MIDI file (notes, no sound)"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a Windows program"),
+    (b"SQLite format 3", "a database"),
+    (b"PAR1", "a Parquet table"),
+    (b"\x93NUMPY", "a NumPy array"),
+)
+_TEXT_SIGNATURES = (
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"<head", "a web page"),
+    (b"<body", "a web page"),
+    (b"<script", "a web page"),
+    (b"<svg", "an SVG image"),
+    (b"<?xml", "an XML document"),
+    (b"<error", "an XML error message"),
+    (b"{", "JSON text"),
+    (b"[", "JSON or other text"),
+    (b"#extm3u", "a playlist"),
+    (b"version https://git-lfs", "a Git LFS pointer (the audio itself was not fetched)"),
+)
+
+
+def _name_of_non_audio(head: bytes) -> str | None:
+    """Name content that is surely something else than audio, for the message."""
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "a WebP image"
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return "a BMP image"
+    if not head.strip(b"\x00"):
+        return None if len(head) == _HEAD_BYTES else "a file of zero bytes"
+    return _name_of_text(head)
+
+
+def _name_of_text(head: bytes) -> str | None:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    printable = sum(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head[:4096])
+    if printable < len(head[:4096]) or not text:
+        return "a file of blanks" if not text else None
+    if text.startswith(b"<?xml") and (code := text.partition(b"<code>")[2].partition(b"</code>")[0]):
+        return f"an error message from the storage ({code[:60].decode(errors='replace')})"
+    for signature, name in _TEXT_SIGNATURES:
+        if text.startswith(signature):
+            return name
+    try:
+        head[:4096].decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    return "text"
+
+
+def _looks_like_audio(head: bytes) -> bool:
+    """True for the beginnings of formats people deliver music in."""
+    return (
+        head[:4] in (*_PCM_CONTAINERS, b"FORM", b"fLaC", b"OggS", b"\x1aE\xdf\xa3")
+        or head[:3] == b"ID3"
+        or head[4:8] == b"ftyp"
+        or head[:4] == b"0&\xb2u"  # ASF: wma
+        or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)  # MPEG frame sync
+    )
+
+
+# Decoders: each yields blocks (samples, channels) of float32 with their rate, and notes what it finds.
+
+
+@dataclass
+class _Facts:
+    """What a decoder learned on the way."""
+
+    sample_rate: int = 0
+    channels: int = 0
+    name: str = "audio"
+    problems: list[str] = field(default_factory=list)
+    doubtful: bool = False  # the file goes on after the end its header gives
+    changes_format: bool = False
+    fatal: AudioError | None = None
+
+
+_Blocks: TypeAlias = Iterator[tuple[Waveform, int]]
+_Decoder: TypeAlias = Callable[[_File, _Facts], _Blocks]
+_Mix: TypeAlias = Callable[[Waveform], Waveform]
+
+
+def _decoders_for(head: bytes) -> tuple[_Decoder, ...]:
+    """The decoders to try, in order; libsndfile is kept from formats it was not chosen for."""
+    pcm = head[:4] in _PCM_CONTAINERS or head[8:12] in (b"AIFF", b"AIFC")
+    mp3 = head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6))
+    if pcm or mp3 or head[:4] == b"fLaC":
+        return (_soundfile_blocks, _pyav_blocks)
+    if head[:4] == b"OggS" or _looks_like_audio(head):
+        return (_pyav_blocks,)
+    return (_pyav_blocks, _pyav_flac_blocks)
+
+
+def _soundfile_blocks(file: _File, facts: _Facts) -> _Blocks:
+    file.seek(0)
+    samples = 0
+    try:
+        with soundfile.SoundFile(file) as audio:
+            facts.sample_rate, facts.channels, facts.name = audio.samplerate, audio.channels, audio.format
+            block = np.empty((max(1, _BLOCK_VALUES // audio.channels), audio.channels), np.float32)
+            while len(decoded := audio.read(out=block)):
+                samples += len(decoded)
+                yield decoded, audio.samplerate
+            seconds, stated = samples / audio.samplerate, audio.frames / audio.samplerate
+            if stated - seconds > (_LENGTH_TOLERANCE_SECONDS if audio.format == "MP3" else 0.0):
+                facts.problems.append(_ended_early(seconds, stated))
+            position = file.tell()
+            facts.doubtful = audio.format == "FLAC" and file.size() - position > _HEAD_BYTES // 8
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        facts.problems.append(_in_words(error))
+
+
+def _pyav_flac_blocks(file: _File, facts: _Facts) -> _Blocks:
+    """FLAC frames without a header, or behind bytes that are not FLAC."""
+    yield from _pyav_blocks(file, facts, format_name="flac")
+    facts.problems.append("the file does not begin with a header; audio was found further on")
+
+
+def _pyav_blocks(file: _File, facts: _Facts, format_name: str | None = None) -> _Blocks:
+    file.seek(0)
+    try:
+        container = av.open(
+            file,
+            format=format_name,
+            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, ValueError, MemoryError) as error:
+        facts.problems.append(_in_words(error))
+        return
+    with container:
+        stream = _audio_stream(container, facts)
+        if stream is not None:
+            yield from _pyav_stream_blocks(container, stream, facts)
+
+
+def _audio_stream(container: Any, facts: _Facts) -> Any:
+    facts.name = container.format.name.split(",")[0]
+    stream = container.streams.best("audio")
+    if stream is None and container.streams.audio:
+        stream = container.streams.audio[0]
+    if stream is None:
+        kinds = sorted({stream.type for stream in container.streams} - {None})
+        inside = f"only {' and '.join(kinds)}" if kinds else "nothing"
+        facts.fatal = AudioError("no_audio_stream", f"The file has no sound track, {inside}.")
+        return None
+    codec = stream.codec_context
+    if codec is None:
+        facts.fatal = AudioError("unsupported", f"No decoder for the audio in this {facts.name} file.")
+        return None
+    if codec.codec_tag in ("drms", "enca"):
+        facts.fatal = AudioError("encrypted", "The file is encrypted (DRM); ask for an unprotected copy.")
+        return None
+    codec.thread_count = 1  # one core per decoding task; several would only fight
+    return stream
+
+
+def _pyav_stream_blocks(container: Any, stream: Any, facts: _Facts) -> _Blocks:
+    gathered: list[NDArray[Any]] = []
+    shape: tuple[int, int, str] | None = None
+    waiting = decoded = good = bad = 0
+    seconds = 0.0
+    for packet in _packets(container, stream, facts):
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, ValueError, MemoryError):
+            bad += 1
+            if bad > 10_000 and bad > 100 * good:
+                break
+            continue
+        good += 1
+        for frame in frames:
+            if not frame.samples or not frame.sample_rate:
+                continue
+            now = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+            if shape is not None and (now != shape or waiting >= _BLOCK_VALUES):
+                yield _as_float(gathered, shape), shape[0]
+                gathered, waiting = [], 0
+            facts.changes_format |= shape is not None and now[:2] != shape[:2]
+            shape = now
+            facts.sample_rate, facts.channels = facts.sample_rate or now[0], max(facts.channels, now[1])
+            gathered.append(_frame_array(frame))
+            waiting += frame.samples * now[1]
+            decoded += frame.samples
+            seconds += frame.samples / frame.sample_rate
+    if shape is not None and gathered:
+        yield _as_float(gathered, shape), shape[0]
+    if bad:
+        facts.problems.append(f"{bad} of {good + bad} packets could not be decoded")
+    stated = _stated_seconds(container, stream)
+    if facts.name in _EXACT_LENGTH and stated - seconds > _LENGTH_TOLERANCE_SECONDS:
+        facts.problems.append(_ended_early(seconds, stated))
+
+
+def _packets(container: Any, stream: Any, facts: _Facts) -> Iterator[Any]:
+    try:
+        yield from container.demux(stream)
+    except (av.FFmpegError, ValueError, MemoryError) as error:
+        facts.problems.append(_in_words(error))
+
+
+def _stated_seconds(container: Any, stream: Any) -> float:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return float((container.duration or 0) / av.time_base)
+
+
+def _frame_array(frame: Any) -> NDArray[Any]:
+    """One frame, (channels, samples) if its format is planar, else (1, samples x channels)."""
+    if not frame.format.name.startswith("s64"):
+        return cast(NDArray[Any], frame.to_ndarray())
+    count = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
+    return np.stack([np.frombuffer(plane, np.int64, count) for plane in frame.planes])
+
+
+def _as_float(gathered: list[NDArray[Any]], shape: tuple[int, int, str]) -> Waveform:
+    """Join frames to one block, (samples, channels), in [-1, 1] for integer formats."""
+    _, channels, format_name = shape
+    block = np.concatenate(gathered, axis=1)
+    # Planar frames are (channels, samples), packed ones (1, samples x channels).
+    block = block.T if format_name.endswith("p") else block.reshape(-1, channels)
+    if block.dtype == np.uint8:
+        return (block.astype(np.float32) - 128.0) / np.float32(128.0)
+    if block.dtype.kind == "i":
+        return block.astype(np.float32) / np.float32(-float(np.iinfo(block.dtype).min))
+    with np.errstate(over="ignore"):
+        return block.astype(np.float32, copy=False)
+
+
+# From blocks to PCM.
+
+
+def _mean_of_channels(block: Waveform) -> Waveform:
+    """(samples, channels) -> (samples,)."""
+    if block.shape[1] == 1:
+        return block[:, 0].copy()
+    mono = block[:, 0] + block[:, 1]
+    for channel in range(2, block.shape[1]):
+        mono += block[:, channel]
+    mono *= np.float32(1.0 / block.shape[1])
+    return mono
+
+
+def _first_channel(block: Waveform) -> Waveform:
+    return block[:, 0].copy()
+
+
+class _KeptPcm:
+    """The PCM of a track, all of it or evenly spaced chunks.
+
+    How long a track is shows only at its end, whatever its header says. So every `stride`-th chunk is kept,
+    and whenever four times too many have gathered, every other one of them goes and the stride doubles. What
+    remains is at least twice what is wanted, to choose from evenly.
+    """
+
+    def __init__(self, chunk_samples: int | None, max_chunks: int | None) -> None:
+        self._chunk_bytes = 2 * (chunk_samples or 0)
+        self._max_chunks = max_chunks
+        self._pending = bytearray()
+        self._kept: list[bytes] = []
+        self._stride = 1
+        self._num_chunks = 0
+        self.peak = 0
+
+    def append(self, pcm: Pcm) -> None:
+        if len(pcm) == 0:
+            return
+        self.peak = max(self.peak, int(pcm.max()), -int(pcm.min()))
+        self._pending += pcm.tobytes()
+        if self._max_chunks is not None:
+            self._cut(self._max_chunks)
+
+    def _cut(self, max_chunks: int) -> None:
+        num_ready = len(self._pending) // self._chunk_bytes
+        for ready in range(num_ready):
+            if self._num_chunks % self._stride == 0:
+                start = ready * self._chunk_bytes
+                self._kept.append(bytes(self._pending[start : start + self._chunk_bytes]))
+                if len(self._kept) > 4 * max_chunks:
+                    self._kept = self._kept[::2]
+                    self._stride *= 2
+            self._num_chunks += 1
+        del self._pending[: num_ready * self._chunk_bytes]
+
+    def finish(self) -> tuple[Pcm, tuple[int, ...] | None, float]:
+        """The PCM, which chunks it holds (None: the whole track) and their share of the track."""
+        if self._max_chunks is None or self._num_chunks <= self._max_chunks:
+            whole = bytearray().join([*self._kept, self._pending]) if self._kept else self._pending
+            return np.frombuffer(whole, np.int16), None, 1.0
+        # The kept chunk nearest to the middle of each of max_chunks equal parts of the track.
+        parts = 2 * np.arange(self._max_chunks) + 1
+        middles = parts * self._num_chunks // (2 * self._max_chunks)
+        places = np.minimum((middles + self._stride // 2) // self._stride, len(self._kept) - 1).tolist()
+        pcm = np.frombuffer(bytearray().join([self._kept[place] for place in places]), np.int16)
+        return pcm, tuple(place * self._stride for place in places), len(places) / self._num_chunks
+
+
+class _Resampler:
+    """Mono blocks of any rate, which may change on the way -> PCM at one rate."""
+
+    def __init__(self, sample_rate: int, kept: _KeptPcm) -> None:
+        self._target = sample_rate
+        self._source = sample_rate
+        self._stream: soxr.ResampleStream | None = None
+        self.kept = kept
+
+    def push(self, mono: Waveform, sample_rate: int) -> None:
+        if sample_rate != self._source:
+            self.finish()
+            self._source = sample_rate
+            if sample_rate != self._target:
+                self._stream = soxr.ResampleStream(sample_rate, self._target, 1, "float32", "HQ")
+        self._keep(mono if self._stream is None else self._stream.resample_chunk(mono))
+
+    def finish(self) -> None:
+        if self._stream is not None:
+            self._keep(self._stream.resample_chunk(np.empty(0, np.float32), last=True))
+            self._stream = None
+
+    def _keep(self, mono: Waveform) -> None:
+        scaled = mono * np.float32(PCM_SCALE)
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, -PCM_SCALE, PCM_SCALE - 1, out=scaled)
+        self.kept.append(scaled.astype(np.int16))
+
+
+@dataclass
+class _Attempt:
+    """What one decoder made of a file."""
+
+    decoder: _Decoder
+    facts: _Facts
+    kept: _KeptPcm
+    seconds: float = 0.0
+    channel_peak: float = 0.0
+
+
+def _run(decoder: _Decoder, file: _File, mix: _Mix, resampler: _Resampler, max_seconds: float) -> _Attempt:
+    facts = _Facts()
+    result = _Attempt(decoder=decoder, facts=facts, kept=resampler.kept)
+    values_left = max_seconds * _VALUES_PER_SECOND
+    repaired = 0
+    seconds_at: dict[int, float] = {}
+    for block, rate in decoder(file, facts):
+        if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
+            facts.problems.append(f"the header gives an impossible sampling rate, {rate} Hz")
+            break
+        seconds_at[rate] = seconds_at.get(rate, 0.0) + len(block) / rate
+        values_left -= block.size
+        if sum(seconds_at.values()) > max_seconds or values_left < 0:
+            raise AudioError("too_long", f"The file holds more audio than is allowed, {_clock(max_seconds)}.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mono = mix(block)
+        if result.channel_peak * PCM_SCALE <= SILENT_PEAK:
+            result.channel_peak = float(np.nan_to_num(np.abs(block).max(initial=0.0)))
+        repaired += _repair(mono)
+        resampler.push(mono, rate)
+    resampler.finish()
+    file.raise_failure()
+    if repaired:
+        facts.problems.append(f"{repaired} samples were no numbers or far beyond full scale")
+    if seconds_at:
+        facts.sample_rate = max(seconds_at, key=lambda rate: seconds_at[rate])
+    result.seconds = sum(seconds_at.values())
+    return result
+
+
+def _repair(mono: Waveform) -> int:
+    """Replace samples no sound can have, in place: NaN by silence, others by the limit; count them."""
+    if max(mono.max(initial=0.0), -mono.min(initial=0.0)) <= _SANE_PEAK:  # False for NaN
+        return 0
+    wrong = ~(np.abs(mono) <= _SANE_PEAK)
+    np.nan_to_num(mono, copy=False, nan=0.0, posinf=_SANE_PEAK, neginf=-_SANE_PEAK)
+    np.clip(mono, -_SANE_PEAK, _SANE_PEAK, out=mono)
+    return int(wrong.sum())
+
+
+def _better(first: _Attempt, second: _Attempt) -> _Attempt:
+    """The attempt that heard more; what the other one met still counts, unless it only lacked an ability."""
+    better, other = (second, first) if second.seconds >= first.seconds else (first, second)
+    if other.seconds > 0 and not better.facts.changes_format:
+        better.facts.problems = better.facts.problems or other.facts.problems
+    better.facts.fatal = better.facts.fatal or other.facts.fatal
+    return better
+
+
+def _missing_end(file: _File, head: bytes, size: int) -> list[str]:
+    """Files that say how large they are and are smaller: the decoders pass over it in silence."""
+    if head[:4] in (b"RIFF", b"FORM") and len(head) >= 12:
+        stated = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big") + 8
+        streamed = stated >= 0x7FFFFFFF  # written without knowing the length: a marker, not a size
+        if not streamed and stated > size + 1:
+            return [f"the file is cut short: {size:,} of {stated:,} bytes are there"]
+    if head[:4] == b"OggS":
+        tail = file.tail(_HEAD_BYTES, size)
+        page = tail.rfind(b"OggS")
+        lacing = tail[page + 27 : page + 27 + tail[page + 26]] if 0 <= page < len(tail) - 27 else b""
+        if page >= 0 and page + 27 + len(lacing) + sum(lacing) > len(tail):
+            return ["the file is cut short in the middle of a page"]
+    return []
+
+
+def _result(best: _Attempt, head: bytes, min_seconds: float, allow_silence: bool) -> DecodedAudio:
+    facts = best.facts
+    damaged = "; ".join(dict.fromkeys(facts.problems)) or None
+    if best.seconds <= 0:
+        raise facts.fatal or _undecodable(facts, head)
+    if best.seconds < min_seconds and damaged:
+        raise AudioError("damaged", f"Only {best.seconds:.2f} s of audio could be decoded: {damaged}.")
+    if best.seconds < min_seconds:
+        found = f"{best.seconds:.2f} s of audio"
+        raise AudioError("too_short", f"The file holds only {found}; at least {min_seconds:g} s are needed.")
+    if best.kept.peak <= SILENT_PEAK and not allow_silence:
+        raise AudioError("silent", f"The whole file is silent ({_clock(best.seconds)} of digital silence).")
+    pcm, chunk_indices, coverage = best.kept.finish()
+    return DecodedAudio(
+        pcm=pcm,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        duration_s=best.seconds,
+        coverage=coverage,
+        chunk_indices=chunk_indices,
+        damaged=damaged,
+    )
+
+
+# Words for people.
+
+
+def _undecodable(facts: _Facts, head: bytes) -> AudioError:
+    reasons = "; ".join(dict.fromkeys(facts.problems)) or "no audio in it"
+    if not head.strip(b"\x00"):
+        return AudioError("not_audio", "The file holds nothing but zero bytes; its upload or copy failed.")
+    if _looks_like_audio(head):
+        return AudioError("damaged", f"The file begins like audio, but none of it can be decoded: {reasons}.")
+    return AudioError("not_audio", f"The content is in no audio format known here: {reasons}.")
+
+
+def _ended_early(seconds: float, stated: float) -> str:
+    return f"the file ends early: {_clock(seconds)} of the {_clock(stated)} its header gives"
+
+
+def _in_words(error: Exception) -> str:
+    reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return f"decoder says: {str(reason).strip().rstrip('.')}"
+
+
+def _clock(seconds: float) -> str:
+    """61.24 -> '1:01.2'; 5 -> '5.0 s'."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds, 1), 60)
+    if minutes < 60:
+        return f"{minutes:.0f}:{rest:04.1f}"
+    return f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{rest:02.0f}"
