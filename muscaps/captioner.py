@@ -1,0 +1,241 @@
+"""A checkpoint and waveforms in; captions, features and scores out. No Ray needed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from muscaps.audio import to_chunks
+from muscaps.checkpoint import Checkpoint, load_checkpoint
+from muscaps.config import AudioConfig, DecodingOptions, ModelConfig
+from muscaps.decoding import Caption, Segment, beam_search, to_caption
+from muscaps.inference import prepare_extractor
+from muscaps.model import EncodedAudio
+from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
+
+FEATURE_BATCH = {"cpu": 4, "cuda": 256}
+"""Chunks a forward pass: activations of a small batch stay in a CPU's cache; a GPU wants many."""
+MAX_TRACKS = 256
+"""Tracks searched at once; bounds memory whatever the caller passes."""
+
+Waveform = npt.NDArray[np.float32] | npt.NDArray[np.int16]
+Features = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+
+
+class Captioner:
+    """Captions music: features once per chunk, then a search over words, batched across tracks.
+
+    A caption never depends on what shares its batch.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", feature_batch: int | None = None) -> None:
+        """Put a loaded checkpoint to work on a device: `cpu`, `cuda`, `cuda:1`..."""
+        self.device = torch.device(device)
+        self.model = checkpoint.model.eval().to(self.device).requires_grad_(False)
+        self.vocabulary: Vocabulary = checkpoint.vocabulary
+        self.audio_config: AudioConfig = checkpoint.audio_config
+        self.model_config: ModelConfig = checkpoint.model_config
+        self.card: dict[str, Any] = checkpoint.card
+        self.model_id = checkpoint.model_id
+        self.feature_batch = feature_batch or FEATURE_BATCH.get(self.device.type, 64)
+        self._extract = prepare_extractor(self.model.feature_extractor)
+
+    @classmethod
+    def load(cls, directory: Path | str, device: str = "cpu") -> "Captioner":
+        """Read a checkpoint directory.
+
+        Raises:
+            CheckpointError: Naming the file and what is wrong with it.
+        """
+        return cls(load_checkpoint(directory), device)
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's short name."""
+        return str(self.card["name"])
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples in one chunk."""
+        return self.audio_config.chunk_samples
+
+    @property
+    def feature_dim(self) -> int:
+        """Width of a chunk's feature vector."""
+        return self.model.feature_extractor.feature_dim
+
+    @torch.inference_mode()
+    def features(self, waveforms: Sequence[Waveform]) -> list[npt.NDArray[np.float32]]:
+        """Extract chunk features, the chunks of all tracks batched together.
+
+        Args:
+            waveforms: Mono 16 kHz signals, (samples,), float32 in [-1, 1] or int16.
+
+        Returns:
+            Per track its features, (chunks, feature).
+
+        Raises:
+            ValueError: A waveform is empty, not one-dimensional or not finite.
+        """
+        chunked = [to_chunks(waveform, self.chunk_samples) for waveform in _of_one_type(waveforms)]
+        counts = [len(chunks) for chunks in chunked]
+        batches = _batches(chunked, self.feature_batch)
+        parts = [self._extract(self._to_device(batch)).cpu().numpy() for batch in batches]
+        if not parts:
+            return []
+        return np.split(np.concatenate(parts), np.cumsum(counts)[:-1])
+
+    def _to_device(self, chunks: npt.NDArray[Any]) -> Tensor:
+        """Move chunks as they are, int16 or float32, and scale on the device."""
+        tensor = torch.from_numpy(np.ascontiguousarray(chunks)).to(self.device)
+        return tensor.float() / 32768 if tensor.dtype == torch.int16 else tensor
+
+    def caption(self, waveforms: Sequence[Waveform], options: DecodingOptions | None = None) -> list[Caption]:
+        """Caption tracks.
+
+        Args:
+            waveforms: Mono 16 kHz signals, (samples,), float32 in [-1, 1] or int16.
+            options: How to search; a beam of 5 by default.
+
+        Returns:
+            One caption a track, in order.
+
+        Raises:
+            ValueError: A waveform is empty, not one-dimensional or not finite.
+        """
+        return self.caption_features(self.features(waveforms), options)
+
+    @torch.inference_mode()
+    def caption_features(self, features: Sequence[Features], options: DecodingOptions | None = None) -> list[Caption]:
+        """Caption tracks whose features are already known, (chunks, feature) each."""
+        options = options or DecodingOptions()
+        captions: list[Caption] = []
+        for start in range(0, len(features), MAX_TRACKS):
+            captions += self._caption_some(features[start : start + MAX_TRACKS], options)
+        if options.segment_seconds is None:
+            return captions
+        return [
+            replace(caption, segments=self._segments(track, options))
+            for caption, track in zip(captions, features, strict=True)
+        ]
+
+    def _caption_some(self, features: Sequence[Features], options: DecodingOptions) -> list[Caption]:
+        encoded = self._encode(features)
+        found = [
+            to_caption(hypotheses, self.vocabulary, options.num_alternatives)
+            for hypotheses in beam_search(self.model, encoded, options)
+        ]
+        if not options.attention or encoded.mask is None:
+            return found
+        return [
+            replace(caption, attention=self._attention(encoded, row, caption.word_ids)[:, : len(features[row])])
+            for row, caption in enumerate(found)
+        ]
+
+    def _encode(self, features: Sequence[Features]) -> EncodedAudio:
+        """Pad tracks to one length and encode them."""
+        for track in features:
+            if track.ndim != 2 or track.shape[0] == 0 or track.shape[1] != self.feature_dim:
+                raise ValueError(f"features must be (chunks, {self.feature_dim}), not {track.shape}")
+        longest = max(len(track) for track in features)
+        padded = np.zeros((len(features), longest, self.feature_dim), dtype=np.float32)
+        mask = np.zeros((len(features), longest), dtype=bool)
+        for row, track in enumerate(features):
+            padded[row, : len(track)] = track
+            mask[row, : len(track)] = True
+        return self.model.encode(torch.from_numpy(padded).to(self.device), torch.from_numpy(mask).to(self.device))
+
+    def _attention(self, encoded: EncodedAudio, row: int, word_ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Read a caption back and keep what each word and `<eos>` attended to, (words + 1, chunks)."""
+        one = encoded.select(torch.tensor([row], device=self.device))
+        state, weights = self.model.start(one), []
+        for word in (SOS, *word_ids):
+            _, state = self.model.step(one, state, torch.tensor([word], device=self.device))
+            assert state.attention is not None
+            weights.append(state.attention[0].cpu().numpy())
+        return np.stack(weights)
+
+    def _segments(self, features: Features, options: DecodingOptions) -> tuple[Segment, ...]:
+        """Caption every stretch of `segment_seconds`, in whole chunks; a short rest joins the last stretch."""
+        assert options.segment_seconds is not None
+        seconds = self.audio_config.chunk_seconds
+        per_segment = max(1, round(options.segment_seconds / seconds))
+        starts = list(range(0, len(features), per_segment))
+        if len(starts) > 1 and len(features) - starts[-1] < (per_segment + 1) // 2:
+            starts.pop()
+        ends = [*starts[1:], len(features)]
+        plain = DecodingOptions(beam_size=options.beam_size, max_words=options.max_words)
+        captions = self.caption_features([features[a:b] for a, b in zip(starts, ends, strict=True)], plain)
+        return tuple(
+            Segment(start_s=a * seconds, end_s=b * seconds, text=caption.text, log_prob=caption.log_prob)
+            for a, b, caption in zip(starts, ends, captions, strict=True)
+        )
+
+    @torch.inference_mode()
+    def score(self, features: Sequence[Features], text: str) -> npt.NDArray[np.float64]:
+        """Score how well a sentence fits each track (paper section IV-C3, Eq. 8).
+
+        Args:
+            features: Tracks, (chunks, feature) each.
+            text: A sentence; a word the model does not know counts as `<unk>`.
+
+        Returns:
+            log P(words, `<eos>` | audio), (tracks,).
+
+        Raises:
+            ValueError: The sentence holds no word.
+        """
+        tokens = tokenize(text)
+        if not tokens:
+            raise ValueError(f"nothing to search for in {text!r}")
+        ids = self.vocabulary.encode(tokens)
+        assert ids[0] == SOS and ids[-1] == EOS
+        scores = []
+        for start in range(0, len(features), MAX_TRACKS):
+            encoded = self._encode(features[start : start + MAX_TRACKS])
+            state, batch = self.model.start(encoded), encoded.embedding.shape[0]
+            total = torch.zeros(batch, dtype=torch.float64, device=self.device)
+            for word, following in zip(ids, ids[1:], strict=False):
+                log_probs, state = self.model.step(encoded, state, torch.full((batch,), word, device=self.device))
+                total += log_probs[:, following].double()
+            scores.append(total.cpu().numpy())
+        return np.concatenate(scores) if scores else np.zeros(0)
+
+
+def _checked(waveform: Waveform) -> Waveform:
+    if waveform.ndim != 1 or waveform.size == 0:
+        raise ValueError(f"a waveform must be one-dimensional and not empty, not of shape {waveform.shape}")
+    if waveform.dtype not in (np.float32, np.int16):
+        raise ValueError(f"a waveform must be float32 or int16, not {waveform.dtype}")
+    if waveform.dtype == np.float32 and not np.isfinite(waveform).all():
+        raise ValueError("a waveform holds NaN or infinity")
+    return waveform
+
+
+def _of_one_type(waveforms: Sequence[Waveform]) -> list[Waveform]:
+    """Check waveforms; where int16 and float32 come together, turn all into float32 in [-1, 1]."""
+    checked = [_checked(waveform) for waveform in waveforms]
+    if len({waveform.dtype for waveform in checked}) <= 1:
+        return checked
+    return [w.astype(np.float32) / 32768 if w.dtype == np.int16 else w.astype(np.float32) for w in checked]
+
+
+def _batches(chunked: Sequence[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:
+    """Cut the chunks of all tracks, in order, into batches of `size`, whatever track they belong to."""
+    waiting: list[npt.NDArray[Any]] = []
+    count = 0
+    for chunks in chunked:
+        while len(chunks):
+            taken, chunks = chunks[: size - count], chunks[size - count :]
+            waiting.append(taken)
+            count += len(taken)
+            if count == size:
+                yield np.concatenate(waiting)
+                waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)

@@ -1,0 +1,107 @@
+"""The library API: batch invariance, alternatives, segments, attention, scores."""
+
+import numpy as np
+import pytest
+
+from muscaps import Captioner, DecodingOptions
+from muscaps.vocabulary import EOS, SOS
+
+
+def signal(seconds, seed):
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * 16_000)) / 16_000
+    tone = np.sin(2 * np.pi * 110 * 2 ** (rng.integers(0, 36) / 12) * time)
+    return (0.5 * tone + 0.05 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def captioner(tiny_checkpoint):
+    return Captioner.load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def tracks():
+    return [signal(seconds, seed) for seed, seconds in enumerate((0.4, 3, 3.1, 6.5, 9, 14, 21.7, 30))]
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_captions_do_not_depend_on_the_batch(captioner, tracks, beam_size):
+    options = DecodingOptions(beam_size=beam_size)
+    together = captioner.caption(tracks, options)
+    alone = [captioner.caption([track], options)[0] for track in tracks]
+    pairs = [caption for start in range(0, 8, 3) for caption in captioner.caption(tracks[start : start + 3], options)]
+    for one, two, three in zip(together, alone, pairs, strict=True):
+        assert one.word_ids == two.word_ids == three.word_ids
+        assert one.log_prob == pytest.approx(two.log_prob, abs=1e-4)
+        assert one.log_prob == pytest.approx(three.log_prob, abs=1e-4)
+
+
+def test_a_track_shorter_than_a_chunk_gets_one_padded_chunk(captioner):
+    [features] = captioner.features([signal(0.4, 0)])
+    assert features.shape == (1, captioner.feature_dim)
+
+
+def test_an_incomplete_last_chunk_is_dropped(captioner):
+    wave = signal(8, 1)
+    whole, cut = captioner.features([wave, wave[:96_000]])
+    np.testing.assert_allclose(whole, cut, atol=1e-5)
+
+
+def test_int16_audio_gives_the_features_of_its_floats(captioner):
+    pcm = (signal(6, 2) * 32768).round().clip(-32768, 32767).astype(np.int16)
+    ints, floats = captioner.features([pcm, pcm.astype(np.float32) / 32768])
+    np.testing.assert_allclose(ints, floats, atol=1e-5)
+
+
+def test_alternatives_are_other_hypotheses_best_first(captioner, tracks):
+    caption = captioner.caption(tracks[4:5], DecodingOptions(beam_size=5, num_alternatives=4))[0]
+    assert 1 <= len(caption.alternatives) <= 4
+    assert caption.text not in [other.text for other in caption.alternatives]
+
+
+def test_log_prob_is_the_score_of_the_captions_own_words(captioner, tracks):
+    features = captioner.features(tracks)
+    for track, caption in zip(features, captioner.caption_features(features), strict=True):
+        assert caption.words
+        if len(caption.words) < 22:
+            assert captioner.score([track], " ".join(caption.words))[0] == pytest.approx(caption.log_prob, abs=1e-4)
+
+
+def test_attention_weighs_each_word_over_the_tracks_own_chunks(captioner, tracks):
+    captions = captioner.caption(tracks[2:6], DecodingOptions(attention=True))
+    for caption, chunks in zip(captions, (1, 2, 3, 4), strict=True):
+        assert caption.attention.shape == (len(caption.words) + 1, chunks)
+        np.testing.assert_allclose(caption.attention.sum(axis=1), 1, atol=1e-5)
+
+
+def test_segments_cover_the_whole_track_in_order(captioner):
+    [caption] = captioner.caption([signal(30, 3)], DecodingOptions(segment_seconds=9))
+    assert [(s.start_s, s.end_s) for s in caption.segments] == [(0, 9), (9, 18), (18, 30)]
+    [first] = captioner.caption([signal(30, 3)[: 9 * 16_000]])
+    assert caption.segments[0].text == first.text
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (np.zeros(0, np.float32), "not empty"),
+        (np.zeros((2, 48_000), np.float32), "one-dimensional"),
+        (np.full(48_000, np.nan, np.float32), "NaN"),
+        (np.zeros(48_000, np.float64), "float32 or int16"),
+    ],
+)
+def test_a_waveform_that_cannot_be_heard_is_refused(captioner, waveform, message):
+    with pytest.raises(ValueError, match=message):
+        captioner.features([waveform])
+
+
+def test_a_query_without_words_is_refused(captioner, tracks):
+    with pytest.raises(ValueError, match="nothing to search for"):
+        captioner.score(captioner.features(tracks[:1]), " ... ")
+
+
+def test_encoding_a_caption_and_decoding_it_gives_its_words_back(captioner):
+    ids = captioner.vocabulary.encode(["slow", "piano", "xylorimba"])
+    assert ids[0] == SOS
+    assert ids[-1] == EOS
+    assert captioner.vocabulary.decode(ids) == ["slow", "piano", "<unk>"]
