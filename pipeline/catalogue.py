@@ -185,8 +185,7 @@ def read_catalogue(source: str) -> Catalogue:
 
 
 _EMPTY = {
-    "folder": "{}: there is no audio below this folder; files are taken by suffix: "
-    + " ".join(sorted(AUDIO_SUFFIXES)),
+    "folder": "{}: there is no audio below this folder; files are taken by suffix: " + " ".join(sorted(AUDIO_SUFFIXES)),
     "inventory": "{}: the inventory names no audio file; files are taken by suffix: "
     + " ".join(sorted(AUDIO_SUFFIXES)),
 }
@@ -202,9 +201,7 @@ def _kind(source: str) -> str:
         if suffix in _READERS and not source.endswith("/"):
             return suffix
         if not storage.is_folder(source):
-            raise CatalogueError(
-                f"{source}: there is no such catalogue file, and nothing below such a prefix"
-            )
+            raise CatalogueError(f"{source}: there is no such catalogue file, and nothing below such a prefix")
         return "folder"
     if not storage.exists(source):
         raise CatalogueError(f"{source}: there is no such file or folder")
@@ -253,15 +250,11 @@ def _columns(names: Sequence[str], source: str) -> dict[str, str]:
         mapping[name] = plain
     twice = sorted({name for name in mapping.values() if list(mapping.values()).count(name) > 1})
     if twice or len(set(names)) < len(names):
-        raise CatalogueError(
-            f"{source}: more than one column {', '.join(twice) or 'of the same name'}; rename one"
-        )
+        raise CatalogueError(f"{source}: more than one column {', '.join(twice) or 'of the same name'}; rename one")
     return mapping
 
 
-def _normalised(
-    batches: Iterable[pa.Table], columns: Mapping[str, str], base: str, source: str
-) -> Iterator[pa.Table]:
+def _normalised(batches: Iterable[pa.Table], columns: Mapping[str, str], base: str, source: str) -> Iterator[pa.Table]:
     """Give every batch our columns, `track_id`, `uri` and `etag` first, and check that none lacks its uri."""
     seen = 0
     for batch in batches:
@@ -350,9 +343,7 @@ def _refuse_duplicates(rows: pa.Table, source: str) -> None:
         named.setdefault(ids[int(index)].as_py(), []).append(int(index))
     culprits = "; ".join(f"{name!r} in {_lines(source, where)}" for name, where in named.items())
     more = f" and {len(twice) - MAX_NAMED:,} more" if len(twice) > MAX_NAMED else ""
-    raise CatalogueError(
-        f"{source}: the same track_id more than once: {culprits}{more}; each track needs its own"
-    )
+    raise CatalogueError(f"{source}: the same track_id more than once: {culprits}{more}; each track needs its own")
 
 
 # Spooling
@@ -429,9 +420,7 @@ def _inventory(source: str) -> tuple[Iterator[pa.Table], str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CatalogueError(f"{source}: not the manifest of an S3 Inventory ({error})") from None
     if kind not in ("CSV", "PARQUET"):
-        raise CatalogueError(
-            f"{source}: an inventory in {kind} is not read; have it written as CSV or Parquet"
-        )
+        raise CatalogueError(f"{source}: an inventory in {kind} is not read; have it written as CSV or Parquet")
 
     def tables() -> Iterator[pa.Table]:
         for key in keys:
@@ -465,11 +454,7 @@ def _audio_of_inventory(table: pa.Table, bucket: str, *, quoted: bool) -> pa.Tab
     names = {name.lower().replace("_", ""): name for name in table.column_names}
     keys = table[names["key"]].cast(pa.string()).to_pylist()
     etags = table[names["etag"]].cast(pa.string()).to_pylist() if "etag" in names else [None] * len(keys)
-    latest = (
-        table[names["islatest"]].cast(pa.string()).to_pylist()
-        if "islatest" in names
-        else ["true"] * len(keys)
-    )
+    latest = table[names["islatest"]].cast(pa.string()).to_pylist() if "islatest" in names else ["true"] * len(keys)
     kept = [
         (urllib.parse.unquote_plus(key) if quoted else key, etag)
         for key, etag, newest in zip(keys, etags, latest, strict=True)
@@ -533,16 +518,12 @@ def _header(source: str, delimiter: str | None) -> tuple[list[str], str]:
         lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
         first = lines.readline()
         if not first.strip():
-            raise CatalogueError(
-                f"{source}: the file is empty; its first line must name the columns, `uri` among them"
-            )
+            raise CatalogueError(f"{source}: the file is empty; its first line must name the columns, `uri` among them")
         delimiter = delimiter or max(",;\t|", key=first.count)
         names = next(csv.reader(itertools.chain([first], lines), delimiter=delimiter))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise CatalogueError(
-            f"{source}: more than one column {', '.join(map(repr, twice))} in line 1; rename one"
-        )
+        raise CatalogueError(f"{source}: more than one column {', '.join(map(repr, twice))} in line 1; rename one")
     return names, delimiter
 
 
@@ -578,9 +559,7 @@ def _read_jsonl(source: str) -> Iterator[pa.Table]:
     for _, record in _json_lines(source):
         for name, value in record.items():
             kinds[name] = _wider(kinds.get(name), value)
-    schema = pa.schema(
-        [(name, pa.string() if pa.types.is_null(kind) else kind) for name, kind in kinds.items()]
-    )
+    schema = pa.schema([(name, pa.string() if pa.types.is_null(kind) else kind) for name, kind in kinds.items()])
     lines = _json_lines(source)
     while part := list(itertools.islice(lines, BATCH_ROWS)):
         yield pa.table(
@@ -695,6 +674,4 @@ def _flat(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _numpy(mask: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    return np.asarray(
-        mask.to_numpy(zero_copy_only=False) if isinstance(mask, pa.Array) else mask.to_numpy(), bool
-    )
+    return np.asarray(mask.to_numpy(zero_copy_only=False) if isinstance(mask, pa.Array) else mask.to_numpy(), bool)

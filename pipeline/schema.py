@@ -71,9 +71,12 @@ FAILURE_SCHEMA = pa.schema(
         pa.field("attempt", pa.int32(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("created_at", TIMESTAMP, nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("model_id", pa.string()),
     ]
 )
-"""One failed attempt at a track; `stage` is fetch, decode or caption."""
+"""One failed attempt at a track; `stage` is fetch, decode or caption. `etag` is the version of the file that
+failed, where known: another version is another chance, as is another `model_id` for a failure to caption."""
 
 FEATURE_SCHEMA = pa.schema(
     [
