@@ -185,7 +185,8 @@ def exists(uri: str) -> bool:
     bucket, key = _bucket_and_key(uri)
     if key and not key.endswith("/"):
         try:
-            _retried(uri, lambda: _client().head_object(Bucket=bucket, Key=key))
+            # Not HEAD, whose refusals have no body and so do not say what is wrong.
+            _retried(uri, lambda: _get_range(bucket, key, 0, 1, None))
         except StorageError as error:
             if error.error_type != "not_found":
                 raise
@@ -386,36 +387,9 @@ def filesystem(uri: str) -> tuple[Any, str]:
     if not is_remote(uri):
         return fs.LocalFileSystem(), os.path.abspath(_local_path(uri))
     if _scheme(uri) not in _S3_SCHEMES:
-        raise StorageError(
-            f"{redacted(uri)}: tables are read from and written to s3:// or local disk", "unsupported"
-        )
-    from botocore.credentials import RefreshableCredentials
-
+        raise StorageError(f"{redacted(uri)}: tables are read from and written to s3:// or local disk", "unsupported")
     bucket, key = _bucket_and_key(uri)
-    client = _retried(uri, _client)
-    endpoint = urllib.parse.urlsplit(client.meta.endpoint_url)
-    credentials = client._request_signer._credentials
-    keys: dict[str, Any] = {}
-    if credentials is not None and not isinstance(credentials, RefreshableCredentials):
-        keys = {
-            "access_key": credentials.access_key,
-            "secret_key": credentials.secret_key,
-            "session_token": credentials.token,
-        }
-    region = client.meta.region_name
-    if not (endpoint.hostname or "").endswith(".amazonaws.com"):
-        keys["endpoint_override"] = endpoint.netloc
-    return (
-        fs.S3FileSystem(
-            region=None if region == "aws-global" else region,
-            scheme=endpoint.scheme,
-            connect_timeout=10,
-            request_timeout=60,
-            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=10),
-            **keys,
-        ),
-        f"{bucket}/{key}",
-    )
+    return _retried(uri, lambda: _current(_arrow_filesystem_for)), f"{bucket}/{key}"
 
 
 # Locations
@@ -434,9 +408,7 @@ def _local_path(uri: str) -> Path:
             raise StorageError(f"{uri}: a file:// URI of another machine; write file:///path", "bad_uri")
         return Path(os.fsdecode(urllib.parse.unquote_to_bytes(f"/{path}")))
     if scheme:
-        raise StorageError(
-            f"{redacted(uri)}: only s3:// and local folders can be listed and written", "unsupported"
-        )
+        raise StorageError(f"{redacted(uri)}: only s3:// and local folders can be listed and written", "unsupported")
     return Path(uri)
 
 
@@ -451,8 +423,7 @@ def _bucket_and_key(uri: str, *, need_key: bool = False) -> tuple[str, str]:
     bucket, _, key = uri.partition("://")[2].partition("/")
     if "@" in bucket or ":" in bucket:
         raise StorageError(
-            f"{redacted(uri)}: credentials do not belong into a URI; use AWS_PROFILE, AWS_ACCESS_KEY_ID "
-            "or a role",
+            f"{redacted(uri)}: credentials do not belong into a URI; use AWS_PROFILE, AWS_ACCESS_KEY_ID or a role",
             "bad_uri",
         )
     if not bucket or (need_key and not key):
@@ -557,9 +528,7 @@ def _explained_answer(error: Any, where: str, uri: str) -> StorageError:
             "credentials",
         )
     if code == "RequestTimeTooSkewed":
-        return StorageError(
-            f"{where}: this machine's clock is wrong, so the store refuses its requests", "credentials"
-        )
+        return StorageError(f"{where}: this machine's clock is wrong, so the store refuses its requests", "credentials")
     if code in _THROTTLED or status == 429:
         return StorageError(f"{where}: the store asks to slow down ({code or status})", "throttled", True)
     if status == 501 or code == "NotImplemented":
@@ -583,9 +552,7 @@ def _explained_status(status: int, where: str, code: str = "") -> StorageError:
         return StorageError(f"{where}: the server asks to slow down", "throttled", True)
     if status >= 500:
         return StorageError(f"{where}: the server failed for a moment ({status})", "unavailable", True)
-    return StorageError(
-        f"{where}: the server answers {' '.join(filter(None, [str(status), code]))}", "bad_uri"
-    )
+    return StorageError(f"{where}: the server answers {' '.join(filter(None, [str(status), code]))}", "bad_uri")
 
 
 def _explained_client(error: Exception, where: str) -> StorageError:
@@ -594,19 +561,15 @@ def _explained_client(error: Exception, where: str) -> StorageError:
 
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return StorageError(
-            f"{where}: no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY",
+            f"{where}: no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             "credentials",
         )
     if isinstance(error, boto.SSLError):
-        return StorageError(
-            f"{where}: the endpoint's TLS certificate is not trusted; see AWS_CA_BUNDLE", "unavailable"
-        )
-    if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
+        return StorageError(f"{where}: the endpoint's TLS certificate is not trusted; see AWS_CA_BUNDLE", "unavailable")
+    if isinstance(error, boto.ConnectionError | boto.HTTPClientError | boto.IncompleteReadError):
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
         return StorageError(
-            f"{where}: the object store ({redacted(endpoint)}) does not answer; check the network and "
-            "AWS_ENDPOINT_URL",
+            f"{where}: the object store ({redacted(endpoint)}) does not answer; check the network and AWS_ENDPOINT_URL",
             "unavailable",
             True,
         )
@@ -615,9 +578,7 @@ def _explained_client(error: Exception, where: str) -> StorageError:
     if isinstance(error, boto.ProfileNotFound):
         return StorageError(f"{where}: AWS_PROFILE names a profile that ~/.aws does not have", "credentials")
     # Expired single sign-on, unreadable configuration: the class name says it, the text may hold secrets.
-    return StorageError(
-        f"{where}: the AWS configuration does not work ({type(error).__name__})", "credentials"
-    )
+    return StorageError(f"{where}: the AWS configuration does not work ({type(error).__name__})", "credentials")
 
 
 def _explained_elsewhere(error: Exception, where: str) -> StorageError:
@@ -659,18 +620,23 @@ def _explained_local(error: OSError, where: str) -> StorageError:
 
 # S3
 
-_client_lock = threading.Lock()
+_making = threading.Lock()
+Environment = tuple[tuple[str, str], ...]
+
+
+def _current(make: Callable[[int, Environment], Any]) -> Any:
+    """Return what the cached `make` made for this process and the AWS_* environment as it is now."""
+    environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+    with _making:
+        return make(os.getpid(), environment)
 
 
 def _client() -> Any:
-    """Return this process's S3 client for the AWS_* environment as it is now."""
-    environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
-    with _client_lock:
-        return _client_for(os.getpid(), environment)
+    return _current(_client_for)
 
 
 @functools.lru_cache(maxsize=4)
-def _client_for(_process: int, _environment: tuple[tuple[str, str], ...]) -> Any:
+def _client_for(_process: int, _environment: Environment) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -686,6 +652,34 @@ def _client_for(_process: int, _environment: tuple[tuple[str, str], ...]) -> Any
         response_checksum_validation="when_required",
     )
     return boto3.Session().client("s3", config=config)
+
+
+@functools.lru_cache(maxsize=4)
+def _arrow_filesystem_for(process: int, environment: Environment) -> Any:
+    from botocore.credentials import RefreshableCredentials
+    from pyarrow import fs
+
+    client = _client_for(process, environment)
+    endpoint = urllib.parse.urlsplit(client.meta.endpoint_url)
+    credentials = client._request_signer._credentials
+    settings: dict[str, Any] = {}
+    if credentials is not None and not isinstance(credentials, RefreshableCredentials):
+        settings = {
+            "access_key": credentials.access_key,
+            "secret_key": credentials.secret_key,
+            "session_token": credentials.token,
+        }
+    if not (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        settings["endpoint_override"] = endpoint.netloc
+    region = client.meta.region_name
+    return fs.S3FileSystem(
+        region=None if region == "aws-global" else region,
+        scheme=endpoint.scheme,
+        connect_timeout=10,
+        request_timeout=60,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=10),
+        **settings,
+    )
 
 
 def _put(bucket: str, key: str, data: bytes, condition: dict[str, str]) -> None:
@@ -751,9 +745,7 @@ def _get_range(bucket: str, key: str, start: int, length: int, etag: str | None)
 
     same = {"IfMatch": f'"{etag}"'} if etag else {}
     try:
-        answer = _client().get_object(
-            Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}", **same
-        )
+        answer = _client().get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}", **same)
     except ClientError as error:
         if _code(error) != "InvalidRange" or start:
             raise
@@ -821,9 +813,7 @@ def _list_s3(uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
             marker = key.endswith("/") or (size == 0 and key.endswith("_$folder$"))
             if not hidden and not marker and key.endswith(suffix):
                 etag = item["ETag"].strip('"')
-                yield StoredFile(
-                    uri=root + key, size=size, etag=etag, modified=item["LastModified"].astimezone(UTC)
-                )
+                yield StoredFile(uri=root + key, size=size, etag=etag, modified=item["LastModified"].astimezone(UTC))
         if not page.get("IsTruncated"):
             return
         token = {"ContinuationToken": page["NextContinuationToken"]}
@@ -859,9 +849,7 @@ def _list_local(uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]
         seen.add((status.st_dev, status.st_ino))
         entries = [(entry, entry.is_dir()) for entry in os.scandir(folder) if not entry.name.startswith(".")]
         # A folder sorts with its slash, as S3 sorts whole keys.
-        for entry, folder_below in sorted(
-            entries, key=lambda pair: os.fsencode(pair[0].name + "/" * pair[1])
-        ):
+        for entry, folder_below in sorted(entries, key=lambda pair: os.fsencode(pair[0].name + "/" * pair[1])):
             if folder_below:
                 yield from walk(Path(entry.path))
             elif entry.name.endswith(suffix) and entry.is_file():

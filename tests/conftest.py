@@ -1,9 +1,13 @@
-"""Shared fixtures: a tiny seeded captioner, synthetic tones."""
+"""Shared fixtures: a tiny seeded captioner, synthetic tones, the S3 server."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.s3_server import S3Server, running_s3_server
 
 TINY_WORDS = (
     "a slow fast bright dark calm driving piano guitar drums strings synth brass flute with and over , tune theme"
@@ -71,3 +75,20 @@ def tone_files(tmp_path: Path) -> list[Path]:
         soundfile.write(path, tones(seconds, index), 16_000)
         paths.append(path)
     return paths
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """The loopback S3 server; from its first use on, AWS_* of this process and its children point at it."""
+    with running_s3_server() as server, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server) -> str:
+    """The URI of a fresh, empty bucket, `s3://...`."""
+    return s3_server.create_bucket()
