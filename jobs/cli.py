@@ -6,7 +6,7 @@ Ray are imported inside the functions that need them.
 
 import typer
 
-from jobs import reading
+from jobs import checkpoints, evaluation, reading
 
 app = typer.Typer(
     name="muscaps",
@@ -16,6 +16,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+checkpoints.register(app)
+evaluation.register(app)
 reading.register(app)
 
 

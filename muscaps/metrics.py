@@ -161,9 +161,7 @@ class CaptionScorer:
     ) -> None:
         self.close()
 
-    def _available_tokenizer(
-        self, tokenizer: TokenizerName, notes: list[str]
-    ) -> Literal["ptb", "whitespace", "plain"]:
+    def _available_tokenizer(self, tokenizer: TokenizerName, notes: list[str]) -> Literal["ptb", "whitespace", "plain"]:
         if tokenizer == "whitespace" or self._java is not None:
             return tokenizer
         notes.append(
@@ -195,7 +193,7 @@ class CaptionScorer:
         obstacle = spice_obstacle(self.corenlp, self._java)
         if obstacle is not None:
             missing["spice"] = obstacle
-            missing["spider"] = f"SPIDEr is the mean of CIDEr and SPICE, and SPICE is missing: {obstacle}"
+            missing["spider"] = "SPIDEr is the mean of CIDEr and SPICE, and SPICE is missing"
             return
         assert self.corenlp is not None
         assert self._java is not None
@@ -234,9 +232,7 @@ def cider(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> fl
         ImportError: pycocoevalcap is not installed.
     """
     _check_captions(predictions, references)
-    tokens, truths = _tokenize_all(
-        list(predictions), [list(texts) for texts in references], "whitespace", None
-    )
+    tokens, truths = _tokenize_all(list(predictions), [list(texts) for texts in references], "whitespace", None)
     score: float = _coco("cider", "Cider", tokens, truths)[0]
     return score
 
@@ -424,9 +420,7 @@ def _apply_convention(
     everything = [*predictions, *(text for truths in references for text in truths)]
     if any(_START_OR_END.search(text) for text in everything):
         return list(predictions), [list(truths) for truths in references]
-    notes.append(
-        "no caption held <sos> or <eos>: for the published convention both were added to every caption"
-    )
+    notes.append("no caption held <sos> or <eos>: for the published convention both were added to every caption")
     return (
         [f"<sos> {text} <eos>" for text in predictions],
         [[f"<sos> {text} <eos>" for text in truths] for truths in references],
