@@ -28,6 +28,8 @@ MIN_SECONDS = 0.5  # less sound than this says nothing about music
 SILENT_PEAK = 1  # one step of 16-bit audio (-90 dBFS): what dither leaves of digital silence
 SAMPLE_RATES = (1_000, 1_536_000)  # lowest and highest rate taken at its word, in Hz
 
+_SFE_SEEK_FAILED = 39  # libsndfile's error code
+_LARGEST_TRAILER = 4_096  # bytes of tags that may follow the audio without raising doubt
 _BLOCK_VALUES = 1 << 17  # float32 values decoded at a time, all channels together: 512 KiB
 _VALUES_PER_SECOND = 192_000  # decoding effort allowed per allowed second: stereo at 96 kHz
 _HEAD_BYTES = 65_536  # enough of a file's beginning to tell what it is
@@ -98,7 +100,7 @@ def decode_audio(
     """Decode a track to mono PCM, keeping all of it or evenly spaced chunks.
 
     Args:
-        source: The file's content, its path, or a seekable binary file, read from its beginning.
+        source: The file's content, its path, or a seekable binary file, which is read from its start.
         sample_rate: Rate of the result in Hz.
         chunk_samples: Samples per chunk at `sample_rate`; needed with `max_chunks`.
         max_chunks: Keep at most this many evenly spaced chunks; memory is then at most four times that many,
@@ -130,7 +132,7 @@ def decode_audio(
         decoders = _decoders_for(head)
         best = attempt(decoders[0])
         for decoder in decoders[1:]:
-            if best.facts.problems or best.facts.doubtful:
+            if best.facts.problems or best.facts.doubtful or not best.seconds:
                 best = _better(best, attempt(decoder))
         if best.kept.peak <= SILENT_PEAK < best.channel_peak * PCM_SCALE:
             # Left and right are mirror images and the mean of them is nothing, but there is music.
@@ -233,9 +235,10 @@ class _File:
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
             return self._file.seek(offset, whence)
-        except (ValueError, OSError) as error:
-            # Damaged files send decoders to impossible places; that is no fault of the storage.
-            if not isinstance(error, ValueError) and offset >= 0:
+        except (ValueError, OverflowError):
+            return -1  # a damaged file sends its decoder to impossible places; no fault of the storage
+        except OSError as error:
+            if offset >= 0:
                 self.failure = self.failure or error
             return -1
 
@@ -267,6 +270,8 @@ def _open(source: Source) -> _File:
         return _File(io.BytesIO(source), owned=True)
     if isinstance(source, (str, Path)):
         return _File(open(source, "rb"), owned=True)
+    if not source.seekable():
+        raise ValueError("the file object must be seekable; pass its content as bytes instead")
     return _File(source, owned=False)
 
 
@@ -331,19 +336,19 @@ def _name_of_non_audio(head: bytes) -> str | None:
 
 
 def _name_of_text(head: bytes) -> str | None:
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    printable = sum(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head[:4096])
-    if printable < len(head[:4096]) or not text:
-        return "a file of blanks" if not text else None
-    if text.startswith(b"<?xml") and (code := text.partition(b"<code>")[2].partition(b"</code>")[0]):
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16
+        head = head[2:].replace(b"\x00", b"")
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = head.lower()
+    if any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in head[:4096]):
+        return None
+    if not text:
+        return "a file of blanks"
+    if text.startswith(b"<?xml") and (code := head.partition(b"<Code>")[2].partition(b"</Code>")[0]):
         return f"an error message from the storage ({code[:60].decode(errors='replace')})"
     for signature, name in _TEXT_SIGNATURES:
         if text.startswith(signature):
             return name
-    try:
-        head[:4096].decode("ascii")
-    except UnicodeDecodeError:
-        return None
     return "text"
 
 
@@ -392,38 +397,43 @@ def _decoders_for(head: bytes) -> tuple[_Decoder, ...]:
 
 def _soundfile_blocks(file: _File, facts: _Facts) -> _Blocks:
     file.seek(0)
-    samples = 0
+    samples = position = 0
     try:
         with soundfile.SoundFile(file) as audio:
             facts.sample_rate, facts.channels, facts.name = audio.samplerate, audio.channels, audio.format
             block = np.empty((max(1, _BLOCK_VALUES // audio.channels), audio.channels), np.float32)
-            while len(decoded := audio.read(out=block)):
+            # Asking for more than there is would send libsndfile through the rest of the file.
+            while samples < audio.frames:
+                decoded = audio.read(min(len(block), audio.frames - samples), out=block)
+                if not len(decoded):
+                    break
                 samples += len(decoded)
+                position = file.tell()
                 yield decoded, audio.samplerate
             seconds, stated = samples / audio.samplerate, audio.frames / audio.samplerate
-            if stated - seconds > (_LENGTH_TOLERANCE_SECONDS if audio.format == "MP3" else 0.0):
+            is_estimate = audio.subtype.startswith("MPEG")
+            if stated - seconds > (_LENGTH_TOLERANCE_SECONDS if is_estimate else 0.0):
                 facts.problems.append(_ended_early(seconds, stated))
-            position = file.tell()
-            facts.doubtful = audio.format == "FLAC" and file.size() - position > _HEAD_BYTES // 8
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        facts.problems.append(_in_words(error))
+            facts.doubtful = audio.format in ("FLAC", "MP3") and file.size() - position > _LARGEST_TRAILER
+    except soundfile.LibsndfileError as error:
+        if error.code == _SFE_SEEK_FAILED:  # how FLAC without a length, or changing its rate, ends
+            facts.doubtful = True
+        else:
+            facts.problems.append(_in_words(error))
 
 
 def _pyav_flac_blocks(file: _File, facts: _Facts) -> _Blocks:
     """FLAC frames without a header, or behind bytes that are not FLAC."""
-    yield from _pyav_blocks(file, facts, format_name="flac")
-    facts.problems.append("the file does not begin with a header; audio was found further on")
+    for block in _pyav_blocks(file, facts, format_name="flac"):
+        facts.problems = ["the file does not begin with a header; FLAC frames were found further on"]
+        yield block
 
 
 def _pyav_blocks(file: _File, facts: _Facts, format_name: str | None = None) -> _Blocks:
     file.seek(0)
+    options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
     try:
-        container = av.open(
-            file,
-            format=format_name,
-            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
-            metadata_errors="replace",
-        )
+        container = av.open(file, format=format_name, container_options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, MemoryError) as error:
         facts.problems.append(_in_words(error))
         return
@@ -642,7 +652,7 @@ def _run(decoder: _Decoder, file: _File, mix: _Mix, resampler: _Resampler, max_s
     seconds_at: dict[int, float] = {}
     for block, rate in decoder(file, facts):
         if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
-            facts.problems.append(f"the header gives an impossible sampling rate, {rate} Hz")
+            facts.fatal = AudioError("damaged", f"The header gives an impossible sampling rate, {rate} Hz.")
             break
         seconds_at[rate] = seconds_at.get(rate, 0.0) + len(block) / rate
         values_left -= block.size
@@ -690,6 +700,8 @@ def _missing_end(file: _File, head: bytes, size: int) -> list[str]:
         streamed = stated >= 0x7FFFFFFF  # written without knowing the length: a marker, not a size
         if not streamed and stated > size + 1:
             return [f"the file is cut short: {size:,} of {stated:,} bytes are there"]
+    if head[4:8] == b"ftyp" and not _has_index(file, size):
+        return ["the index of the file is missing: it was cut short"]
     if head[:4] == b"OggS":
         tail = file.tail(_HEAD_BYTES, size)
         page = tail.rfind(b"OggS")
@@ -697,6 +709,21 @@ def _missing_end(file: _File, head: bytes, size: int) -> list[str]:
         if page >= 0 and page + 27 + len(lacing) + sum(lacing) > len(tail):
             return ["the file is cut short in the middle of a page"]
     return []
+
+
+def _has_index(file: _File, size: int) -> bool:
+    """True if an MP4 file holds a `moov` atom; it often comes last."""
+    position = 0
+    for _ in range(1_000):  # more top-level atoms than any file has
+        file.seek(position)
+        atom = file.read(16)
+        if len(atom) < 8 or position >= size:
+            return False
+        if atom[4:8] == b"moov":
+            return True
+        length = int.from_bytes(atom[:4], "big")
+        position += int.from_bytes(atom[8:16], "big") if length == 1 else max(length, 8)
+    return False
 
 
 def _result(best: _Attempt, head: bytes, min_seconds: float, allow_silence: bool) -> DecodedAudio:
@@ -727,7 +754,7 @@ def _result(best: _Attempt, head: bytes, min_seconds: float, allow_silence: bool
 
 
 def _undecodable(facts: _Facts, head: bytes) -> AudioError:
-    reasons = "; ".join(dict.fromkeys(facts.problems)) or "no audio in it"
+    reasons = "; ".join(dict.fromkeys(facts.problems)) or "its first bytes match none"
     if not head.strip(b"\x00"):
         return AudioError("not_audio", "The file holds nothing but zero bytes; its upload or copy failed.")
     if _looks_like_audio(head):
