@@ -222,7 +222,9 @@ def _of_one_type(waveforms: Sequence[Waveform]) -> list[Waveform]:
     checked = [_checked(waveform) for waveform in waveforms]
     if len({waveform.dtype for waveform in checked}) <= 1:
         return checked
-    return [w.astype(np.float32) / 32768 if w.dtype == np.int16 else w.astype(np.float32) for w in checked]
+    return [
+        (w / np.float32(32768)).astype(np.float32) if w.dtype == np.int16 else w.astype(np.float32) for w in checked
+    ]
 
 
 def _batches(chunked: Sequence[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:

@@ -1,0 +1,107 @@
+"""`muscaps checkpoint import` and `muscaps checkpoint show`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+checkpoint_app = typer.Typer(
+    help="Bring published weights in; see what a checkpoint holds.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `checkpoint` to the command line."""
+    app.add_typer(checkpoint_app, name="checkpoint")
+
+
+def _refuse(error: Exception) -> typer.Exit:
+    typer.echo(f"muscaps: {error}", err=True)
+    return typer.Exit(2)
+
+
+@checkpoint_app.command("import")
+def import_(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A published experiment folder, or a bare extractor's best_model.pth."),
+    ],
+    output: Annotated[Path, typer.Argument(help="Directory to write the checkpoint to.")],
+    name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "published",
+    force: Annotated[bool, typer.Option("--force", help="Replace what OUTPUT holds.")] = False,
+) -> None:
+    """Turn published MusCaps weights into a checkpoint.
+
+    An experiment folder holds config.yaml, vocab.json and best_model.pth.tar (cnn_lstm_caption or
+    cnn_attention_lstm, musicnn or hcnn) and becomes a captioner; a .pth file becomes an extractor that
+    `muscaps train` can start from.
+    """
+    from muscaps.checkpoint import CheckpointError, save_checkpoint, save_extractor
+    from muscaps.published import import_experiment, import_extractor
+
+    if output.exists() and not force and (not output.is_dir() or any(output.iterdir())):
+        raise _refuse(FileExistsError(f"{output} exists already; add --force to replace it"))
+    origin = {"imported_from": source.name, "note": "published weights, imported; not trained by muscaps"}
+    try:
+        if source.is_dir():
+            model, vocabulary, settings = import_experiment(source)
+            model_id = save_checkpoint(
+                output, model, vocabulary, name=name, training=origin | {"settings": settings}, metrics={}
+            )
+            kind = f"a captioner, {model.config.fusion}, {len(vocabulary)} words"
+        else:
+            extractor, config = import_extractor(source)
+            model_id = save_extractor(output, extractor, config, name=name, training=origin, metrics={})
+            kind = f"an extractor, {config.name}, {extractor.feature_dim} features a chunk"
+    except CheckpointError as error:
+        raise _refuse(error) from error
+    typer.echo(f"{output}: {kind}, model_id {model_id}")
+
+
+@checkpoint_app.command()
+def show(
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="A checkpoint directory; the bundled captioner if left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole model card, as JSON.")] = False,
+) -> None:
+    """Say what a checkpoint holds: the model, what it was trained on, how often it is right."""
+    from muscaps.checkpoint import BUNDLED, CARD, CheckpointError, model_id, read_card
+
+    directory = checkpoint or BUNDLED
+    try:
+        kind = "extractor" if '"kind": "extractor"' in _text(directory / CARD) else "captioner"
+        card = read_card(directory, kind)
+    except CheckpointError as error:
+        raise _refuse(error) from error
+    if as_json:
+        typer.echo(json.dumps(card | {"model_id": model_id(directory, card["name"])}, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"{model_id(directory, card['name'])}  ({kind}, muscaps {card['code_version']})")
+    for section in ("model", "extractor", "audio", "tags", "training", "metrics", "departures"):
+        if card.get(section):
+            typer.echo(f"\n{section}")
+            _show(card[section], indent=2)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _show(value: object, indent: int) -> None:
+    """Print nested settings as an indented outline."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, dict | list) and item:
+                typer.echo(f"{' ' * indent}{key}:")
+                _show(item, indent + 2)
+            else:
+                typer.echo(f"{' ' * indent}{key}: {item}")
+    elif isinstance(value, list) and all(not isinstance(item, dict | list) for item in value):
+        typer.echo(f"{' ' * indent}{', '.join(map(str, value))}")
+    elif isinstance(value, list):
+        for item in value:
+            _show(item, indent)
+    else:
+        typer.echo(f"{' ' * indent}{value}")
