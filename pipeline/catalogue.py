@@ -34,7 +34,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA
+from pipeline.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, FAILURE_SCHEMA
+from pipeline.stages import DECODED, RESULT
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ TRACK_ID_SYNONYMS = ("id", "trackid", "track")
 """Columns read as `track_id` where there is none, the first that is there."""
 
 KNOWN = tuple(CATALOGUE_SCHEMA.names)
-OUTPUT_ONLY = frozenset({*CAPTION_SCHEMA.names, "attempt", "features", "pcm"} - set(KNOWN))
-"""Names the pipeline needs for itself; a catalogue's column of that name gets `catalogue_` in front."""
+OUTPUT_ONLY = frozenset({*CAPTION_SCHEMA.names, *FAILURE_SCHEMA.names, *RESULT.names, *DECODED.names} - set(KNOWN))
+"""Names of ours; a catalogue's column of such a name gets `catalogue_` in front."""
 
 BATCH_ROWS = 65_536
 MAX_NAMED = 5

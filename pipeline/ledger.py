@@ -473,8 +473,14 @@ class CaptionSink:
         self._oldest = 0.0
         self._number = 0
         self._answered: set[str] = set()
+        self._failing: set[str] = set()
         self.counts = Counts()
         self.parts: list[str] = []
+
+    @property
+    def failed_tracks(self) -> int:
+        """Tracks, rather than attempts, that failed and have not been captioned since."""
+        return len(self._failing)
 
     def start_round(self) -> None:
         """Expect tracks anew: those of the last round may come out again, as another attempt."""
@@ -558,6 +564,8 @@ class CaptionSink:
         done = rows.filter(captioned)
         self.counts.captioned += done.num_rows
         self.counts.failed += rows.num_rows - done.num_rows
+        self._failing.update(rows["track_id"].filter(pc.invert(captioned)).to_pylist())
+        self._failing.difference_update(done["track_id"].to_pylist() if self._failing else ())
         self.counts.retryable += pc.sum(rows["retryable"].cast(pa.int64())).as_py() or 0
         self.counts.audio_seconds += pc.sum(done["heard_duration_s"]).as_py() or 0.0
         self.counts.damaged += done.num_rows - done["damaged"].null_count

@@ -7,6 +7,8 @@ little-endian, as binary; features are float16, row-major, as binary.
 """
 
 import logging
+import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +44,9 @@ _HEARD = pa.schema(
     [CAPTION_SCHEMA.field(name) for name in ("sample_rate", "channels", "num_chunks", "coverage")]
     + [pa.field("heard_duration_s", pa.float64()), pa.field("damaged", pa.string())]
 )
-_FETCH_TIMES = pa.schema([("fetch_seconds", pa.float64()), ("decode_seconds", pa.float64())])
+_DECODE_COST = pa.schema(
+    [("fetch_seconds", pa.float64()), ("decode_seconds", pa.float64()), ("decode_peak_bytes", pa.int64())]
+)
 _PCM = pa.schema([("pcm", pa.large_binary())])
 _CAPTIONED = pa.schema(
     [
@@ -51,11 +55,12 @@ _CAPTIONED = pa.schema(
     ]
     + [FEATURE_SCHEMA.field("features"), pa.field("feature_dim", pa.int32())]
     + [pa.field("feature_seconds", pa.float64()), pa.field("search_seconds", pa.float64())]
+    + [pa.field("caption_peak_bytes", pa.int64())]
 )
 
-DECODED = pa.unify_schemas([_HEARD, _FAILURE, _FETCH_TIMES, _PCM])
+DECODED = pa.unify_schemas([_HEARD, _FAILURE, _DECODE_COST, _PCM])
 """What `fetch_and_decode` adds; `pcm` is null exactly where `stage` is not."""
-RESULT = pa.unify_schemas([_HEARD, _FAILURE, _FETCH_TIMES, _CAPTIONED])
+RESULT = pa.unify_schemas([_HEARD, _FAILURE, _DECODE_COST, _CAPTIONED])
 """What a row holds at the end, beside the catalogue's columns and `attempt`; `caption` is null exactly where
 `stage` is not."""
 
@@ -184,6 +189,7 @@ def _heard(audio: "DecodedAudio", num_chunks: int) -> dict[str, Any]:
         "coverage": audio.coverage,
         "heard_duration_s": audio.duration_s,
         "damaged": audio.damaged,
+        "decode_peak_bytes": peak_bytes(),
     }
 
 
@@ -265,7 +271,7 @@ class CaptionTracks:
         between = time.perf_counter()
         captions = self._captioner.caption_features(features, self._options)
         ended = time.perf_counter()
-        chunks = sum(len(track) for track in features)
+        chunks, peak = sum(len(track) for track in features), peak_bytes()
         return [
             {
                 **_caption_values(caption),
@@ -275,6 +281,7 @@ class CaptionTracks:
                 "feature_dim": track.shape[1] if self._save_features else None,
                 "feature_seconds": (between - started) * len(track) / chunks,
                 "search_seconds": (ended - between) / len(features),
+                "caption_peak_bytes": peak,
             }
             for caption, track in zip(captions, features, strict=True)
         ]
@@ -321,6 +328,12 @@ def input_rows(rows: pa.Table, attempts: pa.Array) -> pa.Table:
     own = [name for name in rows.column_names if name in CATALOGUE_SCHEMA.names]
     others = [name for name in rows.column_names if name not in CATALOGUE_SCHEMA.names]
     return rows.select([*own, *others]).append_column("attempt", attempts.cast(pa.int32()))
+
+
+def peak_bytes() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _failure(stage: str, error_type: str, error: Exception | str, retryable: bool) -> dict[str, Any]:
