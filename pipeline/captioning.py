@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 
 from muscaps import __version__
 from muscaps.config import DecodingOptions
-from pipeline import ledger, stages, storage
+from pipeline import compaction, ledger, stages, storage
 from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
 
 if TYPE_CHECKING:
@@ -300,6 +300,7 @@ class _Run:
 
     def finish(self) -> RunSummary:
         """Do all there is to do, and say so."""
+        compaction.finish(self._config.output)
         ledger.remove_leftovers(self._config.output)
         wanted, attempts = self._plan()
         if not wanted.any():

@@ -195,11 +195,40 @@ def remove_leftovers(output: str) -> None:
     features = list(storage.list_files(storage.join(output, "features"), suffix=".parquet"))
     if not features:
         return
-    captions = {part_name(file.uri) for file in storage.list_files(storage.join(output, "captions"), suffix=".parquet")}
+    captions = list(storage.list_files(storage.join(output, "captions"), suffix=".parquet"))
+    names = {part_name(file.uri) for file in captions}
     for file in features:
-        if part_name(file.uri).startswith("part-") and part_name(file.uri) not in captions:
-            logger.info("removing %s, left over from a run that was cut short", file.uri)
-            storage.delete(file.uri)
+        name = part_name(file.uri)
+        if name in names or not name.startswith("part-") or _is_captioned(file, captions):
+            continue
+        logger.info("removing %s, left over from a run that was cut short", file.uri)
+        storage.delete(file.uri)
+
+
+def _is_captioned(features: storage.StoredFile, captions: Sequence[storage.StoredFile]) -> bool:
+    """Whether the captions that belong to a features file were committed, wherever they have been merged to."""
+    run_id = part_name(features.uri).removeprefix("part-").rpartition("-")[0]
+    written = read_parts([features], pa.schema([FEATURE_SCHEMA.field("track_id")]))
+    by_run = pyarrow.dataset.field("run_id") == run_id
+    schema = pa.schema([CAPTION_SCHEMA.field(name) for name in ("track_id", "run_id")])
+    known = read_parts(captions, schema, by_run)["track_id"].combine_chunks()
+    return bool(pc.any(pc.is_in(written["track_id"], value_set=known)).as_py())
+
+
+def last_run(output: str) -> dict[str, Any] | None:
+    """Read the record of the newest run that had work to do, or of the newest of all; None without any.
+
+    Raises:
+        StorageError: The output cannot be read.
+    """
+    files = sorted(storage.list_files(storage.join(output, "runs"), suffix=".json"), key=lambda file: file.uri)
+    newest: dict[str, Any] | None = None
+    for file in reversed(files[-20:]):
+        record: dict[str, Any] = json.loads(storage.read_bytes(file.uri))
+        newest = newest or record
+        if record.get("status") != "nothing_to_do":
+            return record
+    return newest
 
 
 # The lease
