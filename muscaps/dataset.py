@@ -1,0 +1,358 @@
+"""Audio-caption pairs for training: cleaning, split, vocabulary, cached audio and features, batches.
+
+A prepared dataset is a directory. `dataset.json` says what was kept and why the rest was not,
+`examples.parquet` holds one row a track, `vocabulary.txt` the words of the training captions. `audio.i16` holds
+every track's samples (16 kHz mono int16, one after another) and `features.f16` every track's chunk features
+(float16, row-major); both are memory-mapped, and each may be absent.
+
+Conventions: a *pair* is what a team hands in, an *example* a pair that was kept; splits are `train`,
+`validation` and `test`; whatever is drawn at random depends on a seed, an epoch and an example's place in the
+dataset alone, never on how many workers share the work.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from muscaps.vocabulary import EOS, PAD, Vocabulary, tokenize
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation", "test")
+CARD, EXAMPLES, WORDS, AUDIO, FEATURES = (
+    "dataset.json",
+    "examples.parquet",
+    "vocabulary.txt",
+    "audio.i16",
+    "features.f16",
+)
+_SPLIT_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation"}
+_SPLIT_NAMES |= {"dev": "validation", "validation": "validation", "test": "test", "eval": "test"}
+
+EXAMPLE_SCHEMA = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("captions", pa.list_(pa.string()), nullable=False),
+        pa.field("tags", pa.list_(pa.string()), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("duration_s", pa.float64()),
+        pa.field("audio_start", pa.int64(), nullable=False),
+        pa.field("num_samples", pa.int64(), nullable=False),
+        pa.field("feature_start", pa.int64(), nullable=False),
+        pa.field("num_chunks", pa.int64(), nullable=False),
+    ]
+)
+
+
+class DatasetError(ValueError):
+    """Pairs or a prepared dataset that cannot be used; the message names what is wrong and where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One track with its captions, as handed in."""
+
+    track_id: str
+    """Unique name of the track."""
+    uri: str
+    """Where its audio is."""
+    captions: tuple[str, ...]
+    """What people wrote about it; at least one."""
+    tags: tuple[str, ...] = ()
+    """Labels a tagger can learn; none for captions alone."""
+    split: str | None = None
+    """`train`, `validation` or `test`; None to be drawn."""
+    duration_s: float | None = None
+    """Length of the whole track in seconds; None while unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningRules:
+    """Which pairs are unsuitable (paper section IV-A); None switches a bound off."""
+
+    min_seconds: float | None = 30.0
+    """Shortest track in seconds."""
+    max_seconds: float | None = 360.0
+    """Longest track in seconds."""
+    min_tokens: int = 3
+    """Shortest caption in tokens."""
+    max_tokens: int = 22
+    """Longest caption in tokens."""
+    unique_captions: bool = True
+    """Keep a caption only where it first appears."""
+
+    def __post_init__(self) -> None:
+        if self.min_seconds is not None and self.max_seconds is not None and self.min_seconds > self.max_seconds:
+            raise ValueError(f"min_seconds={self.min_seconds} exceeds max_seconds={self.max_seconds}")
+        if not 1 <= self.min_tokens <= self.max_tokens:
+            raise ValueError(f"min_tokens={self.min_tokens} and max_tokens={self.max_tokens} leave no caption")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningReport:
+    """What cleaning kept, and how much each rule dropped."""
+
+    pairs: int
+    """Tracks handed in."""
+    captions: int
+    """Captions handed in."""
+    kept_pairs: int
+    """Tracks kept."""
+    kept_captions: int
+    """Captions kept."""
+    dropped_pairs: dict[str, int] = field(default_factory=dict)
+    """Tracks dropped, by rule: `too_short`, `too_long`, `no_caption_left`, or why the audio failed."""
+    dropped_captions: dict[str, int] = field(default_factory=dict)
+    """Captions dropped from tracks of suitable length, by rule: `too_few_tokens`, `too_many_tokens`, `duplicate`."""
+
+
+def clean(pairs: Sequence[Pair], rules: CleaningRules = CleaningRules()) -> tuple[list[Pair], CleaningReport]:
+    """Drop unsuitable pairs (paper section IV-A) and count what each rule dropped.
+
+    A track of unknown duration passes the duration rule. Of several captions the suitable ones stay. The paper
+    leaves open whether every copy of a duplicated caption goes; here its first track keeps it.
+    """
+    kept: list[Pair] = []
+    lost_pairs: Counter[str] = Counter()
+    lost_captions: Counter[str] = Counter()
+    seen: set[tuple[str, ...]] = set()
+    for pair in pairs:
+        if rules.min_seconds is not None and pair.duration_s is not None and pair.duration_s < rules.min_seconds:
+            lost_pairs["too_short"] += 1
+            continue
+        if rules.max_seconds is not None and pair.duration_s is not None and pair.duration_s > rules.max_seconds:
+            lost_pairs["too_long"] += 1
+            continue
+        captions = []
+        for caption in pair.captions:
+            tokens = tuple(tokenize(caption))
+            if len(tokens) < rules.min_tokens:
+                lost_captions["too_few_tokens"] += 1
+            elif len(tokens) > rules.max_tokens:
+                lost_captions["too_many_tokens"] += 1
+            elif rules.unique_captions and tokens in seen:
+                lost_captions["duplicate"] += 1
+            else:
+                seen.add(tokens)
+                captions.append(caption)
+        if captions:
+            kept.append(replace(pair, captions=tuple(captions)))
+        else:
+            lost_pairs["no_caption_left"] += 1
+    report = CleaningReport(
+        pairs=len(pairs),
+        captions=sum(len(pair.captions) for pair in pairs),
+        kept_pairs=len(kept),
+        kept_captions=sum(len(pair.captions) for pair in kept),
+        dropped_pairs=dict(lost_pairs),
+        dropped_captions=dict(lost_captions),
+    )
+    return kept, report
+
+
+def split_name(name: str) -> str:
+    """Return the usual name of a split: `val`, `valid` and `dev` are `validation`, `training` is `train`.
+
+    Raises:
+        DatasetError: The name is not a split's.
+    """
+    try:
+        return _SPLIT_NAMES[name.strip().lower()]
+    except KeyError:
+        raise DatasetError(f"split {name!r} is none of {', '.join(SPLITS)}") from None
+
+
+def assign_splits(pairs: Sequence[Pair], seed: int = 0, shares: tuple[float, float] = (0.6, 0.2)) -> list[Pair]:
+    """Give every pair without a split one at random, 60/20/20 (paper section IV-A).
+
+    Args:
+        pairs: The cleaned pairs; one that names its split keeps it.
+        seed: The same seed and pairs give the same split.
+        shares: Of the training and the validation split; the rest is the test split.
+    """
+    open_pairs = [index for index, pair in enumerate(pairs) if pair.split is None]
+    order = np.random.default_rng([seed, 0x5917]).permutation(len(open_pairs))
+    bounds = np.round(np.cumsum(shares) * len(open_pairs)).astype(int)
+    result = list(pairs)
+    for rank, place in enumerate(order):
+        index = open_pairs[int(place)]
+        result[index] = replace(pairs[index], split=SPLITS[int(np.searchsorted(bounds, rank, side="right"))])
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A track of a prepared dataset."""
+
+    index: int
+    """Place in the dataset; seeds what is drawn for it."""
+    track_id: str
+    uri: str
+    captions: tuple[str, ...]
+    tags: tuple[str, ...]
+    split: str
+    duration_s: float | None
+    audio_start: int
+    """First sample in `audio.i16`; -1 if its audio is not cached."""
+    num_samples: int
+    feature_start: int
+    """First row in `features.f16`; -1 if its features are not cached."""
+    num_chunks: int
+
+
+class DatasetWriter:
+    """Writes a prepared dataset, a track at a time."""
+
+    def __init__(self, directory: Path, *, feature_dim: int | None = None) -> None:
+        """Start in an empty or new directory; what an unfinished run left there is overwritten."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / CARD).unlink(missing_ok=True)
+        self._directory = directory
+        self._feature_dim = feature_dim
+        self._rows: list[dict[str, Any]] = []
+        self._samples = self._chunks = 0
+        self._audio: BinaryIO | None = None
+        self._features: BinaryIO | None = None
+
+    def add(self, pair: Pair, *, audio: np.ndarray | None = None, features: np.ndarray | None = None) -> None:
+        """Append a track.
+
+        Args:
+            pair: The track; its split must be set.
+            audio: Mono int16 samples at 16 kHz, (samples,).
+            features: Chunk features, (chunks, feature).
+        """
+        if pair.split not in SPLITS:
+            raise DatasetError(f"track {pair.track_id!r} has no split")
+        row = {name: getattr(pair, name) for name in ("track_id", "uri", "split", "duration_s")}
+        row |= {"captions": list(pair.captions), "tags": list(pair.tags)}
+        row |= {"audio_start": -1, "num_samples": 0, "feature_start": -1, "num_chunks": 0}
+        if audio is not None:
+            if self._audio is None:
+                self._audio = (self._directory / AUDIO).open("wb")
+            self._audio.write(np.ascontiguousarray(audio, dtype="<i2").tobytes())
+            row |= {"audio_start": self._samples, "num_samples": len(audio)}
+            self._samples += len(audio)
+        if features is not None:
+            if self._features is None:
+                self._features = (self._directory / FEATURES).open("wb")
+                self._feature_dim = features.shape[1]
+            if features.shape[1] != self._feature_dim:
+                raise DatasetError(f"{pair.track_id!r}: features of width {features.shape[1]}, not {self._feature_dim}")
+            self._features.write(np.ascontiguousarray(features, dtype="<f2").tobytes())
+            row |= {"feature_start": self._chunks, "num_chunks": len(features)}
+            self._chunks += len(features)
+        self._rows.append(row)
+
+    def finish(self, *, min_count: int = 2, card: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Write the tables and the vocabulary of the training captions; return the dataset's card.
+
+        Raises:
+            DatasetError: No training caption is left.
+        """
+        for stream in (self._audio, self._features):
+            if stream is not None:
+                stream.close()
+        rows = self._rows
+        captions = [tokenize(text) for row in rows if row["split"] == "train" for text in row["captions"]]
+        if not captions:
+            raise DatasetError(f"{self._directory}: no training pair is left; see what cleaning dropped")
+        vocabulary = Vocabulary.from_captions(captions, min_count)
+        vocabulary.save(self._directory / WORDS)
+        pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLE_SCHEMA), self._directory / EXAMPLES)
+        content = [[row["track_id"], row["captions"], row["tags"], row["split"], row["num_samples"]] for row in rows]
+        whole = {
+            "format_version": FORMAT_VERSION,
+            "digest": hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest(),
+            "examples": len(rows),
+            "splits": dict(Counter(row["split"] for row in rows)),
+            "vocabulary_size": len(vocabulary),
+            "audio_seconds": round(self._samples / 16_000, 3),
+            "num_chunks": self._chunks,
+            "feature_dim": self._feature_dim if self._chunks else None,
+            **(card or {}),
+        }
+        # Written last: a directory without its card is an unfinished dataset.
+        (self._directory / CARD).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        return whole
+
+
+class PreparedDataset:
+    """A prepared dataset, read from its directory; audio and features are memory-mapped."""
+
+    def __init__(self, directory: Path | str) -> None:
+        """Open a dataset.
+
+        Raises:
+            DatasetError: The directory holds no (finished, readable) prepared dataset.
+        """
+        self.directory = Path(directory)
+        try:
+            self.card: dict[str, Any] = json.loads((self.directory / CARD).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DatasetError(
+                f"{directory}: no prepared dataset (no {CARD}); make one with `muscaps dataset prepare PAIRS OUT`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{self.directory / CARD}: not readable: {error}") from error
+        if self.card.get("format_version") != FORMAT_VERSION:
+            raise DatasetError(f"{self.directory / CARD}: format_version {self.card.get('format_version')!r} is not 1")
+        rows = pq.read_table(self.directory / EXAMPLES, schema=EXAMPLE_SCHEMA).to_pylist()
+        self.examples = [
+            Example(index=index, **{**row, "captions": tuple(row["captions"]), "tags": tuple(row["tags"])})
+            for index, row in enumerate(rows)
+        ]
+        self.vocabulary = Vocabulary.load(self.directory / WORDS)
+        self._audio: np.memmap | None = None
+        self._features: np.memmap | None = None
+
+    @property
+    def has_audio(self) -> bool:
+        """True if the tracks' audio is cached."""
+        return (self.directory / AUDIO).exists()
+
+    @property
+    def feature_dim(self) -> int | None:
+        """Width of the cached chunk features; None without them."""
+        return self.card.get("feature_dim")
+
+    def split(self, name: str) -> list[Example]:
+        """Return the examples of a split, in the dataset's order."""
+        return [example for example in self.examples if example.split == name]
+
+    def audio(self, example: Example) -> np.ndarray:
+        """Return a track's samples, int16 at 16 kHz, (samples,), mapped from disk.
+
+        Raises:
+            DatasetError: Its audio is not cached.
+        """
+        if example.audio_start < 0:
+            raise DatasetError(f"{self.directory}: no audio of {example.track_id!r}; prepare the dataset with audio")
+        if self._audio is None:
+            self._audio = np.memmap(self.directory / AUDIO, dtype="<i2", mode="r")
+        return self._audio[example.audio_start : example.audio_start + example.num_samples]
+
+    def features(self, example: Example) -> np.ndarray:
+        """Return a track's chunk features, float16, (chunks, feature), mapped from disk.
+
+        Raises:
+            DatasetError: Its features are not cached.
+        """
+        if example.feature_start < 0 or self.feature_dim is None:
+            raise DatasetError(
+                f"{self.directory}: no features of {example.track_id!r}; prepare the dataset with --extractor"
+            )
+        if self._features is None:
+            flat = np.memmap(self.directory / FEATURES, dtype="<f2", mode="r")
+            self._features = flat.reshape(-1, self.feature_dim)
+        return self._features[example.feature_start : example.feature_start + example.num_chunks]
