@@ -1,0 +1,181 @@
+"""Excerpts of MIDI scores, re-orchestrated.
+
+Conventions: a score's own programs only tell which family a part belongs to; who plays it here is drawn anew.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from muscaps.corpus.arrangement import Arrangement, Part
+from muscaps.corpus.instruments import INSTRUMENTS
+from muscaps.corpus.voices import Note
+
+_MAX_PARTS = 8
+_MELODIC = (
+    "piano", "piano", "electric piano", "harpsichord", "electric organ", "accordion", "acoustic guitar", "electric guitar",
+    "string section", "violin", "cello", "pizzicato strings", "harp", "trumpet", "french horn", "brass section", "trombone",
+    "saxophone", "clarinet", "flute", "oboe", "bassoon", "marimba", "vibraphone", "glockenspiel", "xylophone", "celesta",
+    "synth lead", "chip lead", "synth pluck", "synth pad", "fm bells", "gm synth", "choir", "music box", "recorder",
+)  # fmt: skip
+_LOW = ("acoustic bass", "electric bass", "cello", "bassoon", "tuba", "synth bass", "trombone", "piano")
+_KITS = ("drum kit", "drum kit", "drum machine", "orchestral percussion")
+_ENSEMBLES: tuple[tuple[str, ...], ...] = (
+    ("piano",),
+    ("string section", "violin", "cello", "viola"),
+    ("clarinet", "flute", "oboe", "bassoon"),
+    ("trumpet", "french horn", "trombone", "tuba"),
+    ("synth lead", "synth pluck", "synth bass", "synth pad", "chip lead"),
+    ("chip lead",),
+    ("marimba", "vibraphone", "glockenspiel", "xylophone"),
+    ("acoustic guitar", "acoustic bass", "flute"),
+    ("church organ",),
+    ("harp", "flute", "string section"),
+    ("choir", "church organ"),
+)
+
+
+@lru_cache(maxsize=64)
+def _read(path: str) -> Any:
+    import symusic
+
+    return symusic.Score(path).to("second")
+
+
+def find_scores(folders: list[Path]) -> list[Path]:
+    """MIDI files below the folders, by path.
+
+    Raises:
+        ValueError: A folder does not exist.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"no folder of scores at {folder}")
+        found += [path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi")]
+    return sorted(found)
+
+
+def read_licences(folder: Path) -> dict[str, str]:
+    """Licences from a `manifest.csv` with columns `path` and `licence` in the folder or the one above it.
+
+    Returns:
+        Licence by absolute path; empty without a manifest.
+    """
+    import csv
+
+    licences: dict[str, str] = {}
+    for root in (folder, folder.parent):
+        manifest = root / "manifest.csv"
+        if manifest.is_file():
+            with manifest.open(newline="", encoding="utf-8") as lines:
+                for row in csv.DictReader(lines):
+                    if row.get("path") and row.get("licence"):
+                        licences[str(root / row["path"])] = row["licence"]
+    return licences
+
+
+def _mode(notes: list[Note]) -> str:
+    """Major, minor or unclear, by correlation of the pitch classes' durations with those of tonal music."""
+    weights = np.zeros(12)
+    for note in notes:
+        weights[int(note.pitch) % 12] += min(2.0, note.duration_s)
+    if weights.sum() <= 0:
+        return "unclear"
+    major = np.array([5, 2, 3.5, 2, 4.5, 4, 2, 4.5, 2, 3.5, 1.5, 4])  # Temperley's profiles for the two modes
+    minor = np.array([5, 2, 3.5, 4.5, 2, 4, 2, 4.5, 3.5, 2, 1.5, 4])
+    fits = sorted(
+        ((float(np.corrcoef(np.roll(profile, key), weights)[0, 1]), mode) for profile, mode in ((major, "major"), (minor, "minor")) for key in range(12)),
+        reverse=True,
+    )
+    rival = next(fit for fit, mode in fits if mode != fits[0][1])
+    return fits[0][1] if fits[0][0] - rival > 0.06 else "unclear"
+
+
+def excerpt(path: Path, seconds: float, rng: np.random.Generator) -> Arrangement:
+    """Cut `seconds` out of a score, transposed, its tempo changed, its players drawn anew.
+
+    Raises:
+        ValueError: The file cannot be read or has no notes.
+    """
+    try:
+        score = _read(str(path))
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as MIDI: {error}") from error
+    tracks = [track for track in score.tracks if len(track.notes) >= 4]
+    if not tracks:
+        raise ValueError(f"{path} has no part of four notes or more")
+    speed = float(np.exp(rng.normal(0, 0.12)))
+    shift = int(rng.integers(-5, 6))
+    end = max(float(track.notes[-1].start) for track in tracks)
+    window = seconds * speed
+    for _ in range(8):
+        begin = float(rng.uniform(0, max(0.01, end - window)))
+        drawn = [_window(track, begin, window, speed) for track in tracks]
+        if sum(map(len, drawn)) >= seconds:
+            break
+    bpm = _tempo(score, begin) * speed
+    ensemble = _ENSEMBLES[int(rng.integers(len(_ENSEMBLES)))] if rng.random() < 0.55 else ()
+    keep = sorted(range(len(tracks)), key=lambda i: -len(drawn[i]))[:_MAX_PARTS]
+    parts: list[Part] = []
+    for index in keep:
+        notes = drawn[index]
+        if len(notes) < 3:
+            continue
+        if tracks[index].is_drum:
+            if not ensemble or rng.random() < 0.6:
+                name = _KITS[int(rng.integers(len(_KITS)))]
+                parts.append(Part(instrument=name, role="drums", notes=tuple(notes), level_db=float(rng.normal(0, 2))))
+            continue
+        low = np.mean([note.pitch for note in notes]) < 50
+        choices = ensemble or (_LOW if low else _MELODIC)
+        name = choices[int(rng.integers(len(choices)))]
+        instrument = INSTRUMENTS[name]
+        fitted = [note._replace(pitch=_octave(note.pitch + shift, instrument.low, instrument.high)) for note in notes]
+        parts.append(Part(instrument=name, role="bass" if low else "chords", notes=tuple(fitted), level_db=float(rng.normal(-1, 2.5))))
+    if not parts:
+        raise ValueError(f"{path} has no notes between {begin:.1f} s and {begin + window:.1f} s")
+    pitched = [note for part in parts if part.role != "drums" for note in part.notes]
+    mode = _mode(pitched)
+    gaps = [note.duration_s for note in pitched] or [0.2]
+    staccato = float(np.clip(1 - np.median(gaps) / 0.5, 0, 1))
+    feels = {
+        "major": ("bright", "uplifting", "calm", "playful", "bouncy"),
+        "minor": ("dark", "mysterious", "driving", "melancholic"),
+        "unclear": ("grooving", "driving", "calm"),
+    }[mode]
+    return Arrangement(
+        style="score", nouns=("piece",), bpm=round(bpm, 1), mode=mode, staccato=staccato, energy_bias=-0.1,
+        feels=feels, electronic=False, parts=tuple(parts),
+    )  # fmt: skip
+
+
+def _window(track: Any, begin: float, window: float, speed: float) -> list[Note]:
+    return [
+        Note(
+            (note.start - begin) / speed,
+            float(np.clip(note.duration / speed, 0.05, 8.0)),
+            int(np.clip(note.pitch, 1, 126)),
+            float(np.clip(note.velocity / 127, 0.1, 1)),
+        )
+        for note in track.notes
+        if begin <= note.start < begin + window - 0.05
+    ]
+
+
+def _octave(pitch: float, low: int, high: int) -> float:
+    while pitch < low:
+        pitch += 12
+    while pitch > high:
+        pitch -= 12
+    return max(pitch, low)
+
+
+def _tempo(score: Any, at_s: float) -> float:
+    qpm = 120.0
+    for tempo in score.tempos:
+        if tempo.time <= at_s + 1e-3:
+            qpm = float(tempo.qpm)
+    return float(np.clip(qpm, 40, 220))
