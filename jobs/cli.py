@@ -6,16 +6,20 @@ Ray are imported inside the functions that need them.
 
 import typer
 
-from jobs import checkpoints, evaluation, reading
+from jobs import cataloguing, checkpoints, demo, evaluation, reading
 
 app = typer.Typer(
     name="muscaps",
     help="Caption an entire music catalogue offline: one sentence per track, as Parquet.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+demo.register(app)
+cataloguing.register(app)
 checkpoints.register(app)
 evaluation.register(app)
 reading.register(app)

@@ -195,7 +195,12 @@ class Progress:
     """What goes on, in words."""
 
 
-def caption_catalogue(config: CaptioningConfig, *, on_progress: Callable[[Progress], None] | None = None) -> RunSummary:
+def caption_catalogue(
+    config: CaptioningConfig,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_results: Callable[[pa.Table], None] | None = None,
+) -> RunSummary:
     """Caption every track of a catalogue that the output does not hold yet.
 
     SIGTERM and Ctrl-C drain the run when it is called from the main thread: what is finished is written, what is
@@ -204,6 +209,7 @@ def caption_catalogue(config: CaptioningConfig, *, on_progress: Callable[[Progre
     Args:
         config: What to do.
         on_progress: Called from this thread now and then.
+        on_results: Called from this thread with every table of results, see `stages.RESULT`.
 
     Returns:
         What was done; the same is written to `runs/<run_id>.json`.
@@ -223,7 +229,9 @@ def caption_catalogue(config: CaptioningConfig, *, on_progress: Callable[[Progre
         catalogue = read_catalogue(config.catalogue)
         run_id = ledger.new_run_id()
         with ledger.Lease(config.output, run_id) as lease:
-            run = _Run(config, catalogue, checkpoint, directory, lease, on_progress or (lambda progress: None))
+            run = _Run(config, catalogue, checkpoint, directory, lease)
+            run.on_progress = on_progress or run.on_progress
+            run.on_results = on_results or run.on_results
             return run.finish()
 
 
@@ -264,11 +272,11 @@ class _Run:
         checkpoint: "Checkpoint",
         directory: Path,
         lease: ledger.Lease,
-        on_progress: Callable[[Progress], None],
     ) -> None:
         self._config, self._catalogue, self._lease = config, catalogue, lease
         self._directory, self._audio = directory, checkpoint.audio_config
-        self._on_progress = on_progress
+        self.on_progress: Callable[[Progress], None] = lambda progress: None
+        self.on_results: Callable[[pa.Table], None] = lambda rows: None
         self._started = time.monotonic()
         self._recorded = self._started
         self._stopping = ""
@@ -436,6 +444,7 @@ class _Run:
         started = time.perf_counter()
         fresh = self._sink.add(rows)
         self._stage_seconds["commit"] += time.perf_counter() - started
+        self.on_results(fresh)
         for name in ("fetch", "decode", "feature", "search"):
             self._stage_seconds[name] += pc.sum(fresh[f"{name}_seconds"]).as_py() or 0.0
         for name in ("decode", "caption"):
@@ -586,7 +595,7 @@ class _Run:
         return self._summary
 
     def _progress(self, step: str = "") -> None:
-        self._on_progress(
+        self.on_progress(
             Progress(
                 total=self._summary.to_do,
                 captioned=self._sink.counts.captioned,

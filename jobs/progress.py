@@ -1,0 +1,108 @@
+"""What a long command shows while it works: a bar on a terminal, one line a minute elsewhere; all on stderr."""
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.captioning import Progress
+
+LINE_SECONDS = 60.0
+"""How often a line is written where there is no terminal."""
+
+logger = logging.getLogger(__name__)
+
+
+def set_up_logging(*, quiet: bool = False) -> None:
+    """Send our own log to stderr, warnings only where a bar is shown or `quiet` is asked for."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    level = logging.WARNING if quiet or sys.stderr.isatty() else logging.INFO
+    for name in ("muscaps", "pipeline", "jobs"):
+        ours = logging.getLogger(name)
+        ours.setLevel(level)
+        ours.handlers[:] = [handler]
+        ours.propagate = False
+
+
+@contextlib.contextmanager
+def shown_progress(*, quiet: bool = False) -> "Iterator[Callable[[Progress], None]]":
+    """Give a function that shows how far a run is."""
+    if quiet:
+        yield lambda progress: None
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield _lines()
+
+
+def _lines() -> "Callable[[Progress], None]":
+    """One line a minute, and one whenever something else goes on."""
+    started = last = time.monotonic()
+    step = ""
+
+    def show(progress: "Progress") -> None:
+        nonlocal last, step
+        now = time.monotonic()
+        changed = bool(progress.step) and progress.step != step
+        if not changed and now - last < LINE_SECONDS:
+            return
+        last, step = now, progress.step or step
+        rate = (progress.captioned + progress.failed) / max(now - started, 1e-9)
+        logger.info("%s%s", f"{progress.step}: " if progress.step else "", _counts(progress, rate))
+
+    return show
+
+
+def _counts(progress: "Progress", rate: float) -> str:
+    done = progress.captioned + progress.failed
+    text = f"{done:,} of {progress.total:,} tracks, {progress.failed:,} failed"
+    if done and rate:
+        text += f", {rate:.2g} tracks/s, {duration((progress.total - done) / rate)} left"
+    return text
+
+
+@contextlib.contextmanager
+def _bar() -> "Iterator[Callable[[Progress], None]]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    # A terminal of its own: file descriptor 2 is silenced for a moment while Ray starts.
+    with os.fdopen(os.dup(2), "w") as terminal:
+        columns: list[Any] = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[failed]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        ]
+        with Bar(*columns, console=Console(file=terminal), transient=True) as bar:
+            task = bar.add_task("reading", total=None, failed="")
+
+            def show(progress: "Progress") -> None:
+                failed = f"{progress.failed:,} failed" if progress.failed else ""
+                bar.update(
+                    task,
+                    description=progress.step or "captioning",
+                    total=progress.total,
+                    completed=progress.captioned + progress.failed,
+                    failed=failed,
+                )
+
+            yield show
+
+
+def duration(seconds: float) -> str:
+    """Say a length of time briefly: `42 s`, `3 min 20 s`, `5 h 12 min`, `3 d 4 h`."""
+    seconds = round(seconds)
+    for unit, name, below, part in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= unit:
+            return f"{seconds // unit} {name} {seconds % unit // below} {part}"
+    return f"{seconds} s"
