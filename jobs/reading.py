@@ -12,6 +12,7 @@ import typer
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("export")(export)
+    app.command("report")(report)
 
 
 @contextmanager
@@ -29,16 +30,12 @@ def _explained() -> Iterator[None]:
 
 def export(
     output: Annotated[str, typer.Argument(help="Folder or bucket prefix `muscaps caption` wrote to.")],
-    file: Annotated[
-        str, typer.Argument(help="File to write: .csv, .jsonl or .parquet. With --tags: a folder.")
-    ],
+    file: Annotated[str, typer.Argument(help="File to write: .csv, .jsonl or .parquet. With --tags: a folder.")],
     columns: Annotated[str, typer.Option(help="Columns in order, separated by commas; default: all.")] = "",
     max_chars: Annotated[
         int | None, typer.Option(min=1, help="Longest caption; longer ones are cut between words.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Only captions by this model_id; default: newest.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Only captions by this model_id; default: newest.")] = None,
     audiofolder: Annotated[
         bool, typer.Option("--audiofolder", help="Hugging Face audiofolder metadata: adds file_name.")
     ] = False,
@@ -59,9 +56,7 @@ def export(
 
         if tags is not None:
             if columns or audiofolder:
-                raise ValueError(
-                    "--tags writes the caption track by track: leave out --columns and --audiofolder"
-                )
+                raise ValueError("--tags writes the caption track by track: leave out --columns and --audiofolder")
             tagged = write_tags(
                 TagConfig(output=output, folder=file, target=tags, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
             )
@@ -95,3 +90,40 @@ def export(
                 "--no-spreadsheet-safe writes them as they are",
                 file=sys.stderr,
             )
+
+
+def report(
+    output: Annotated[str, typer.Argument(help="Folder or bucket prefix `muscaps caption` wrote to.")],
+    file: Annotated[str | None, typer.Argument(help="Page to write; default: report.html in the output.")] = None,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Captions of a music catalogue",
+    tracks: Annotated[int, typer.Option(help="Most tracks in the table, drawn evenly from more.")] = 5_000,
+    spectrograms: Annotated[int, typer.Option(help="Most tracks whose audio is read for a spectrogram.")] = 60,
+    listen_hours: Annotated[
+        float | None,
+        typer.Option(help="Sign links to s3:// audio for this long; whoever has the page can listen until then."),
+    ] = None,
+    colours: Annotated[str, typer.Option(help="Colours the page opens with: system, light or dark.")] = "system",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Write a page that shows what ran, how fast, what failed, and the captions to look at and hear."""
+    with _explained():
+        from pipeline import storage
+        from pipeline.report import ReportConfig, write_report
+
+        config = ReportConfig(
+            output=output,
+            file=file or storage.join(output, "report.html"),
+            title=title,
+            max_tracks=tracks,
+            max_spectrograms=spectrograms,
+            listen_hours=listen_hours,
+            colours=colours,
+        )
+        summary = write_report(config)
+        if as_json:
+            print(json.dumps({"file": config.file, **summary.as_json()}))
+            return
+        print(f"{summary.tracks:,} captioned, {summary.failed:,} without a caption")
+        for reason in summary.failures:
+            print(f"  {reason.count:6,}  {reason.stage}/{reason.error_type}: {reason.examples[0]['message']}")
+        print(f"Page: {config.file}")

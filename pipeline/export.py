@@ -88,13 +88,9 @@ class ExportConfig:
             raise ValueError(f"columns names one twice: {', '.join(self.columns)}")
         suffix = Path(self.file).suffix.lower()
         if suffix not in (".csv", ".jsonl", ".parquet"):
-            raise ValueError(
-                f"{self.file} must end in .csv, .jsonl or .parquet: the suffix chooses the format"
-            )
+            raise ValueError(f"{self.file} must end in .csv, .jsonl or .parquet: the suffix chooses the format")
         if self.audiofolder and Path(self.file).stem != "metadata":
-            raise ValueError(
-                f"audiofolder metadata must be called metadata{suffix}, not {Path(self.file).name}"
-            )
+            raise ValueError(f"audiofolder metadata must be called metadata{suffix}, not {Path(self.file).name}")
 
     @property
     def format(self) -> ExportFormat:
@@ -166,11 +162,7 @@ def _plan(table: Table, config: ExportConfig) -> tuple[list[str], pa.Schema]:
     """Columns to read, and the schema to write."""
     wanted = [name for name in config.columns if name not in (AI_COLUMN, "file_name")]
     if not wanted:
-        wanted = [
-            field.name
-            for field in table.schema
-            if config.format != "csv" or not pa.types.is_nested(field.type)
-        ]
+        wanted = [field.name for field in table.schema if config.format != "csv" or not pa.types.is_nested(field.type)]
     fields = [table.field(name) for name in wanted]
     if config.format == "csv":
         fields = [f if not pa.types.is_nested(f.type) else pa.field(f.name, pa.string()) for f in fields]
@@ -185,9 +177,7 @@ def _plan(table: Table, config: ExportConfig) -> tuple[list[str], pa.Schema]:
     return read, pa.schema(fields, metadata=marked)
 
 
-def _shaped(
-    batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, counts: dict[str, int]
-) -> pa.RecordBatch:
+def _shaped(batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, counts: dict[str, int]) -> pa.RecordBatch:
     """A read batch as the rows to write; adds to `counts`."""
     arrays = []
     for field in schema:
@@ -240,9 +230,7 @@ def _whole_file(uri: str) -> Iterator[Path]:
     target = None if remote else Path(_plain_path(uri))
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=".export-", suffix=".part", dir=None if target is None else target.parent
-    )
+    handle, name = tempfile.mkstemp(prefix=".export-", suffix=".part", dir=None if target is None else target.parent)
     os.close(handle)
     path = Path(name)
     try:
@@ -320,9 +308,7 @@ _FIELD_DESCRIPTIONS = {
 }
 
 
-def _descriptor(
-    config: ExportConfig, schema: pa.Schema, *, rows: int, size: int, digest: str
-) -> dict[str, Any]:
+def _descriptor(config: ExportConfig, schema: pa.Schema, *, rows: int, size: int, digest: str) -> dict[str, Any]:
     """A Frictionless Data Package (version 1) that describes the file."""
     name = config.file.rpartition("/")[2]
     fields = []

@@ -7,7 +7,7 @@ newest row per track keeps 24 bytes a row.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
-
-TableName = Literal["captions", "failures", "features"]
+from pipeline.ledger import TableName, part_files
 
 _HASH_KEYS = ("muscaps-track-k1", "muscaps-track-k2")
 """Two keys of 16 bytes, so that ids are told apart by 128 bits: no collision among 100 million tracks."""
@@ -147,10 +146,7 @@ def open_table(output: str, name: TableName) -> Table:
         OutputError: The output has no such table; the message says which command writes it.
         StorageError: The storage could not be read.
     """
-    stored = sorted(
-        storage.list_files(storage.join(output, name), suffix=".parquet"),
-        key=lambda file: (file.modified is not None, file.modified, file.uri),
-    )
+    stored = sorted(part_files(output, name), key=lambda file: (file.modified, file.uri))
     if not stored:
         raise OutputError(f"{output} has no {name}/ with Parquet files: {_HOW_TO_GET[name]}")
     schemas = []
@@ -177,11 +173,7 @@ def _open(uri: str) -> Any:
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch with the schema's columns, missing ones null."""
     arrays = [
-        batch[field.name].cast(field.type)
-        if field.name in batch.schema.names
-        else pa.nulls(batch.num_rows, field.type)
+        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
         for field in schema
     ]
-    return pa.RecordBatch.from_arrays(
-        arrays, schema=pa.schema([field.with_nullable(True) for field in schema])
-    )
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))

@@ -53,9 +53,7 @@ def test_every_track_is_exported_once_with_its_newest_caption(output: Path, suff
 
 
 def test_an_older_caption_in_a_younger_file_does_not_win(tmp_path: Path) -> None:
-    write_captions(
-        tmp_path, [caption_row(1, caption="new", created_at=STARTED + timedelta(days=2))], "a.parquet"
-    )
+    write_captions(tmp_path, [caption_row(1, caption="new", created_at=STARTED + timedelta(days=2))], "a.parquet")
     write_captions(tmp_path, [caption_row(1, caption="old", created_at=STARTED)], "b.parquet")
     rows = [row for batch in open_table(str(tmp_path), "captions").newest() for row in batch.to_pylist()]
     assert [row["caption"] for row in rows] == ["new"]
@@ -164,9 +162,7 @@ def test_audiofolder_metadata_names_files_relative_to_itself(tmp_path: Path) -> 
     assert row["file_name"] == "rock/a b.mp3"
     with pytest.raises(OutputError, match="does not lie in"):
         export_captions(
-            ExportConfig(
-                output=str(tmp_path), file=str(tmp_path / "elsewhere" / "metadata.jsonl"), audiofolder=True
-            )
+            ExportConfig(output=str(tmp_path), file=str(tmp_path / "elsewhere" / "metadata.jsonl"), audiofolder=True)
         )
     assert not list((tmp_path / "elsewhere").iterdir())
 
@@ -238,9 +234,7 @@ def test_a_tag_is_written_marked_repeatable_and_beside_other_comments(
 
 
 @pytest.mark.parametrize("target", ["sidecars", "copies"])
-def test_originals_stay_untouched_unless_told(
-    tmp_path: Path, audio_files: dict[str, Path], target: str
-) -> None:
+def test_originals_stay_untouched_unless_told(tmp_path: Path, audio_files: dict[str, Path], target: str) -> None:
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in audio_files.values()}
     rows = [
         caption_row(n, track_id=f"album/{suffix}", uri=str(path))
@@ -259,9 +253,7 @@ def test_originals_stay_untouched_unless_told(
         assert rows[1]["caption"] in mutagen.File(folder / "album" / "flac.flac").tags["COMMENT"][0]
 
 
-def test_originals_are_tagged_when_told_and_keep_time_and_mode(
-    tmp_path: Path, audio_files: dict[str, Path]
-) -> None:
+def test_originals_are_tagged_when_told_and_keep_time_and_mode(tmp_path: Path, audio_files: dict[str, Path]) -> None:
     path = audio_files["mp3"]
     path.chmod(0o640)
     before = path.stat()
@@ -272,9 +264,7 @@ def test_originals_are_tagged_when_told_and_keep_time_and_mode(
     ]
     write_captions(tmp_path / "output", rows)
     summary = write_tags(
-        TagConfig(
-            output=str(tmp_path / "output"), folder=str(tmp_path / "log"), target="originals", max_chars=12
-        )
+        TagConfig(output=str(tmp_path / "output"), folder=str(tmp_path / "log"), target="originals", max_chars=12)
     )
     assert summary.written == 1
     assert [track for track, _ in summary.failed] == ["t000002", "t000003"]

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobs.cli import app
-from tests.finished_output import caption_row, write_captions
+from tests.finished_output import caption_row, failure_row, write_captions, write_failures
 
 
 def muscaps(*arguments: object) -> Result:
@@ -40,9 +40,7 @@ def test_export_says_how_many_tracks_went_where(output: Path, tmp_path: Path) ->
         (["folder", "--tags", "copies", "--audiofolder"], "leave out --columns and --audiofolder"),
     ],
 )
-def test_a_bad_export_is_one_line_and_exit_2(
-    output: Path, tmp_path: Path, arguments: list[str], message: str
-) -> None:
+def test_a_bad_export_is_one_line_and_exit_2(output: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     result = muscaps("export", output, tmp_path / arguments[0], *arguments[1:])
     assert result.exit_code == 2
     assert message in result.stderr
@@ -61,3 +59,20 @@ def test_tracks_whose_audio_is_gone_are_named_and_exit_3(output: Path, tmp_path:
     assert result.exit_code == 3
     assert json.loads(result.stdout)["written"] == 0
     assert "t000009" in result.stderr
+
+
+def test_report_lands_in_the_output_and_prints_what_failed(output: Path) -> None:
+    write_failures(output, [failure_row(1)])
+    result = muscaps("report", output, "--spectrograms", 0)
+    assert result.exit_code == 0
+    assert "7 captioned, 1 without a caption" in result.stdout
+    assert "fetch/forbidden" in result.stdout
+    assert (output / "report.html").exists()
+    figures = json.loads(muscaps("report", output, "--spectrograms", 0, "--json").stdout)
+    assert (figures["tracks"], figures["failed"]) == (7, 1)
+
+
+def test_report_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
+    result = muscaps("report", tmp_path)
+    assert result.exit_code == 2
+    assert "neither captions nor failures" in result.stderr

@@ -1,0 +1,330 @@
+"""The report page in a real browser, headless Chromium over its debugging port.
+
+Covers: page and 5,000 rows; hostile titles and captions; filter, sort and keyboard; spectrogram and attention
+of a chosen track; light, dark and narrow; nothing asked of the network; no console error.
+"""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.report import ReportConfig, write_report
+from tests.finished_output import (
+    STARTED,
+    caption_row,
+    failure_row,
+    write_captions,
+    write_failures,
+    write_run,
+)
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
+]
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+
+
+class Page:
+    """A browser tab spoken to in the DevTools protocol; remembers console errors and requests."""
+
+    def __init__(self, port: int) -> None:
+        import aiohttp
+
+        self.loop = asyncio.new_event_loop()
+        self.number = 0
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+
+        async def connect() -> tuple[Any, Any]:
+            session = aiohttp.ClientSession()
+            async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                [target] = [t for t in await answer.json() if t["type"] == "page"]
+            return session, await session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0)
+
+        self.session, self.socket = self.loop.run_until_complete(connect())
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return self.loop.run_until_complete(asyncio.wait_for(self._call(method, parameters), 60))
+
+    async def _call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        self.number += 1
+        number = self.number
+        await self.socket.send_json({"id": number, "method": method, "params": parameters})
+        while True:
+            message = json.loads((await self.socket.receive()).data)
+            self._note(message)
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+
+    def _note(self, message: dict[str, Any]) -> None:
+        about = message.get("params", {})
+        if message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(about["request"]["url"])
+        elif message.get("method") == "Runtime.exceptionThrown":
+            self.problems.append(str(about["exceptionDetails"]))
+        elif message.get("method") == "Log.entryAdded" and about["entry"]["level"] == "error":
+            self.problems.append(about["entry"]["text"])
+        elif message.get("method") == "Runtime.consoleAPICalled" and about["type"] == "error":
+            self.problems.append(str(about["args"]))
+
+    def run(self, script: str) -> Any:
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def open(self, file: Path) -> None:
+        self.call("Page.navigate", url=file.as_uri())
+        self.wait_for("document.documentElement?.dataset.readyAfter")
+
+    def wait_for(self, condition: str) -> None:
+        deadline = time.monotonic() + 20
+        while not self.run(condition):
+            assert time.monotonic() < deadline, f"never true: {condition}"
+            time.sleep(0.05)
+
+    def key(self, key: str) -> None:
+        codes = {"ArrowDown": 40, "ArrowUp": 38, "Enter": 13, "End": 35, "Escape": 27, "Tab": 9}
+        named = {"key": key, "code": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0]))}
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **named, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def type(self, text: str) -> None:
+        self.call("Input.insertText", text=text)
+
+    def size(self, width: int, height: int) -> None:
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def colours(self, scheme: str) -> None:
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.socket.close())
+        self.loop.run_until_complete(self.session.close())
+        self.loop.close()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    profile = tmp_path / "profile"
+    process = subprocess.Popen(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-port=0",
+            "--remote-allow-origins=*", f"--user-data-dir={profile}", "about:blank",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        announced = profile / "DevToolsActivePort"
+        deadline = time.monotonic() + 60
+        while not announced.exists() or not announced.read_text().count("\n"):
+            assert process.poll() is None, "Chromium ended at once"
+            assert time.monotonic() < deadline, "Chromium did not start in a minute"
+            time.sleep(0.1)
+        tab = Page(int(announced.read_text().splitlines()[0]))
+        tab.size(1440, 1000)
+        yield tab
+        tab.close()
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 5,000 tracks and 60 failures, one of each hostile."""
+    output = tmp_path_factory.mktemp("large")
+    rows = [caption_row(n) for n in range(5_000)]
+    rows[0] |= {"track_id": HOSTILE, "title": HOSTILE, "artist": HOSTILE, "caption": f"{HOSTILE} zyzzyva \u2028"}
+    write_captions(output, rows)
+    failures = [failure_row(n, created_at=STARTED + timedelta(seconds=40 * n)) for n in range(60)]
+    failures[0] |= {"message": HOSTILE, "track_id": HOSTILE + "2", "error_type": HOSTILE}
+    write_failures(output, failures)
+    write_run(output, wall_seconds=3_500.0, note=HOSTILE)
+    file = output / "report.html"
+    write_report(ReportConfig(output=str(output), file=str(file), title=HOSTILE, max_spectrograms=0))
+    return file
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of four tracks with audio, attention and segments."""
+    output = tmp_path_factory.mktemp("heard")
+    seconds = np.arange(16_000 * 12) / 16_000
+    rows = []
+    for n in range(4):
+        soundfile.write(output / f"t ü{n}.wav", 0.3 * np.sin(2 * np.pi * (300 + 400 * n) * seconds), 16_000)
+        attention = np.full((5, 4), 0.1)
+        attention[:, n] = 0.7
+        segments = [{"start_s": s, "end_s": s + 6.0, "caption": f"part {s}", "log_prob": -5.0} for s in (0.0, 6.0)]
+        rows.append(
+            caption_row(
+                n, uri=str(output / f"t ü{n}.wav"), caption="a pure sine tone", attention=attention.tolist(),
+                segments=segments, duration_s=12.0, num_chunks=4,
+                alternatives=[{"caption": "a plain tone", "log_prob": -7.5}],
+            )
+        )  # fmt: skip
+    write_captions(output, rows)
+    file = output / "report.html"
+    write_report(ReportConfig(output=str(output), file=str(file)))
+    return file
+
+
+def count(page: Page) -> str:
+    return page.run("document.getElementById('count').textContent")
+
+
+def test_five_thousand_rows_open_within_two_seconds_and_few_exist(page: Page, large: Path) -> None:
+    page.open(large)
+    assert page.run("Number(document.documentElement.dataset.readyAfter)") < 2_000
+    assert count(page) == "5,000 tracks"
+    assert page.run("document.querySelectorAll('.row.track').length") < 60
+    page.run("document.getElementById('viewport').scrollTop = 1e9")
+    page.wait_for("[...document.querySelectorAll('.name b')].some((b) => b.textContent === 'Track 4999')")
+
+
+def test_hostile_text_is_shown_and_never_run(page: Page, large: Path) -> None:
+    page.open(large)
+    assert page.run("document.title") == HOSTILE
+    assert page.run("document.querySelector('#detail h2').textContent") == HOSTILE
+    assert page.run("document.querySelectorAll('img').length") == 0
+    assert page.run("document.querySelectorAll('script').length") == 2
+    assert HOSTILE in page.run("document.querySelector('.failures').textContent")
+    page.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.problems == []
+    assert [url for url in page.requests if not url.startswith(("file://", "data:"))] == []
+
+
+def test_filter_and_sort(page: Page, large: Path) -> None:
+    page.open(large)
+    page.key("/")
+    page.type("zyzzyva")
+    page.wait_for("document.getElementById('count').textContent === '1 of 5,000 tracks'")
+    assert page.run("document.querySelector('.row.track mark').textContent") == "zyzzyva"
+    page.key("Escape")
+    page.wait_for("document.getElementById('count').textContent === '5,000 tracks'")
+    page.type("zoe marr piano")  # folded: the artist is Zoë Marr
+    page.wait_for("document.getElementById('count').textContent.includes(' of ')")
+    texts = page.run("[...document.querySelectorAll('.row.track')].map((r) => r.textContent)")
+    assert texts
+    assert all("Zoë Marr" in text and "piano" in text for text in texts)
+    page.key("Escape")
+    page.wait_for("document.getElementById('count').textContent === '5,000 tracks'")
+    numbers = "[...document.querySelectorAll('.row.track .logp')].map((c) => Number(c.textContent))"
+    page.run("document.querySelectorAll('#header button')[3].click()")
+    page.run("document.getElementById('viewport').scrollTop = 0")
+    rising = page.run(numbers)
+    assert rising == sorted(rising)
+    page.run("document.querySelectorAll('#header button')[3].click()")
+    falling = page.run(numbers)
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] > rising[-1]
+    assert page.run("document.querySelectorAll('#header > *')[3].getAttribute('aria-sort')") == "descending"
+    page.run("document.querySelector('.word').click()")
+    page.wait_for("document.getElementById('filter').value !== ''")
+    assert page.problems == []
+
+
+def test_the_keyboard_reaches_every_track(page: Page, large: Path) -> None:
+    page.open(large)
+    page.run("document.getElementById('viewport').focus()")
+    heading = "document.querySelector('#detail h2').textContent"
+    page.key("ArrowDown")
+    page.key("ArrowDown")
+    assert page.run(heading) == "Track 2"
+    page.key("ArrowUp")
+    assert page.run(heading) == "Track 1"
+    assert page.run("document.getElementById('viewport').getAttribute('aria-activedescendant')") == "row-1"
+    page.key("End")
+    assert page.run(heading) == "Track 4999"
+    assert page.run("document.querySelector('.row.track[aria-selected=true] b').textContent") == "Track 4999"
+    page.key("Enter")
+    assert page.run("document.activeElement.id") == "detail"
+    page.key("Escape")
+    assert page.run("document.activeElement.id") == "viewport"
+
+
+def test_a_track_shows_and_plays_what_each_word_heard(page: Page, heard: Path) -> None:
+    page.open(heard)
+    page.run("document.getElementById('viewport').focus()")
+    page.key("ArrowDown")
+    page.key("ArrowDown")
+    assert page.run("[...document.querySelectorAll('.terms button')].map((b) => b.textContent)") == [
+        "a", "pure", "sine", "tone", "(end)",
+    ]  # fmt: skip
+    canvas = "document.querySelector('.heat canvas')"
+    alphas = f"[...{canvas}.getContext('2d').getImageData(0, 0, 4, 1).data].filter((_, i) => i % 4 === 3)"
+    assert page.run(alphas) == [36, 36, 255, 36]  # 0.1 / 0.7 of 255, and the peak in the third chunk
+    assert page.run("document.querySelectorAll('.stack canvas')[0].height") == 72
+    page.run("document.querySelectorAll('.terms button')[1].focus()")
+    assert "“pure” listened most around 0:08 (70 % of its attention)" in page.run(
+        "document.querySelector('#detail .hint').textContent"
+    )
+    assert page.run("[...document.querySelectorAll('.segs span')].map((s) => s.textContent)") == [
+        "part 0.0",
+        "part 6.0",
+    ]
+    assert "a plain tone" in page.run("document.querySelector('.alts').textContent")
+    page.run("document.querySelectorAll('.segs button')[1].click()")
+    page.wait_for("document.querySelector('#detail audio').currentTime >= 6")
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_contrasts_with_what_lies_behind_it(page: Page, heard: Path, scheme: str) -> None:
+    page.colours(scheme)
+    page.open(heard)
+    faint = page.run("""
+      (() => {
+        const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        const rgb = (c) => { probe.clearRect(0, 0, 1, 1); probe.fillStyle = c; probe.fillRect(0, 0, 1, 1); return [...probe.getImageData(0, 0, 1, 1).data]; };
+        const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+        const behind = (n) => { for (; n; n = n.parentElement) { const c = rgb(getComputedStyle(n).backgroundColor); if (c[3] > 250) return c; } return [255, 255, 255]; };
+        const bad = [];
+        for (const n of document.querySelectorAll('body *')) {
+          if (!n.offsetParent || ![...n.childNodes].some((t) => t.nodeType === 3 && t.textContent.trim())) continue;
+          const a = light(rgb(getComputedStyle(n).color)), b = light(behind(n));
+          const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+          if (ratio < 4.5) bad.push(`${n.tagName}.${n.className}: ${ratio.toFixed(2)}`);
+        }
+        return bad;
+      })()
+    """)  # noqa: E501
+    assert faint == []
+    background = page.run("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(13, 18, 23)") == (scheme == "dark")
+    page.run("document.getElementById('theme').click(); document.getElementById('theme').click()")
+    assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(13, 18, 23)"
+
+
+def test_nothing_overflows_a_telephone(page: Page, heard: Path) -> None:
+    page.size(360, 740)
+    page.open(heard)
+    assert page.run("document.documentElement.scrollWidth") <= 360
+    assert not page.run("document.getElementById('detail').offsetParent")
+    page.run("document.querySelector('.row.track').click()")
+    assert page.run("getComputedStyle(document.getElementById('detail')).position") == "fixed"
+    assert page.run("document.getElementById('detail').scrollWidth") <= 360
+    page.run("document.querySelector('#detail .close').click()")
+    assert page.run("getComputedStyle(document.getElementById('detail')).display") == "none"
