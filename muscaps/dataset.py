@@ -211,7 +211,7 @@ class Example:
 
 
 class DatasetWriter:
-    """Writes a prepared dataset, a track at a time."""
+    """Writes a prepared dataset: data a track at a time, then the tables."""
 
     def __init__(self, directory: Path, *, feature_dim: int | None = None) -> None:
         """Start in an empty or new directory; what an unfinished run left there is overwritten."""
@@ -219,51 +219,61 @@ class DatasetWriter:
         (directory / CARD).unlink(missing_ok=True)
         self._directory = directory
         self._feature_dim = feature_dim
-        self._rows: list[dict[str, Any]] = []
+        self._places: dict[str, dict[str, int]] = {}
         self._samples = self._chunks = 0
         self._audio: BinaryIO | None = None
         self._features: BinaryIO | None = None
 
-    def add(self, pair: Pair, *, audio: np.ndarray | None = None, features: np.ndarray | None = None) -> None:
-        """Append a track.
+    def store(self, track_id: str, *, audio: np.ndarray | None = None, features: np.ndarray | None = None) -> None:
+        """Write a track's data, in any order; `finish` decides which tracks are kept.
 
         Args:
-            pair: The track; its split must be set.
+            track_id: The track.
             audio: Mono int16 samples at 16 kHz, (samples,).
             features: Chunk features, (chunks, feature).
         """
-        if pair.split not in SPLITS:
-            raise DatasetError(f"track {pair.track_id!r} has no split")
-        row = {name: getattr(pair, name) for name in ("track_id", "uri", "split", "duration_s")}
-        row |= {"captions": list(pair.captions), "tags": list(pair.tags)}
-        row |= {"audio_start": -1, "num_samples": 0, "feature_start": -1, "num_chunks": 0}
+        place = {"audio_start": -1, "num_samples": 0, "feature_start": -1, "num_chunks": 0}
         if audio is not None:
             if self._audio is None:
                 self._audio = (self._directory / AUDIO).open("wb")
             self._audio.write(np.ascontiguousarray(audio, dtype="<i2").tobytes())
-            row |= {"audio_start": self._samples, "num_samples": len(audio)}
+            place |= {"audio_start": self._samples, "num_samples": len(audio)}
             self._samples += len(audio)
         if features is not None:
             if self._features is None:
                 self._features = (self._directory / FEATURES).open("wb")
                 self._feature_dim = features.shape[1]
             if features.shape[1] != self._feature_dim:
-                raise DatasetError(f"{pair.track_id!r}: features of width {features.shape[1]}, not {self._feature_dim}")
+                raise DatasetError(f"{track_id!r}: features of width {features.shape[1]}, not {self._feature_dim}")
             self._features.write(np.ascontiguousarray(features, dtype="<f2").tobytes())
-            row |= {"feature_start": self._chunks, "num_chunks": len(features)}
+            place |= {"feature_start": self._chunks, "num_chunks": len(features)}
             self._chunks += len(features)
-        self._rows.append(row)
+        self._places[track_id] = place
 
-    def finish(self, *, min_count: int = 2, card: dict[str, Any] | None = None) -> dict[str, Any]:
+    def finish(
+        self, pairs: Sequence[Pair], *, min_count: int = 2, card: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Write the tables and the vocabulary of the training captions; return the dataset's card.
 
+        Args:
+            pairs: The tracks kept, in order; each must have its split, and data only if some was stored.
+            min_count: Occurrences a word needs to enter the vocabulary.
+            card: More to say about the dataset.
+
         Raises:
-            DatasetError: No training caption is left.
+            DatasetError: No training caption is left, or a pair has no split.
         """
         for stream in (self._audio, self._features):
             if stream is not None:
                 stream.close()
-        rows = self._rows
+        none = {"audio_start": -1, "num_samples": 0, "feature_start": -1, "num_chunks": 0}
+        rows: list[dict[str, Any]] = []
+        for pair in pairs:
+            if pair.split not in SPLITS:
+                raise DatasetError(f"track {pair.track_id!r} has no split")
+            row = {name: getattr(pair, name) for name in ("track_id", "uri", "split", "duration_s")}
+            row |= {"captions": list(pair.captions), "tags": list(pair.tags)}
+            rows.append(row | self._places.get(pair.track_id, none))
         captions = [tokenize(text) for row in rows if row["split"] == "train" for text in row["captions"]]
         if not captions:
             raise DatasetError(f"{self._directory}: no training pair is left; see what cleaning dropped")
@@ -277,8 +287,8 @@ class DatasetWriter:
             "examples": len(rows),
             "splits": dict(Counter(row["split"] for row in rows)),
             "vocabulary_size": len(vocabulary),
-            "audio_seconds": round(self._samples / 16_000, 3),
-            "num_chunks": self._chunks,
+            "audio_seconds": round(sum(row["num_samples"] for row in rows) / 16_000, 3),
+            "num_chunks": sum(row["num_chunks"] for row in rows),
             "feature_dim": self._feature_dim if self._chunks else None,
             **(card or {}),
         }
@@ -307,14 +317,14 @@ class PreparedDataset:
             raise DatasetError(f"{self.directory / CARD}: not readable: {error}") from error
         if self.card.get("format_version") != FORMAT_VERSION:
             raise DatasetError(f"{self.directory / CARD}: format_version {self.card.get('format_version')!r} is not 1")
-        rows = pq.read_table(self.directory / EXAMPLES, schema=EXAMPLE_SCHEMA).to_pylist()
+        rows = pq.read_table(self.directory / EXAMPLES, schema=EXAMPLE_SCHEMA, partitioning=None).to_pylist()
         self.examples = [
             Example(index=index, **{**row, "captions": tuple(row["captions"]), "tags": tuple(row["tags"])})
             for index, row in enumerate(rows)
         ]
         self.vocabulary = Vocabulary.load(self.directory / WORDS)
         self._audio: np.memmap | None = None
-        self._features: np.memmap | None = None
+        self._features: np.ndarray | None = None
 
     @property
     def has_audio(self) -> bool:
