@@ -15,16 +15,20 @@ class TemporalAttention(nn.Module):
     def forward(self, hidden: Tensor, keys: Tensor, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Weigh a track's chunks by relevance to the next word.
 
+        A search keeps several hypotheses a track: their rows follow each other, and share the track's audio.
+
         Args:
-            hidden: Encoder LSTM state h_t, (batch, hidden).
+            hidden: Encoder LSTM state h_t, (batch * beams, hidden).
             keys: `project_audio(features)`, which no word changes, (batch, chunks, attention).
             features: Audio features a_i, (batch, chunks, feature).
             mask: True where a chunk is real audio, (batch, chunks).
 
         Returns:
-            Attended feature (Eq. 5), (batch, feature), and weights beta (Eq. 4), (batch, chunks). Weights
-            sum to 1 per track and are 0 on padding.
+            Attended feature (Eq. 5), (batch * beams, feature), and weights beta (Eq. 4), (batch * beams,
+            chunks). Weights sum to 1 and are 0 on padding.
         """
-        scores = self.score((keys + self.project_hidden(hidden).unsqueeze(1)).tanh()).squeeze(-1)
-        weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1)
-        return (weights.unsqueeze(1) @ features).squeeze(1), weights
+        batch = keys.shape[0]
+        query = self.project_hidden(hidden).view(batch, -1, 1, keys.shape[2])  # (batch, beams, 1, attention)
+        scores = self.score((keys.unsqueeze(1) + query).tanh()).squeeze(-1)  # (batch, beams, chunks)
+        weights = scores.masked_fill(~mask.unsqueeze(1), float("-inf")).softmax(dim=-1)
+        return (weights @ features).flatten(0, 1), weights.flatten(0, 1)

@@ -14,7 +14,7 @@ from muscaps.audio import to_chunks
 from muscaps.checkpoint import Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig
 from muscaps.decoding import Caption, Segment, beam_search, to_caption
-from muscaps.inference import prepare_extractor
+from muscaps.inference import fold_weight_norm, prepare_extractor
 from muscaps.model import EncodedAudio
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 
@@ -36,7 +36,7 @@ class Captioner:
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", feature_batch: int | None = None) -> None:
         """Put a loaded checkpoint to work on a device: `cpu`, `cuda`, `cuda:1`..."""
         self.device = torch.device(device)
-        self.model = checkpoint.model.eval().to(self.device).requires_grad_(False)
+        self.model = fold_weight_norm(checkpoint.model.eval().requires_grad_(False)).to(self.device)
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self.audio_config: AudioConfig = checkpoint.audio_config
         self.model_config: ModelConfig = checkpoint.model_config

@@ -8,10 +8,12 @@ caption; here the best unfinished one is returned.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from muscaps.config import DecodingOptions
 from muscaps.model import CaptionModel, EncodedAudio
@@ -110,9 +112,9 @@ def _hypothesis(ids: list[int], log_prob: float, finished: bool) -> Hypothesis:
 def beam_search(model: CaptionModel, encoded: EncodedAudio, options: DecodingOptions) -> list[list[Hypothesis]]:
     """Search for the most probable captions of many tracks at once.
 
-    Every track owns `beam_size` slots. A slot holds a live or a finished hypothesis; only live ones are
-    stepped, all tracks' together, and a track's live slots compete only with each other, so that no caption
-    depends on what shares its batch.
+    Every track owns `beam_size` slots. A slot holds a live or a finished hypothesis; a track's live slots
+    compete only with each other, so that no caption depends on what shares its batch. Tracks that are done
+    leave the batch once half of it is.
 
     Args:
         model: Steps one word at a time.
@@ -126,47 +128,94 @@ def beam_search(model: CaptionModel, encoded: EncodedAudio, options: DecodingOpt
         return [[hypothesis] for hypothesis in greedy_search(model, encoded, options.max_words)]
     batch, beam, device = encoded.embedding.shape[0], options.beam_size, encoded.embedding.device
     slots = torch.arange(beam, device=device)
-    score = torch.full((batch, beam), float("-inf"), device=device, dtype=torch.float64)
-    score[:, 0] = 0.0  # all beams start as one and the same hypothesis
-    live = torch.zeros(batch, beam, dtype=torch.bool, device=device)
-    live[:, 0] = True
-    num_live = torch.full((batch, 1), beam, device=device)
-    words = torch.full((batch, beam, options.max_words), NO_WORD, device=device)
-    state = model.start(encoded)
-    rows = torch.arange(batch, device=device) * beam  # slot (track, beam) of each stepped row
-    last = torch.full((batch,), SOS, device=device)
+    beams = _Beams.start(batch, beam, options.max_words, device)
+    done: list[tuple[Tensor, _Beams]] = []  # tracks that left the batch, and their beams
+    tracks = torch.arange(batch, device=device)
+    state = model.start(encoded).select(tracks.repeat_interleave(beam))
     for t in range(options.max_words):
-        log_probs, state = model.step(encoded.select(rows // beam), state, last)
-        vocab = log_probs.shape[1]
-        total = torch.full((batch * beam, vocab), float("-inf"), device=device, dtype=torch.float64)
-        total[rows] = score.flatten()[rows].unsqueeze(1) + log_probs.double()
-        top, choice = total.view(batch, beam * vocab).topk(min(beam, beam * vocab), dim=1)
-        parent, word = choice // vocab, choice % vocab
-        kept = (slots < num_live) & top.isfinite()  # a narrowed beam keeps fewer
-        # New hypotheses first, then the finished ones of earlier steps: together exactly one beam.
-        finished_before = score.isfinite() & ~live
-        order = torch.cat([torch.where(kept, 0, 2), torch.where(finished_before, 1, 2)], dim=1)
-        slot = order.argsort(dim=1, stable=True)[:, :beam]
-        source = torch.cat([parent, slots.expand(batch, beam)], dim=1).gather(1, slot)
-        is_new = slot < beam
-        grown = torch.cat([word, torch.full_like(word, NO_WORD)], dim=1).gather(1, slot)
-        occupied = order.gather(1, slot) < 2
-        score = torch.cat([top, score], dim=1).gather(1, slot).masked_fill(~occupied, float("-inf"))
-        words = words.gather(1, source.unsqueeze(2).expand_as(words))
-        words[:, :, t] = torch.where(is_new & occupied, grown, words[:, :, t])
-        ended = is_new & occupied & (grown == EOS)
-        num_live = num_live - ended.sum(dim=1, keepdim=True)
-        live = is_new & occupied & ~ended
-        next_rows = live.flatten().nonzero().squeeze(1)
-        if next_rows.numel() == 0:
+        last = beams.words[:, :, t - 1] if t else torch.full_like(beams.words[:, :, 0], SOS)
+        log_probs, state = model.step(encoded, state, last.clamp(min=0).flatten())
+        beams, parent = beams.extended(log_probs, t)
+        working = beams.live.any(dim=1)
+        num_working = int(working.sum())
+        if num_working == 0:
             break
-        # Where each live slot's parent stood among the rows just stepped.
-        position = torch.full((batch * beam,), -1, device=device)
-        position[rows] = torch.arange(rows.numel(), device=device)
-        parents = position[next_rows // beam * beam + source.flatten()[next_rows]]
-        state = state.select(parents)
-        rows, last = next_rows, grown.flatten()[next_rows]
-    return _ranked(words.tolist(), score.tolist(), live.tolist())
+        state = state.select((torch.arange(len(tracks), device=device).unsqueeze(1) * beam + parent).flatten())
+        if num_working <= len(tracks) // 2:
+            done.append((tracks[~working], beams.select((~working).nonzero().squeeze(1))))
+            rows = working.nonzero().squeeze(1)
+            tracks, beams, encoded = tracks[rows], beams.select(rows), encoded.select(rows)
+            state = state.select((rows.unsqueeze(1) * beam + slots).flatten())
+    done.append((tracks, beams))
+    ranked: list[list[Hypothesis]] = [[] for _ in range(batch)]
+    for index, part in done:
+        for track, hypotheses in zip(index.tolist(), part.ranked(), strict=True):
+            ranked[track] = hypotheses
+    return ranked
+
+
+class _Beams(NamedTuple):
+    """The hypotheses of a batch of tracks; every part is (batch, beams) or (batch, beams, steps)."""
+
+    score: Tensor
+    """Log-probability so far, float64; -inf where a slot is empty."""
+    live: Tensor
+    """True where a hypothesis can still grow."""
+    words: Tensor
+    """Ids, `<eos>` included, then `NO_WORD`."""
+    num_live: Tensor
+    """Hypotheses a track may keep growing, (batch, 1): `beam_size` less those that have finished."""
+
+    @classmethod
+    def start(cls, batch: int, beam: int, max_words: int, device: torch.device) -> "_Beams":
+        """Return one empty live hypothesis a track, for all beams start the same."""
+        score = torch.full((batch, beam), float("-inf"), device=device, dtype=torch.float64)
+        score[:, 0] = 0.0
+        words = torch.full((batch, beam, max_words), NO_WORD, device=device)
+        return cls(score, score.isfinite(), words, torch.full((batch, 1), beam, device=device))
+
+    def select(self, rows: Tensor) -> "_Beams":
+        """Return the given tracks."""
+        return _Beams(self.score[rows], self.live[rows], self.words[rows], self.num_live[rows])
+
+    def extended(self, log_probs: Tensor, t: int) -> tuple["_Beams", Tensor]:
+        """Let every live hypothesis say its next word and keep each track's best.
+
+        Args:
+            log_probs: log P(next word) of every slot, (batch * beams, vocab).
+            t: Which word this is, from 0.
+
+        Returns:
+            The new beams and, for every slot, the slot it grew from, (batch, beams).
+        """
+        batch, beam = self.score.shape
+        slots = torch.arange(beam, device=log_probs.device).expand(batch, beam)
+        # No hypothesis outside a slot's own best `beam` words can be among the track's best `beam`.
+        best_words = log_probs.topk(min(beam, log_probs.shape[1]), dim=1)
+        per_slot = best_words.values.shape[1]
+        grown = self.score.unsqueeze(2) + best_words.values.double().view(batch, beam, per_slot)
+        grown = grown.masked_fill(~self.live.unsqueeze(2), float("-inf")).flatten(1)
+        top, choice = grown.topk(beam, dim=1)
+        word = best_words.indices.view(batch, -1).gather(1, choice)
+        kept = (slots < self.num_live) & top.isfinite()  # a narrowed beam keeps fewer
+        finished = self.score.isfinite() & ~self.live
+        # New hypotheses first, then those finished earlier: together at most one beam.
+        order = torch.cat([torch.where(kept, 0, 2), torch.where(finished, 1, 2)], dim=1)
+        slot = order.argsort(dim=1, stable=True)[:, :beam]
+        new = (slot < beam) & (order.gather(1, slot) == 0)
+        filled = order.gather(1, slot) < 2
+        parent = torch.cat([choice // per_slot, slots], dim=1).gather(1, slot)
+        score = torch.cat([top, self.score], dim=1).gather(1, slot).masked_fill(~filled, float("-inf"))
+        words = self.words.gather(1, parent.unsqueeze(2).expand_as(self.words))
+        said = torch.cat([word, word], dim=1).gather(1, slot)
+        words[:, :, t] = torch.where(new, said, words[:, :, t])
+        ended = new & (said == EOS)
+        beams = _Beams(score, new & ~ended, words, self.num_live - ended.sum(dim=1, keepdim=True))
+        return beams, parent
+
+    def ranked(self) -> list[list[Hypothesis]]:
+        """Sort each track's hypotheses: finished before unfinished, then by log-probability."""
+        return _ranked(self.words.tolist(), self.score.tolist(), self.live.tolist())
 
 
 def _ranked(words: list[list[list[int]]], score: list[list[float]], live: list[list[bool]]) -> list[list[Hypothesis]]:

@@ -1,11 +1,13 @@
-"""Making a trained extractor fast without changing what it says: batch-norm folding."""
+"""Making a trained model fast without changing what it says: normalisations folded into the weights."""
 
 import copy
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from muscaps.feature_extractors import FeatureExtractor
+from muscaps.model import MusCaps, WeightNormLinear
 
 
 def prepare_extractor(extractor: FeatureExtractor) -> FeatureExtractor:
@@ -22,3 +24,14 @@ def prepare_extractor(extractor: FeatureExtractor) -> FeatureExtractor:
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
     return folded
+
+
+@torch.no_grad()
+def fold_weight_norm(model: MusCaps) -> MusCaps:
+    """Replace the output layer by a plain linear one of the same weights, in place; returns the model."""
+    if isinstance(model.output, WeightNormLinear):
+        plain = nn.Linear(model.output.direction.shape[1], len(model.output.bias))
+        plain.weight.copy_(model.output.weight())
+        plain.bias.copy_(model.output.bias)
+        model.output = plain.to(model.output.bias.device).requires_grad_(False)
+    return model

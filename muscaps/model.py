@@ -8,7 +8,7 @@ Departs from the paper: the published program runs the audio network again for e
 hypothesis; here it runs once per chunk.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ def _rows(part: Tensor | None, rows: Tensor) -> Tensor | None:
 
 
 class EncodedAudio(NamedTuple):
-    """What the words of a caption need to know of their tracks, one row a track or hypothesis."""
+    """What the words of a caption need to know of their tracks, one row a track."""
 
     embedding: Tensor
     """Audio embedding a, (batch, hidden)."""
@@ -74,7 +74,7 @@ class CaptionModel(Protocol):
         ...
 
     def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
-        """Read one word a row, (batch,); return log P(next word), (batch, vocab), and the new state."""
+        """Read one word a row, (batch * beams,); return log P(next word), (batch * beams, vocab), and the new state."""
         ...
 
 
@@ -127,7 +127,7 @@ class MusCaps(nn.Module):
         self.attention = (
             TemporalAttention(feature_dim, hidden, config.attention_dim) if config.fusion == "attention" else None
         )
-        self.output = WeightNormLinear(hidden, config.vocabulary_size)
+        self.output: nn.Module = WeightNormLinear(hidden, config.vocabulary_size)
         self.dropout = nn.Dropout(config.dropout)
 
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
@@ -156,8 +156,9 @@ class MusCaps(nn.Module):
         return DecoderState(zeros, zeros, audio, audio)
 
     def _advance(self, encoded: EncodedAudio, state: DecoderState, words: Tensor) -> DecoderState:
-        """Read word vectors, (batch, word), and return the new state; its decoder_hidden predicts the next word."""
-        audio, fusion, weights = encoded.embedding, self.config.fusion, None
+        """Read word vectors, (batch * beams, word); the new state's decoder_hidden predicts the next word."""
+        fusion, weights, beams = self.config.fusion, None, len(words) // len(encoded.embedding)
+        audio = encoded.embedding if beams == 1 else encoded.embedding.repeat_interleave(beams, dim=0)
         if fusion == "early":
             encoder_input = torch.cat([audio, words], dim=1)  # Eq. 2
         elif fusion == "late":
@@ -178,9 +179,19 @@ class MusCaps(nn.Module):
         return DecoderState(hidden, cell, decoded, decoder_cell, weights)
 
     def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
-        """Read one word a row, (batch,); return log P(next word) (Eq. 7), (batch, vocab), and the new state."""
+        """Read one word a row and predict the next (Eq. 7).
+
+        Args:
+            encoded: Tracks, one row each.
+            state: Hypotheses; a track's follow each other, (batch * beams, hidden).
+            word_ids: The word just said, (batch * beams,).
+
+        Returns:
+            log P(next word), (batch * beams, vocab), and the new state.
+        """
         state = self._advance(encoded, state, self.word_embedding(word_ids))
-        return self.output(state.decoder_hidden).log_softmax(dim=-1), state
+        logits: Tensor = self.output(state.decoder_hidden)
+        return logits.log_softmax(dim=-1), state
 
     def forward(self, features: Tensor, mask: Tensor, word_ids: Tensor) -> Tensor:
         """Predict every next word of given captions: teacher forcing (section IV-B).
@@ -214,6 +225,11 @@ def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> 
     Raises:
         ValueError: The word vectors do not have the configured shape.
     """
+    if config.fusion == "dcase":
+        from muscaps.dcase_baseline import DcaseBaseline  # reads this module: imported late
+
+        # Another model behind the same methods; it has no word vectors.
+        return cast(MusCaps, DcaseBaseline(config))
     model = MusCaps(config, build_extractor(config.extractor))
     if word_vectors is not None:
         expected = (config.vocabulary_size, config.word_embedding_dim)
