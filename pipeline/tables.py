@@ -94,6 +94,18 @@ class Table:
             if chosen.num_rows:
                 yield chosen
 
+    def newest_by_file(self, model_id: str | None = None) -> list[np.ndarray]:
+        """Mark each track's newest row, (rows,) per file in the order of `uris`.
+
+        Raises:
+            OutputError: No row is of this model.
+        """
+        keep = self._newest_rows(model_id)
+        counts = [0] * len(self.uris)
+        for number, batch in self.batches(["model_id"], batch_rows=65_536):
+            counts[number] += batch.num_rows
+        return np.split(keep, np.cumsum(counts)[:-1])
+
     def _newest_rows(self, model_id: str | None) -> np.ndarray:
         """True, (rows,), where a row is its track's newest."""
         import pandas as pd
