@@ -271,6 +271,11 @@ def load_checkpoint(directory: Path | str) -> Checkpoint:
 
 def _refuse_giants(config: ModelConfig, weights: Mapping[str, Tensor], directory: Path) -> None:
     """Refuse a card whose sizes its weights do not bear out, before memory is taken for them."""
+    if config.fusion == "dcase":
+        output = weights.get("output.weight")
+        if output is None or tuple(output.shape) != (config.vocabulary_size, config.hidden_dim):
+            raise CheckpointError(f"{directory}: hidden_dim={config.hidden_dim} does not match output.weight")
+        return
     embedding = weights.get("word_embedding.weight")
     claimed = (config.vocabulary_size, config.word_embedding_dim)
     if embedding is None or tuple(embedding.shape) != claimed:

@@ -7,8 +7,8 @@ Conventions: frozen, keyword-only dataclasses; units are in the names; a checkpo
 from dataclasses import dataclass
 from typing import Literal
 
-ExtractorName = Literal["musicnn", "hcnn"]
-FusionName = Literal["early", "late", "attention"]
+ExtractorName = Literal["musicnn", "hcnn", "log_mel"]
+FusionName = Literal["early", "late", "attention", "dcase"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +37,23 @@ class ExtractorConfig:
     """An audio feature extractor: the convolutional part of a music tagger (paper section III-B)."""
 
     name: ExtractorName = "musicnn"
-    """Architecture: `musicnn` or `hcnn` (Harmonic CNN)."""
+    """Architecture: `musicnn`, `hcnn` (Harmonic CNN) or `log_mel` (bare frames, for the DCASE baseline)."""
     num_channels: int = 64
     """Channels of the back end: musicnn 64 (MagnaTagATune) or 512 (MSD); Harmonic CNN 128."""
     frontend_scale: float = 1.0
     """musicnn only: scales the published front end's 204 vertical and 51 horizontal filters."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("musicnn", "hcnn"):
-            raise ValueError(f"extractor name must be 'musicnn' or 'hcnn', not {self.name!r}")
+        if self.name not in ("musicnn", "hcnn", "log_mel"):
+            raise ValueError(f"extractor name must be 'musicnn', 'hcnn' or 'log_mel', not {self.name!r}")
         if self.num_channels < 1:
             raise ValueError(f"num_channels must be at least 1, not {self.num_channels}")
         if not 0 < self.frontend_scale <= 4:
             raise ValueError(f"frontend_scale must lie in (0, 4], not {self.frontend_scale}")
-        if self.name == "hcnn" and self.frontend_scale != 1.0:
-            raise ValueError(f"frontend_scale={self.frontend_scale} means nothing with name='hcnn'; leave it at 1")
+        if self.name != "musicnn" and self.frontend_scale != 1.0:
+            raise ValueError(
+                f"frontend_scale={self.frontend_scale} means nothing with name={self.name!r}; leave it at 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,8 @@ class ModelConfig:
     extractor: ExtractorConfig = ExtractorConfig()
     """The audio network."""
     fusion: FusionName = "early"
-    """Where audio meets words: `early` (Eq. 2), `late` (Eq. 3) or `attention` (Eq. 4 to 6)."""
+    """Where audio meets words: `early` (Eq. 2), `late` (Eq. 3) or `attention` (Eq. 4 to 6); `dcase` is the
+    baseline of section IV-C1, another model altogether."""
     vocabulary_size: int = 4
     """Words the output layer knows, the four special tokens included."""
     word_embedding_dim: int = 300
@@ -76,8 +79,13 @@ class ModelConfig:
     """Dropout probability while training (paper section IV-B)."""
 
     def __post_init__(self) -> None:
-        if self.fusion not in ("early", "late", "attention"):
-            raise ValueError(f"fusion must be 'early', 'late' or 'attention', not {self.fusion!r}")
+        if self.fusion not in ("early", "late", "attention", "dcase"):
+            raise ValueError(f"fusion must be 'early', 'late', 'attention' or 'dcase', not {self.fusion!r}")
+        if (self.fusion == "dcase") != (self.extractor.name == "log_mel"):
+            raise ValueError(
+                f"fusion={self.fusion!r} does not go with extractor {self.extractor.name!r}: "
+                "the DCASE baseline reads log_mel frames, and nothing else does"
+            )
         if self.audio_embedding_dim != self.hidden_dim:
             raise ValueError(
                 f"audio_embedding_dim={self.audio_embedding_dim} must equal hidden_dim={self.hidden_dim}: "

@@ -194,4 +194,8 @@ def build_extractor(config: ExtractorConfig) -> FeatureExtractor:
     """Build the network a configuration names, with fresh weights."""
     if config.name == "musicnn":
         return Musicnn(config.num_channels, config.frontend_scale)
+    if config.name == "log_mel":
+        from muscaps.dcase_baseline import LogMelFrames  # reads this module: imported late
+
+        return LogMelFrames()
     return HarmonicCNN(config.num_channels)

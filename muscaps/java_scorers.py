@@ -119,8 +119,7 @@ def ptb_tokenize(texts: Sequence[str], java: str) -> list[str]:
             f"captions: {finished.stderr.decode(errors='replace')[-500:]}"
         )
     return [
-        " ".join(token for token in answer.split(" ") if token not in PTB_PUNCTUATION).strip()
-        for answer in answers
+        " ".join(token for token in answer.split(" ") if token not in PTB_PUNCTUATION).strip() for answer in answers
     ]
 
 
@@ -142,9 +141,7 @@ class Meteor:
             stderr=self._stderr,
         )
 
-    def score(
-        self, predictions: Sequence[str], references: Sequence[Sequence[str]]
-    ) -> tuple[float, list[float]]:
+    def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, list[float]]:
         """Score tokenized captions against their references.
 
         Args:
@@ -271,9 +268,7 @@ def spice(
         )
         if finished.returncode != 0 or not answers.is_file():
             raise JavaToolError(f"SPICE failed: {finished.stderr.decode(errors='replace')[-1000:]}")
-        scored = {
-            item["image_id"]: float(item["scores"]["All"]["f"]) for item in json.loads(answers.read_text())
-        }
+        scored = {item["image_id"]: float(item["scores"]["All"]["f"]) for item in json.loads(answers.read_text())}
     per_caption = [scored[index] for index in range(len(predictions))]
     return sum(per_caption) / len(per_caption), per_caption
 
@@ -289,9 +284,7 @@ def build_script_engine_shim(folder: Path) -> Path:
     (services / "javax.script.ScriptEngineFactory").write_text("JsonEchoEngine$Factory\n")
     source = folder / "JsonEchoEngine.java"
     source.write_text(_SHIM_SOURCE)
-    built = subprocess.run(
-        ["javac", "-d", str(folder), str(source)], capture_output=True, text=True, check=False
-    )
+    built = subprocess.run(["javac", "-d", str(folder), str(source)], capture_output=True, text=True, check=False)
     if built.returncode != 0:
         raise JavaToolError(f"javac could not build the script engine SPICE needs: {built.stderr[-500:]}")
     return folder
