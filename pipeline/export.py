@@ -241,9 +241,7 @@ def _whole_file(uri: str) -> Iterator[Path]:
                 os.fsync(written.fileno())
             path.replace(target)
         else:
-            filesystem, key = storage.filesystem(uri)
-            with path.open("rb") as source, filesystem.open_output_stream(key) as sink:
-                shutil.copyfileobj(source, sink, 8 << 20)
+            storage.write_file_once(uri, path)
     finally:
         path.unlink(missing_ok=True)
 

@@ -144,6 +144,8 @@ def read_parts(
     try:
         parts = pyarrow.dataset.dataset(paths, schema=schema, format="parquet", filesystem=filesystem)
         return parts.to_table(columns=schema.names, filter=condition)
+    except storage.StorageError:
+        raise
     except (OSError, pa.ArrowInvalid) as error:
         message = f"{files[0].uri.rpartition('/')[0]}: a Parquet file cannot be read: {error}"
         raise storage.StorageError(message, "unreadable") from error

@@ -17,6 +17,7 @@ import contextlib
 import ctypes
 import http.client
 import http.server
+import io
 import os
 import shutil
 import signal
@@ -303,7 +304,7 @@ class _FaultyHandler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_request(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self._body()
         time.sleep(self.proxy.delay_seconds)
         fault = self.proxy.fault(self.command)
         if fault == "slow_down":
@@ -324,13 +325,26 @@ class _FaultyHandler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_request  # noqa: N815
 
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        chunks = []
+        while length := int(self.rfile.readline().partition(b";")[0], 16):  # pyarrow's SDK sends chunks
+            chunks.append(self.rfile.read(length))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return b"".join(chunks)
+
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(self.proxy.target, timeout=120)
         with contextlib.closing(connection):
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                if name.lower() not in ("expect", "connection"):
+                if name.lower() not in ("expect", "connection", "transfer-encoding", "content-length"):
                     connection.putheader(name, value)
+            if body or "Content-Length" in self.headers:
+                connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             response = connection.getresponse()
             return response.status, response.getheaders(), response.read()
@@ -354,6 +368,7 @@ class _FaultyHandler(http.server.BaseHTTPRequestHandler):
         self.wfile.close()
         self.rfile.close()
         self.connection.close()
+        self.wfile = self.rfile = io.BytesIO()  # for the base class, which flushes once more
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
