@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -733,6 +734,8 @@ def _start_ray(config: CaptioningConfig) -> None:
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Retries can be limited in no other way, and will be a named parameter where this goes away.
+    warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated", category=DeprecationWarning)
     started = time.monotonic()
     with _silenced_stderr():
         if config.address is not None:

@@ -58,9 +58,14 @@ _CAPTIONED = pa.schema(
     + [pa.field("caption_peak_bytes", pa.int64())]
 )
 
-DECODED = pa.unify_schemas([_HEARD, _FAILURE, _DECODE_COST, _PCM])
+
+def _nullable(*schemas: pa.Schema) -> pa.Schema:
+    return pa.schema([column.with_nullable(True) for schema in schemas for column in schema])
+
+
+DECODED = _nullable(_HEARD, _FAILURE, _DECODE_COST, _PCM)
 """What `fetch_and_decode` adds; `pcm` is null exactly where `stage` is not."""
-RESULT = pa.unify_schemas([_HEARD, _FAILURE, _DECODE_COST, _CAPTIONED])
+RESULT = _nullable(_HEARD, _FAILURE, _DECODE_COST, _CAPTIONED)
 """What a row holds at the end, beside the catalogue's columns and `attempt`; `caption` is null exactly where
 `stage` is not."""
 
