@@ -10,6 +10,7 @@ libsndfile decodes PCM, FLAC and MP3, where it is the faster; FFmpeg, through Py
 and whatever libsndfile cannot open or finds damaged.
 """
 
+import errno
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -132,9 +133,9 @@ def decode_audio(
         decoders = _decoders_for(head)
         best = attempt(decoders[0])
         for decoder in decoders[1:]:
-            if best.facts.problems or best.facts.doubtful or not best.seconds:
+            if best.facts.fatal is None and (best.facts.problems or best.facts.doubtful or not best.seconds):
                 best = _better(best, attempt(decoder))
-        if best.kept.peak <= SILENT_PEAK < best.channel_peak * PCM_SCALE:
+        if best.seconds >= MIN_SECONDS and best.kept.peak <= SILENT_PEAK < best.channel_peak * PCM_SCALE:
             # Left and right are mirror images and the mean of them is nothing, but there is music.
             best = attempt(best.decoder, _first_channel)
             best.facts.problems.append("the channels cancel each other out, so only the first was used")
@@ -449,9 +450,9 @@ def _audio_stream(container: Any, facts: _Facts) -> Any:
     if stream is None and container.streams.audio:
         stream = container.streams.audio[0]
     if stream is None:
-        kinds = sorted({stream.type for stream in container.streams} - {None})
-        inside = f"only {' and '.join(kinds)}" if kinds else "nothing"
-        facts.fatal = AudioError("no_audio_stream", f"The file has no sound track, {inside}.")
+        kinds = " and ".join(sorted({stream.type for stream in container.streams} - {None}))
+        if kinds:
+            facts.fatal = AudioError("no_audio_stream", f"The file has no sound track, only {kinds}.")
         return None
     codec = stream.codec_context
     if codec is None:
@@ -649,14 +650,15 @@ def _run(decoder: _Decoder, file: _File, mix: _Mix, resampler: _Resampler, max_s
     result = _Attempt(decoder=decoder, facts=facts, kept=resampler.kept)
     values_left = max_seconds * _VALUES_PER_SECOND
     repaired = 0
-    seconds_at: dict[int, float] = {}
+    samples_at: dict[int, int] = {}  # by sampling rate
     for block, rate in decoder(file, facts):
         if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
             facts.fatal = AudioError("damaged", f"The header gives an impossible sampling rate, {rate} Hz.")
             break
-        seconds_at[rate] = seconds_at.get(rate, 0.0) + len(block) / rate
+        samples_at[rate] = samples_at.get(rate, 0) + len(block)
+        result.seconds = sum(samples / rate for rate, samples in samples_at.items())
         values_left -= block.size
-        if sum(seconds_at.values()) > max_seconds or values_left < 0:
+        if result.seconds > max_seconds or values_left < 0:
             raise AudioError("too_long", f"The file holds more audio than is allowed, {_clock(max_seconds)}.")
         with np.errstate(over="ignore", invalid="ignore"):
             mono = mix(block)
@@ -668,9 +670,8 @@ def _run(decoder: _Decoder, file: _File, mix: _Mix, resampler: _Resampler, max_s
     file.raise_failure()
     if repaired:
         facts.problems.append(f"{repaired} samples were no numbers or far beyond full scale")
-    if seconds_at:
-        facts.sample_rate = max(seconds_at, key=lambda rate: seconds_at[rate])
-    result.seconds = sum(seconds_at.values())
+    if samples_at:
+        facts.sample_rate = max(samples_at, key=lambda rate: samples_at[rate] / rate)
     return result
 
 
@@ -754,12 +755,18 @@ def _result(best: _Attempt, head: bytes, min_seconds: float, allow_silence: bool
 
 
 def _undecodable(facts: _Facts, head: bytes) -> AudioError:
-    reasons = "; ".join(dict.fromkeys(facts.problems)) or "its first bytes match none"
+    reasons = "; ".join(dict.fromkeys(facts.problems))
     if not head.strip(b"\x00"):
         return AudioError("not_audio", "The file holds nothing but zero bytes; its upload or copy failed.")
     if _looks_like_audio(head):
-        return AudioError("damaged", f"The file begins like audio, but none of it can be decoded: {reasons}.")
-    return AudioError("not_audio", f"The content is in no audio format known here: {reasons}.")
+        return AudioError(
+            "damaged", f"The file begins like audio, but none of it can be decoded: {reasons or 'it ends there'}."
+        )
+    return AudioError("not_audio", f"The content is in no audio format known here ({_first_bytes(head)}).")
+
+
+def _first_bytes(head: bytes) -> str:
+    return f"it begins with the bytes {head[:8].hex(' ')}"
 
 
 def _ended_early(seconds: float, stated: float) -> str:
@@ -767,8 +774,12 @@ def _ended_early(seconds: float, stated: float) -> str:
 
 
 def _in_words(error: Exception) -> str:
+    if isinstance(error, av.InvalidDataError):
+        return "its data makes no sense to a decoder"
+    if isinstance(error, av.FFmpegError) and (isinstance(error, EOFError) or error.errno == errno.EIO):
+        return "it ends too soon"
     reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return f"decoder says: {str(reason).strip().rstrip('.')}"
+    return f"the decoder says '{str(reason).strip().rstrip('.')}'"
 
 
 def _clock(seconds: float) -> str:
