@@ -292,7 +292,7 @@ def replace_if_unchanged(uri: str, data: bytes, etag: str) -> bool:
 
     Args:
         uri: An S3 object (`If-Match`) or a local file.
-        data: Must say whose it is, as for `create_exclusively`.
+        data: Must say whose it is, as for `create_exclusively`, and differ from what it replaces.
         etag: From `read_versioned`.
 
     Returns:

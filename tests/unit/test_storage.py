@@ -1,0 +1,434 @@
+import errno
+import http.server
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import storage
+from pipeline.storage import StorageError
+
+ODD_NAMES = [
+    "plain.mp3",
+    "two words.mp3",
+    "take #1.mp3",
+    "why?x=1.mp3",
+    "100%25.mp3",
+    "a+b&c=d;e.mp3",
+    "Ärger/日本/Dvořák.flac",
+    "Requiem: Kyrie.mp3",
+    "quote ' and \".mp3",
+    "new\nline.mp3",
+]
+
+
+# Whole files
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_written_listed_and_read(tmp_path: Path, name: str) -> None:
+    uri = storage.join(str(tmp_path), name)
+    storage.write_once(uri, b"sound")
+    assert storage.read_bytes(uri) == b"sound"
+    assert storage.exists(uri)
+    assert [file.uri for file in storage.list_files(str(tmp_path))] == [str(tmp_path / name)]
+    [as_url] = storage.list_files(tmp_path.as_uri())
+    assert as_url.uri == (tmp_path / name).as_uri()
+    assert storage.read_bytes(as_url.uri) == b"sound"
+
+
+def test_a_name_that_is_not_utf8_is_listed_as_a_url_that_can_be_read(tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp3"))).write_bytes(b"latin")
+    [file] = storage.list_files(str(tmp_path))
+    assert file.uri == f"{tmp_path.as_uri()}/caf%E9.mp3"
+    assert storage.read_bytes(file.uri) == b"latin"
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+    uri = str(tmp_path / "new folder" / "part.parquet")
+    storage.write_once(uri, b"old")
+    storage.write_once(uri, b"new")
+    assert storage.read_bytes(uri) == b"new"
+    assert os.listdir(tmp_path / "new folder") == ["part.parquet"]
+
+
+def test_a_result_has_the_users_permissions_not_those_of_a_temporary_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        storage.write_once(str(tmp_path / "part.parquet"), b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "part.parquet").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write_once(str(tmp_path / "report.json"), b"old")
+
+    def no_space(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(StorageError, match="no space left") as caught:
+        storage.write_once(str(tmp_path / "report.json"), b"new")
+    assert caught.value.error_type == "no_space"
+    assert os.listdir(tmp_path) == ["report.json"]
+    assert (tmp_path / "report.json").read_bytes() == b"old"
+
+
+def test_a_large_file_is_copied_whole(tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(b"row\n" * 1_000_000)
+    storage.write_file_once(str(tmp_path / "out" / "export.csv"), tmp_path / "export.csv")
+    assert os.listdir(tmp_path / "out") == ["export.csv"]
+    assert storage.read_bytes(str(tmp_path / "out" / "export.csv")) == b"row\n" * 1_000_000
+
+
+def test_readers_see_old_or_new_but_never_a_part(tmp_path: Path) -> None:
+    uri = str(tmp_path / "progress.json")
+    contents = [bytes([65 + index]) * 300_000 for index in range(2)]
+    storage.write_once(uri, contents[0])
+    done = threading.Event()
+
+    def write() -> None:
+        for turn in range(40):
+            storage.write_once(uri, contents[turn % 2])
+        done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        seen = set()
+        while not done.is_set() and not writing.done():
+            seen.add(storage.read_bytes(uri))
+            assert [file.uri for file in storage.list_files(str(tmp_path))] == [uri]
+        writing.result()
+    assert seen <= set(contents)
+
+
+KILLED_WRITER = """
+import os, random, signal, sys, time
+from pipeline import storage
+folder, size = sys.argv[1], 4_000_000
+kills = partial = 0
+random.seed(7)
+for turn in range(25):
+    child = os.fork()
+    if child == 0:
+        while True:
+            storage.write_once(f"{folder}/part-{turn}", bytes([turn]) * size)
+    time.sleep(random.uniform(0, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for file in storage.list_files(folder):
+        content = storage.read_bytes(file.uri)
+        partial += content != bytes([int(file.uri.rpartition("-")[2])]) * size
+print(len(list(storage.list_files(folder))), sum(name.endswith(".part") for name in os.listdir(folder)), partial)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_no_visible_part(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", KILLED_WRITER, str(tmp_path)], check=True, capture_output=True, text=True, timeout=60
+    )
+    whole, interrupted, partial = map(int, answer.stdout.split())
+    assert partial == 0
+    assert whole > 0
+    assert interrupted > 0, "no writer was killed in the middle; the test shows nothing"
+
+
+# Conditional writes
+
+
+def raced(write: Callable[[bytes], bool]) -> list[bool]:
+    """Call `write` from eight threads at once, each with its number; what each was told."""
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda who: write(b"%d" % who), range(8)))
+
+
+def test_of_many_creators_exactly_one_wins(tmp_path: Path) -> None:
+    for turn in range(20):
+        uri = str(tmp_path / f"lease-{turn}")
+        won = raced(partial(storage.create_exclusively, uri))
+        assert sum(won) == 1
+        assert storage.read_bytes(uri) == b"%d" % won.index(True)
+
+
+def test_of_many_creators_one_wins_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_paths: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    for turn in range(10):
+        uri = str(tmp_path / f"lease-{turn}")
+        won = raced(partial(storage.create_exclusively, uri))
+        assert sum(won) == 1
+        assert storage.read_bytes(uri) == b"%d" % won.index(True)
+
+
+def test_of_many_replacers_exactly_one_wins(tmp_path: Path) -> None:
+    uri = str(tmp_path / "lease.json")
+    storage.create_exclusively(uri, b"first")
+    for _ in range(20):
+        etag = storage.read_versioned(uri)[1]
+        won = raced(lambda data, etag=etag: storage.replace_if_unchanged(uri, data + etag.encode(), etag))
+        assert sum(won) == 1
+        assert storage.read_bytes(uri) == b"%d" % won.index(True) + etag.encode()
+
+
+def test_a_changed_or_missing_file_is_not_replaced(tmp_path: Path) -> None:
+    uri = str(tmp_path / "lease.json")
+    storage.write_once(uri, b"one")
+    etag = storage.read_versioned(uri)[1]
+    storage.write_once(uri, b"two")
+    assert not storage.replace_if_unchanged(uri, b"three", etag)
+    assert storage.read_bytes(uri) == b"two"
+    storage.delete(uri)
+    assert not storage.replace_if_unchanged(uri, b"three", etag)
+    assert not storage.exists(uri)
+
+
+def test_deleting_what_is_not_there_is_no_error(tmp_path: Path) -> None:
+    storage.delete(str(tmp_path / "never.json"))
+
+
+# Listing
+
+
+def test_listing_is_recursive_ordered_like_s3_and_skips_hidden_files(tmp_path: Path) -> None:
+    names = ["b.mp3", "a/2.mp3", "a/10.mp3", "a-x.mp3", "a.mp3", "é/1.mp3", "c.flac"]
+    for name in [*names, ".hidden.mp3", "a/.DS_Store", ".trash/d.mp3", "a/._2.mp3"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    found = list(storage.list_files(str(tmp_path)))
+    assert [os.path.relpath(file.uri, tmp_path) for file in found] == sorted(names, key=str.encode)
+    assert [file.size for file in found] == [len(name.encode()) for name in sorted(names, key=str.encode)]
+    assert all(file.modified.tzinfo is not None for file in found)
+    assert [file.uri for file in storage.list_files(str(tmp_path), suffix=".flac")] == [str(tmp_path / "c.flac")]
+    assert len(list(storage.list_files(str(tmp_path), suffix=(".mp3", ".flac")))) == len(names)
+
+
+def test_an_etag_changes_when_the_file_does(tmp_path: Path) -> None:
+    (tmp_path / "x.mp3").write_bytes(b"one")
+    [before] = storage.list_files(str(tmp_path))
+    [again] = storage.list_files(str(tmp_path))
+    storage.write_once(str(tmp_path / "x.mp3"), b"two, longer")
+    [after] = storage.list_files(str(tmp_path))
+    assert before == again
+    assert before.etag != after.etag
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "x.mp3").write_bytes(b"")
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "linked").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "loop").symlink_to(tmp_path / "music")
+    (tmp_path / "music" / "gone.mp3").symlink_to(tmp_path / "nowhere")
+    assert [file.uri for file in storage.list_files(str(tmp_path / "music"))] == [str(tmp_path / "music/linked/x.mp3")]
+
+
+def test_a_missing_folder_is_empty(tmp_path: Path) -> None:
+    assert list(storage.list_files(str(tmp_path / "captions"))) == []
+    assert not storage.exists(str(tmp_path / "captions"))
+    assert not storage.is_folder(str(tmp_path / "captions"))
+    assert storage.is_folder(str(tmp_path))
+
+
+# Where a catalogue's uri points
+
+
+@pytest.mark.parametrize(
+    ("uri", "base", "meant"),
+    [
+        ("x.mp3", "/music/tracks.csv", "/music/x.mp3"),
+        ("x.mp3", "/music/", "/music/x.mp3"),
+        ("../audio/x y #1.mp3", "/music/lists/tracks.csv", "/music/audio/x y #1.mp3"),
+        ("/other/x.mp3", "/music/tracks.csv", "/other/x.mp3"),
+        ("file:///other/x%20y.mp3", "/music/tracks.csv", "/other/x y.mp3"),
+        ("x%20y.mp3", "file:///my%20music/tracks.csv", "/my music/x%20y.mp3"),
+        ("Requiem: Kyrie.mp3", "/music/tracks.csv", "/music/Requiem: Kyrie.mp3"),
+        ("s3://other/x.mp3", "/music/tracks.csv", "s3://other/x.mp3"),
+        ("x?#%+.mp3", "s3://label/tracks.csv", "s3://label/x?#%+.mp3"),
+        ("a/x.mp3", "s3://label/2024/tracks.csv", "s3://label/2024/a/x.mp3"),
+        ("a//x.mp3", "s3://label/2024/", "s3://label/2024/a//x.mp3"),
+        ("../audio/./x.mp3", "s3://label/2024/tracks.csv", "s3://label/audio/x.mp3"),
+        ("https://host/x.mp3?sig=1", "s3://label/tracks.csv", "https://host/x.mp3?sig=1"),
+        ("a b#1.mp3", "https://host/music/tracks.csv?sig=1", "https://host/music/a%20b%231.mp3"),
+    ],
+)
+def test_relative_uris_count_from_the_catalogues_folder(uri: str, base: str, meant: str) -> None:
+    assert storage.resolve(uri, base) == meant
+
+
+@pytest.mark.parametrize(
+    ("uri", "base", "said"),
+    [
+        ("file:///etc/passwd", "s3://label/tracks.csv", "a file of this machine"),
+        ("/etc/passwd", "s3://label/tracks.csv", "a file of this machine"),
+        ("FILE:///etc/passwd", "https://host/tracks.csv", "a file of this machine"),
+        ("../../other/x.mp3", "s3://label/a/tracks.csv", "climbs out"),
+        ("..", "s3://label/tracks.csv", "climbs out"),
+        ("a/../../../x", "https://host/a/tracks.csv", "climbs out"),
+        ("javascript://alert", "/music/tracks.csv", "is not read"),
+        ("ftp://user:hunter2@host/x.mp3", "/music/tracks.csv", "is not read"),
+        ("s3://AKIA123:hunter2@bucket/x.mp3", "/music/tracks.csv", "credentials do not belong"),
+        ("s3:///x.mp3", "/music/tracks.csv", "write s3://bucket/key"),
+        ("file://fileserver/x.mp3", "/music/tracks.csv", "another machine"),
+        ("", "/music/tracks.csv", "empty"),
+        ("  ", "/music/tracks.csv", "empty"),
+        ("x\0.mp3", "/music/tracks.csv", "NUL"),
+    ],
+)
+def test_what_a_catalogue_must_not_name_is_refused(uri: str, base: str, said: str) -> None:
+    with pytest.raises(StorageError, match=said) as caught:
+        storage.resolve(uri, base)
+    assert caught.value.error_type == "bad_uri"
+    assert not caught.value.retryable
+    assert "hunter2" not in str(caught.value)
+
+
+def test_local_files_in_a_remote_catalogue_are_read_if_allowed() -> None:
+    assert storage.resolve("file:///music/x.mp3", "s3://label/tracks.csv", allow_local=True) == "/music/x.mp3"
+
+
+def test_joined_names_are_quoted_only_in_urls() -> None:
+    assert storage.join("s3://label/out", "captions", "a#1 %.parquet") == "s3://label/out/captions/a#1 %.parquet"
+    assert storage.join("/out/", "captions") == "/out/captions"
+    assert storage.join("file:///out", "a#1 %.parquet") == "file:///out/a%231%20%25.parquet"
+
+
+def test_passwords_and_signatures_are_redacted() -> None:
+    signed = "https://ann:hunter2@cdn.example/x.mp3?X-Amz-Signature=deadbeef#t"
+    assert storage.redacted(signed) == "https://cdn.example/x.mp3"
+    assert storage.redacted("s3://label/why?.mp3") == "s3://label/why?.mp3"
+    assert storage.redacted("/music/a@b?c.mp3") == "/music/a@b?c.mp3"
+
+
+# Trouble
+
+
+@pytest.mark.parametrize(
+    ("name", "error_type", "said"),
+    [
+        ("missing.mp3", "not_found", "there is no such file"),
+        ("file.mp3/below.mp3", "not_found", "there is no such file"),
+        ("folder", "bad_uri", "a folder, not a file"),
+        ("x" * 300, "bad_uri", "not a valid path"),
+        ("a\0b", "bad_uri", "not a valid path"),
+    ],
+)
+def test_unreadable_paths_say_why(tmp_path: Path, name: str, error_type: str, said: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.mp3").write_bytes(b"")
+    with pytest.raises(StorageError, match=said) as caught:
+        storage.read_bytes(str(tmp_path / name))
+    assert caught.value.error_type == error_type
+    assert not caught.value.retryable
+
+
+def test_a_larger_file_than_allowed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_bytes(bytes(1001))
+    assert len(storage.read_bytes(str(tmp_path / "x.wav"), max_bytes=1001)) == 1001
+    with pytest.raises(StorageError, match="1,000 bytes allowed") as caught:
+        storage.read_bytes(str(tmp_path / "x.wav"), max_bytes=1000)
+    assert caught.value.error_type == "too_large"
+
+
+def test_an_error_survives_pickling() -> None:
+    error = pickle.loads(pickle.dumps(StorageError("s3://b/x: gone", "throttled", True)))
+    assert (str(error), error.error_type, error.retryable) == ("s3://b/x: gone", "throttled", True)
+
+
+@pytest.mark.parametrize("uri", ["https://host/out", "gs://bucket/out", "ftp://host/out"])
+def test_only_s3_and_local_folders_are_written_and_listed(uri: str) -> None:
+    with pytest.raises(StorageError, match="only s3:// and local folders"):
+        storage.write_once(uri, b"")
+    with pytest.raises(StorageError, match="only s3:// and local folders"):
+        list(storage.list_files(uri))
+
+
+def test_a_missing_smart_open_extra_is_named() -> None:
+    with pytest.raises(StorageError, match=r"pip install 'smart-open\[gcs\]'") as caught:
+        storage.read_bytes("gs://bucket/x.mp3")
+    assert caught.value.error_type == "unsupported"
+
+
+def test_tables_are_read_through_the_filesystem(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"track_id": ["a", "b"]}), tmp_path / "part #1.parquet")
+    filesystem, path = storage.filesystem((tmp_path / "part #1.parquet").as_uri())
+    assert pq.read_table(path, filesystem=filesystem)["track_id"].to_pylist() == ["a", "b"]
+
+
+# http, from a server of our own
+
+
+class _Audio(http.server.BaseHTTPRequestHandler):
+    busy = 0
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/busy") and type(self).busy > 0:
+            type(self).busy -= 1
+            self.send_error(503)
+        elif "/x%20y.mp3" in self.path or self.path.startswith("/busy"):
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"sound")
+        else:
+            self.send_error({"/secret.mp3": 403, "/limit.mp3": 429}.get(self.path.partition("?")[0], 404))
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("MUSCAPS_RETRY_SECONDS", "0.5")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Audio)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_audio_is_read_over_http(web: str) -> None:
+    assert storage.read_bytes(f"{web}/x%20y.mp3?sig=1") == b"sound"
+    assert storage.open_for_reading(f"{web}/x%20y.mp3").read() == b"sound"
+    with pytest.raises(StorageError, match="allowed"):
+        storage.read_bytes(f"{web}/x%20y.mp3", max_bytes=4)
+
+
+def test_a_busy_web_server_is_asked_again(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSCAPS_RETRY_SECONDS", "20")
+    monkeypatch.setattr(_Audio, "busy", 3)
+    assert storage.read_bytes(f"{web}/busy.mp3") == b"sound"
+    assert _Audio.busy == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "error_type", "retryable"),
+    [("/no.mp3", "not_found", False), ("/secret.mp3", "forbidden", False), ("/limit.mp3", "throttled", True)],
+)
+def test_web_errors_say_why_without_the_signature(web: str, path: str, error_type: str, retryable: bool) -> None:
+    with pytest.raises(StorageError, match=path) as caught:
+        storage.read_bytes(f"{web.replace('//', '//ann:hunter2@')}{path}?signature=deadbeef")
+    assert (caught.value.error_type, caught.value.retryable) == (error_type, retryable)
+    assert caught.value.__suppress_context__
+    assert "hunter2" not in str(caught.value)
+    assert "deadbeef" not in str(caught.value)
+
+
+def test_a_web_server_that_is_gone_is_reported_as_such(web: str) -> None:
+    with pytest.raises(StorageError, match="does not answer") as caught:
+        storage.read_bytes("http://127.0.0.1:9/x.mp3")
+    assert (caught.value.error_type, caught.value.retryable) == ("unavailable", True)
