@@ -91,7 +91,8 @@ class DcaseBaseline(nn.Module):
         self.encoder = nn.ModuleList(BidirectionalGRU(width, hidden) for width in (N_MELS, 2 * hidden, 2 * hidden))
         self.decoder = nn.GRUCell(2 * hidden, hidden)
         self.output = nn.Linear(hidden, config.vocabulary_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.regularise = nn.Dropout(config.dropout)
+        self.dropout: nn.Module = nn.Identity()  # where the training loop puts MusCaps' dropout: not heeded here
 
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
         """Read an excerpt of each track: random while training, else from its middle; runs once per track.
@@ -110,9 +111,9 @@ class DcaseBaseline(nn.Module):
         frames = chunks.reshape(len(chunks), -1, N_MELS)  # (batch, chunks, feature) -> (batch, frames, mels)
         lengths = counts * FRAMES_PER_CHUNK
         first, *others = self.encoder
-        hidden = self.dropout(first(frames, lengths))
+        hidden = self.regularise(first(frames, lengths))
         for layer in others:
-            hidden = hidden + self.dropout(layer(hidden, lengths))
+            hidden = hidden + self.regularise(layer(hidden, lengths))
         return EncodedAudio(hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1])
 
     def _excerpt(self, features: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,7 +152,7 @@ class DcaseBaseline(nn.Module):
         encoded = self.encode(features, mask)
         hidden, steps = self.start(encoded).decoder_hidden, []
         for _ in range(word_ids.shape[1]):
-            hidden = self.decoder(self.dropout(encoded.embedding), hidden)
+            hidden = self.decoder(self.regularise(encoded.embedding), hidden)
             steps.append(hidden)
         logits: Tensor = self.output(torch.stack(steps, dim=1))
         return logits

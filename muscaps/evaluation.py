@@ -16,7 +16,7 @@ import torch
 
 from muscaps.captioner import Captioner
 from muscaps.config import DecodingOptions
-from muscaps.dataset import SPLITS, Example, PreparedDataset
+from muscaps.dataset import SPLITS, Example, FeatureCache, PreparedDataset, extractor_digest
 from muscaps.decoding import Caption
 from muscaps.metrics import (
     CaptionScorer,
@@ -30,9 +30,6 @@ from muscaps.metrics import (
 from muscaps.vocabulary import UNK, Vocabulary, tokenize
 
 Features = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-
-FEATURE_AGREEMENT = 0.02
-"""Largest distance, relative to the largest feature, at which cached float16 features count as the model's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +106,13 @@ def evaluate(
 
     Args:
         captioner: The model.
-        dataset: A prepared dataset with cached audio, or with features of this very extractor.
+        dataset: A prepared dataset with audio, or with features by this very extractor.
         options: What to measure.
         scorer: The metrics; one scorer serves any number of calls.
         features: The split's features, (chunks, feature) a track, where the caller has them already.
 
     Raises:
-        ValueError: The split is empty or its features are another extractor's.
+        ValueError: The split is empty, or the dataset holds neither audio nor this extractor's features.
     """
     examples = dataset.split(options.split)[: options.limit]
     if not examples:
@@ -132,7 +129,9 @@ def evaluate(
         track_ids=tuple(example.track_id for example in examples),
         references=tuple(spoken),
         decoded=tuple(decoded),
-        retrieval=_retrieve(captioner, tracks, spoken, options) if options.num_queries else None,
+        retrieval=retrieve(captioner, tracks, spoken, num_queries=options.num_queries, seed=options.seed)
+        if options.num_queries
+        else None,
     )
 
 
@@ -175,42 +174,41 @@ def published_reference(text: str, vocabulary: Vocabulary) -> str:
 
 
 def split_features(captioner: Captioner, dataset: PreparedDataset, examples: Sequence[Example]) -> list[Features]:
-    """Return features of tracks, (chunks, feature) each: the dataset's where they are this model's, else fresh.
+    """Return features of tracks, (chunks, feature) each: cached ones of this very extractor, else fresh.
 
     Raises:
-        ValueError: The dataset has no audio, and its features have another width than the model's.
+        ValueError: The dataset holds neither this extractor's features nor audio.
     """
-    if all(example.feature_start >= 0 for example in examples) and dataset.feature_dim == captioner.feature_dim:
-        cached: list[Features] = [dataset.features(example) for example in examples]
-        if not dataset.has_audio or _agree(captioner, dataset, examples[0]):
-            return cached
+    cache = FeatureCache(dataset, extractor_digest(captioner.model.feature_extractor))
+    if cache.complete:
+        return [cache.read(example) for example in examples]
     if not dataset.has_audio:
         raise ValueError(
-            f"{dataset.directory} holds no audio and features of width {dataset.feature_dim}, but "
-            f"{captioner.model_id} reads {captioner.feature_dim}: prepare the dataset with audio"
+            f"{dataset.directory} holds neither audio nor features by the extractor of {captioner.model_id}: "
+            "prepare the dataset with audio, or with --extractor and this checkpoint"
         )
     return [captioner.features([np.asarray(dataset.audio(example))])[0] for example in examples]
 
 
-def _agree(captioner: Captioner, dataset: PreparedDataset, example: Example) -> bool:
-    """Tell whether cached features are this extractor's, from the first chunks of one track."""
-    samples = np.asarray(dataset.audio(example))[: 4 * captioner.chunk_samples]
-    fresh = captioner.features([samples])[0]
-    cached = np.asarray(dataset.features(example), dtype=np.float32)[: len(fresh)]
-    if cached.shape != fresh.shape:
-        return False
-    return bool(np.abs(cached - fresh).max() <= FEATURE_AGREEMENT * max(float(np.abs(fresh).max()), 1e-6))
-
-
-def _retrieve(
+def retrieve(
     captioner: Captioner,
     tracks: Sequence[Features],
     references: Sequence[Sequence[str]],
-    options: EvaluationOptions,
+    *,
+    num_queries: int = 100,
+    seed: int = 0,
 ) -> RetrievalScores:
-    """Search for tracks by their own captions (section IV-C3)."""
-    count = min(options.num_queries, len(tracks))
-    targets = np.sort(np.random.default_rng(options.seed).choice(len(tracks), size=count, replace=False))
+    """Search for tracks by their own captions (section IV-C3).
+
+    Args:
+        captioner: The model.
+        tracks: Features, (chunks, feature) each.
+        references: Captions of each track; the first one may become a query.
+        num_queries: Queries drawn, at most one a track.
+        seed: Seeds the draw.
+    """
+    count = min(num_queries, len(tracks))
+    targets = np.sort(np.random.default_rng(seed).choice(len(tracks), size=count, replace=False))
     queries = [captioner.vocabulary.encode(tokenize(references[target][0])) for target in targets]
     return retrieval_scores(
         query_log_probs(captioner, tracks, queries),

@@ -157,7 +157,7 @@ def test_a_long_track_is_heard_from_its_middle(model: DcaseBaseline) -> None:
 def test_training_hears_random_excerpts() -> None:
     torch.manual_seed(0)
     model = DcaseBaseline(tiny_config())
-    model.dropout.p = 0.0
+    model.regularise.p = 0.0
     features, mask = random_features(1, EXCERPT_CHUNKS + 30), torch.ones(1, EXCERPT_CHUNKS + 30, dtype=torch.bool)
     with torch.no_grad():
         heard = {round(float(model.train().encode(features, mask).embedding.sum()), 6) for _ in range(8)}
@@ -172,7 +172,7 @@ def test_a_track_without_chunks_is_refused(model: DcaseBaseline) -> None:
 def test_it_learns_what_a_decoder_without_words_can() -> None:
     torch.manual_seed(1)
     model = DcaseBaseline(tiny_config())
-    model.dropout.p = 0.0
+    model.regularise.p = 0.0
     features = torch.cat([torch.full((1, 1, FEATURE_DIM), level) for level in (-1.0, 1.0)])
     mask = torch.ones(2, 1, dtype=torch.bool)
     captions = torch.tensor([[4, 5, 6, EOS], [7, 5, EOS, 0]])

@@ -14,7 +14,7 @@ from muscaps import metrics
 from muscaps.captioner import Captioner
 from muscaps.checkpoint import save_checkpoint
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.dataset import DatasetWriter, Pair, PreparedDataset
+from muscaps.dataset import DatasetWriter, Pair, PreparedDataset, extractor_digest
 from muscaps.evaluation import (
     EvaluationOptions,
     evaluate,
@@ -51,11 +51,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     extractor = ExtractorConfig(num_channels=2, frontend_scale=0.02)
     tracks = [(generator.normal(size=(SECONDS + index % 4) * 16_000) * 3000).astype(np.int16) for index in range(12)]
     writer = DatasetWriter(root / "audio-only")
+    pairs = []
     for index, samples in enumerate(tracks):
         caption = CAPTIONS[index % 4] + (" quietly" if index == 11 else "")
         split = "train" if index < 8 else "test"
-        writer.add(Pair(track_id=f"t{index}", uri=f"t{index}.wav", captions=(caption,), split=split), audio=samples)
-    writer.finish()
+        pairs.append(Pair(track_id=f"t{index}", uri=f"t{index}.wav", captions=(caption,), split=split))
+        writer.store(f"t{index}", audio=samples)
+    writer.finish(pairs)
     vocabulary = PreparedDataset(root / "audio-only").vocabulary
     config = ModelConfig(
         extractor=extractor,
@@ -213,19 +215,17 @@ def test_search_scores_equal_teacher_forced_log_probabilities(tiny: Tiny) -> Non
 
 def test_cached_features_are_used_only_if_they_are_the_models_own(tiny: Tiny, tmp_path: Path) -> None:
     plain = PreparedDataset(tiny.dataset)
-    fresh = split_features(tiny.captioner, plain, plain.split("test"))
-    for name, change in (("same", 0.0), ("other", 1.0)):
+    pairs = [Pair(track_id=e.track_id, uri="", captions=e.captions, split=e.split) for e in plain.examples]
+    own = extractor_digest(tiny.captioner.model.feature_extractor)
+    for name, digest in (("same", own), ("other", "0123456789abcdef")):
         writer = DatasetWriter(tmp_path / name)
         for example in plain.examples:
-            samples = np.asarray(plain.audio(example))
-            [features] = tiny.captioner.features([samples])
-            pair = Pair(track_id=example.track_id, uri="", captions=example.captions, split=example.split)
-            writer.add(pair, audio=samples, features=features + change)
-        writer.finish()
+            writer.store(example.track_id, features=np.full((2, tiny.captioner.feature_dim), 0.5, np.float32))
+        writer.finish(pairs, card={"extractor": digest})
     same, other = PreparedDataset(tmp_path / "same"), PreparedDataset(tmp_path / "other")
-    assert split_features(tiny.captioner, same, same.split("test"))[0].dtype == np.float16
-    for found, expected in zip(split_features(tiny.captioner, other, other.split("test")), fresh, strict=True):
-        assert np.array_equal(found, expected)
+    assert np.all(split_features(tiny.captioner, same, same.split("test"))[0] == 0.5)
+    with pytest.raises(ValueError, match="neither audio nor features by the extractor of tiny-"):
+        split_features(tiny.captioner, other, other.split("test"))
 
 
 def test_the_published_convention_scores_tokens_from_sos_to_eos(tiny: Tiny) -> None:
