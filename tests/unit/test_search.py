@@ -62,6 +62,21 @@ def test_candidates_of_an_attention_model_get_their_exact_scores(tmp_path: Path,
     assert result.hits[0].track_id == brute_force(model, features)[0][0]  # 40 of 50 are candidates
 
 
+def test_ranking_first_in_bfloat16_finds_the_same_tracks(
+    tmp_path: Path, captioner: tuple[Path, Captioner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, model = captioner
+    monkeypatch.setattr(search_module, "_has_bfloat16", lambda: True)
+    features = planted(model, 400)
+    write_features(tmp_path, features, model_id=model.model_id)
+    result = search(SearchConfig(output=str(tmp_path), query=QUERY, top=5, checkpoint=str(directory)))
+    exact = dict(brute_force(model, features))
+    for hit in result.hits:
+        assert hit.score == pytest.approx(exact[hit.track_id], abs=1e-4)
+    if model.model_config.fusion != "attention":
+        assert [hit.track_id for hit in result.hits] == [name for name, _ in brute_force(model, features)[:5]]
+
+
 def test_bias_is_what_a_track_gives_any_sentence(tmp_path: Path, captioner: tuple[Path, Captioner]) -> None:
     directory, model = captioner
     features = planted(model, 20)
