@@ -6,7 +6,7 @@ Ray are imported inside the functions that need them.
 
 import typer
 
-from jobs import cataloguing, checkpoints, demo, evaluation, reading
+from jobs import cataloguing, checkpoints, demo, evaluation, reading, training
 
 app = typer.Typer(
     name="muscaps",
@@ -23,6 +23,8 @@ cataloguing.register(app)
 checkpoints.register(app)
 evaluation.register(app)
 reading.register(app)
+
+training.register(app)
 
 
 @app.callback()

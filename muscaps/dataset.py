@@ -24,6 +24,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from muscaps.checkpoint import learned_weights
+from muscaps.feature_extractors import FeatureExtractor
 from muscaps.vocabulary import EOS, PAD, Vocabulary, tokenize
 
 FORMAT_VERSION = 1
@@ -434,3 +436,74 @@ def random_excerpt(audio: np.ndarray, num_samples: int, generator: np.random.Gen
 def encoded_captions(examples: Iterable[Example], vocabulary: Vocabulary) -> list[list[list[int]]]:
     """Return every example's captions as ids from `<sos>` to `<eos>`."""
     return [[vocabulary.encode(tokenize(text)) for text in example.captions] for example in examples]
+
+
+def extractor_digest(extractor: FeatureExtractor) -> str:
+    """Return a digest of an extractor's learned weights: what tells whose features are cached."""
+    digest = hashlib.sha256(type(extractor).__name__.encode())
+    for name, value in sorted(learned_weights(extractor).items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class FeatureCache:
+    """Features of a dataset's tracks by one extractor, beside the dataset's own."""
+
+    def __init__(self, dataset: PreparedDataset, digest: str) -> None:
+        """Name the cache; nothing is read yet.
+
+        Args:
+            dataset: The tracks.
+            digest: Of the extractor, see `extractor_digest`.
+        """
+        self._own = dataset.card.get("extractor") == digest and dataset.feature_dim is not None
+        self._dataset = dataset
+        self._rows_path = dataset.directory / "features" / f"{digest}.f16"
+        self._index_path = dataset.directory / "features" / f"{digest}.json"
+        self._rows: np.ndarray | None = None
+        self._places: dict[int, tuple[int, int]] = {}
+
+    @property
+    def complete(self) -> bool:
+        """True if every track's features are there."""
+        if self._own:
+            return True
+        try:
+            self._open()
+        except (OSError, ValueError):
+            return False
+        return len(self._places) == len(self._dataset.examples)
+
+    def _open(self) -> np.ndarray:
+        if self._rows is None:
+            index = json.loads(self._index_path.read_text(encoding="utf-8"))
+            if index["dataset"] != self._dataset.card["digest"]:
+                raise ValueError(f"{self._index_path}: features of another dataset")
+            self._rows = np.memmap(self._rows_path, dtype="<f2", mode="r").reshape(-1, index["feature_dim"])
+            self._places = {int(key): (start, count) for key, (start, count) in index["places"].items()}
+        return self._rows
+
+    def read(self, example: Example) -> np.ndarray:
+        """Return a track's features, float16, (chunks, feature)."""
+        if self._own:
+            return self._dataset.features(example)
+        rows = self._open()
+        start, count = self._places[example.index]
+        return rows[start : start + count]
+
+    def write(self, tracks: Iterable[tuple[int, np.ndarray]]) -> None:
+        """Store features, (chunks, feature), by example index, in any order; whole or not at all."""
+        self._rows_path.parent.mkdir(exist_ok=True)
+        beside = self._rows_path.with_suffix(".partial")
+        places: dict[int, tuple[int, int]] = {}
+        start, width = 0, 0
+        with beside.open("wb") as stream:
+            for index, features in tracks:
+                stream.write(np.ascontiguousarray(features, dtype="<f2").tobytes())
+                places[index] = (start, len(features))
+                start, width = start + len(features), features.shape[1]
+        beside.replace(self._rows_path)
+        document = {"dataset": self._dataset.card["digest"], "feature_dim": width, "places": places}
+        self._index_path.write_text(json.dumps(document), encoding="utf-8")
+        self._rows = None

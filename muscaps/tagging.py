@@ -21,7 +21,8 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from safetensors.torch import safe_open, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -538,6 +539,7 @@ class TaggerTraining:
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "chunks_per_s": len(losses) * self.config.batch_size / train_s,
                 "elapsed_s": self.elapsed_s,
+                "eta_s": self.elapsed_s * (1 / max(min(1.0, self.progress()), 1e-6) - 1),
             }
             self.history.append(metrics)
             logger.info(

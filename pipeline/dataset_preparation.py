@@ -26,15 +26,21 @@ from muscaps.dataset import (
     CleaningRules,
     DatasetError,
     DatasetWriter,
+    FeatureCache,
     Pair,
+    PreparedDataset,
     assign_splits,
     clean,
+    extractor_digest,
     split_name,
 )
 from pipeline import stages, storage
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+
+    from muscaps.config import ExtractorConfig
+    from muscaps.feature_extractors import FeatureExtractor
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +77,7 @@ class PreparationConfig:
 
     def __post_init__(self) -> None:
         if self.extractor is None and not self.audio:
-            raise ValueError("extractor=None and audio=False leave nothing to train on; name an extractor or keep audio")
+            raise ValueError("extractor=None and audio=False leave nothing to train on")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
 
@@ -86,7 +92,7 @@ def _table(source: str) -> pa.Table:
         return pa.concat_tables(tables, promote_options="permissive")
     suffix = source.lower().rpartition(".")[2]
     if suffix not in ("csv", "tsv", "jsonl", "ndjson", "parquet"):
-        raise DatasetError(f"{source}: pairs are read from .csv, .tsv, .jsonl or .parquet files, or a folder of Parquet")
+        raise DatasetError(f"{source}: pairs come as .csv, .tsv, .jsonl or .parquet, or a folder of Parquet files")
     data = storage.read_bytes(source)
     try:
         if suffix == "parquet":
@@ -204,23 +210,39 @@ class ExtractFeatures:
         return batch if self._keep_audio else batch.drop_columns(["pcm"])
 
 
-def load_any_extractor(directory: Path) -> Any:
+def _kind_of(directory: Path) -> str:
+    from muscaps.checkpoint import CARD, CheckpointError
+
+    try:
+        return str(json.loads((directory / CARD).read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{directory}: not a checkpoint, it has no readable {CARD}") from error
+
+
+def load_any_extractor(directory: Path) -> "FeatureExtractor":
     """Load the audio network of an extractor or captioner checkpoint.
 
     Raises:
         CheckpointError: It is neither.
     """
-    from muscaps.checkpoint import CARD, CheckpointError, load_checkpoint, load_extractor
+    from muscaps.checkpoint import load_checkpoint, load_extractor
 
-    try:
-        kind = json.loads((directory / CARD).read_text(encoding="utf-8")).get("kind")
-    except (OSError, ValueError, AttributeError):
-        kind = None
-    if kind == "captioner":
+    if _kind_of(directory) == "captioner":
         return load_checkpoint(directory).model.feature_extractor
-    if kind is None:
-        raise CheckpointError(f"{directory}: not a checkpoint, it has no readable {CARD}")
     return load_extractor(directory)[0]
+
+
+def extractor_config_of(directory: Path) -> "ExtractorConfig":
+    """Return the configuration of an extractor, or of a captioner's extractor.
+
+    Raises:
+        CheckpointError: It is neither.
+    """
+    from muscaps.checkpoint import load_checkpoint, load_extractor
+
+    if _kind_of(directory) == "captioner":
+        return load_checkpoint(directory).model_config.extractor
+    return load_extractor(directory)[1]
 
 
 def decoded_tracks(
@@ -280,7 +302,7 @@ def prepare_dataset(config: PreparationConfig) -> dict[str, Any]:
     if config.extractor is not None:
         extractor = load_any_extractor(config.extractor)
         chunk_seconds, feature_dim = extractor.chunk_seconds, extractor.feature_dim
-        source = _digest(config.extractor)
+        source = extractor_digest(extractor)
     writer = DatasetWriter(config.output, feature_dim=feature_dim)
     durations: dict[str, float] = {}
     failures: Counter[str] = Counter()
@@ -299,11 +321,11 @@ def prepare_dataset(config: PreparationConfig) -> dict[str, Any]:
             if "features" in row and feature_dim is not None:
                 features = np.frombuffer(row["features"].as_buffer(), dtype="<f2").reshape(-1, feature_dim)
             writer.store(track, audio=audio, features=features)
-    heard = {pair.track_id for pair in hopeful} - {row["track_id"] for row in failed}
     unheard = {row["track_id"] for row in failed}
-    candidates = [replace(pair, duration_s=durations.get(pair.track_id)) for pair in handed_in if pair.track_id not in unheard]
-    kept, report = clean(candidates, config.rules)
-    assert all(pair.track_id in heard for pair in kept)
+    heard = [pair for pair in handed_in if pair.track_id not in unheard]
+    kept, report = clean(
+        [replace(pair, duration_s=durations.get(pair.track_id)) for pair in heard], config.rules
+    )
     report = _with_failures(report, handed_in, failures)
     kept = assign_splits(kept, config.seed)
     card = {
@@ -325,8 +347,63 @@ def _with_failures(report: CleaningReport, pairs: Sequence[Pair], failures: Mapp
     )
 
 
-def _digest(directory: Path) -> str:
-    """Identity of the checkpoint that features come from."""
-    from muscaps.checkpoint import CARD, model_id
+class ExtractCached:
+    """Computes features of a prepared dataset's tracks from its cached audio, with an extractor loaded once."""
 
-    return model_id(directory, str(json.loads((directory / CARD).read_text(encoding="utf-8"))["name"]))
+    def __init__(self, dataset: str, extractor: str, *, use_gpu: bool = False, threads: int = 1) -> None:
+        """Open the dataset and load the extractor."""
+        self._dataset = PreparedDataset(dataset)
+        self._stage = ExtractFeatures(extractor, keep_audio=False, use_gpu=use_gpu, threads=threads)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """`index` of examples -> `index`, `features` as float16 binary."""
+        indices = batch["index"].to_pylist()
+        pcm = [np.asarray(self._dataset.audio(self._dataset.examples[index])).tobytes() for index in indices]
+        return self._stage(pa.table({"index": indices, "pcm": pa.array(pcm, pa.large_binary())}))
+
+
+def cache_features(dataset: PreparedDataset, extractor_directory: Path) -> FeatureCache:
+    """Return a dataset's features by an extractor, computing them on Ray Data if they are not cached.
+
+    Needs a running Ray. The dataset's folder must be writable, and the workers must see it under its path.
+
+    Raises:
+        DatasetError: The features are not cached and there is no audio to compute them from.
+    """
+    extractor = load_any_extractor(extractor_directory)
+    cache = FeatureCache(dataset, extractor_digest(extractor))
+    if cache.complete:
+        return cache
+    if not dataset.has_audio:
+        raise DatasetError(
+            f"{dataset.directory}: its features are another extractor's and it holds no audio; prepare it again with "
+            f"`--extractor {extractor_directory}`"
+        )
+    import ray
+    import ray.data
+
+    resources = ray.cluster_resources()
+    gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+    count = len(dataset.examples)
+    blocks = [
+        pa.table({"index": list(range(start, min(start + ROWS_PER_TASK, count)))})
+        for start in range(0, count, ROWS_PER_TASK)
+    ]
+    results = ray.data.from_arrow(blocks).map_batches(
+        ExtractCached,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_constructor_args=(str(dataset.directory.resolve()), str(extractor_directory.resolve())),
+        fn_constructor_kwargs={"use_gpu": gpus > 0},
+        compute=ray.data.ActorPoolStrategy(size=gpus or max(1, min(cpus, len(blocks)))),
+        num_gpus=1 if gpus else None,
+    )
+
+    def tracks() -> Iterator[tuple[int, np.ndarray]]:
+        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for index, features in zip(batch["index"].to_pylist(), batch["features"], strict=True):
+                yield index, np.frombuffer(features.as_buffer(), dtype="<f2").reshape(-1, extractor.feature_dim)
+
+    cache.write(tracks())
+    logger.info("features of %d tracks cached", count)
+    return cache
