@@ -4,6 +4,7 @@ The same seed gives the same bytes. Sound is synthesised: notes over faint noise
 """
 
 import io
+import itertools
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -137,19 +138,19 @@ def _good(number: int, seed: int) -> tuple[str, bytes]:
 
 
 def _hostile(seed: int) -> Iterator[_Content]:
-    """The kinds in turn: one of each, then the next of each, until the longest list ends."""
+    """The kinds in turn: one of each, then the next of each, until the last of them ends."""
     rng = np.random.default_rng(seed + 1)
     whole = _whole_files(seed)
     kinds = [
-        list(_not_audio(rng)),
-        list(_nothing_to_hear()),
-        list(_lying_headers(whole)),
-        list(_cut_short(whole)),
-        list(_odd_but_fine(seed)),
-        list(_flipped_bits(whole, rng)),
+        _not_audio(rng),
+        _nothing_to_hear(),
+        _lying_headers(whole),
+        _cut_short(whole),
+        _odd_but_fine(seed),
+        _flipped_bits(whole, np.random.default_rng(seed + 2)),
     ]
-    for turn in range(max(map(len, kinds))):
-        yield from (contents[turn] for contents in kinds if turn < len(contents))
+    for turn in itertools.zip_longest(*kinds):
+        yield from filter(None, turn)
 
 
 def _whole_files(seed: int) -> dict[str, bytes]:
