@@ -14,7 +14,6 @@ same lock. Everything else is Swift as published.
 import argparse
 import atexit
 import contextlib
-import ctypes
 import http.client
 import http.server
 import io
@@ -132,7 +131,7 @@ class S3Server:
         with self._log(role).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, __file__, "--role", role, "--folder", str(self._folder)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # its end tells the server that this process is gone
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in pytest must not reach it before the tests' clean-up
@@ -282,6 +281,10 @@ class FaultyProxy:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def inject(self, *, slow_down_every: int = 0, reset_every: int = 0, lose_answer_every: int = 0) -> None:
+        """Change the faults from now on; without arguments there are none."""
+        self._every = {"slow_down": slow_down_every, "reset": reset_every, "lost_answer": lose_answer_every}
 
     def fault(self, method: str) -> str:
         """Decide what happens to the next request: `passed`, `slow_down`, `reset` or `lost_answer`."""
@@ -470,10 +473,14 @@ def _build_rings(folder: Path) -> None:
 
 def _serve(role: str, folder: Path) -> None:
     """Be one of the four servers, until killed or until the parent process is gone."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a killed pytest leaves nothing behind
-    if os.getppid() != parent:
-        return
+    # Standard input is a pipe whose other end only the parent holds: it ends when the parent does, even killed.
+    lifeline = os.dup(0)
+
+    def die_with_parent() -> None:
+        os.read(lifeline, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=die_with_parent, daemon=True).start()
     from importlib import import_module
 
     from swift.common import utils, wsgi
@@ -488,15 +495,15 @@ def _serve(role: str, folder: Path) -> None:
 
 
 def _folder_with_attributes() -> Path:
-    """Make a folder whose file system keeps extended attributes, which older kernels' tmpfs does not."""
+    """Make a folder whose file system keeps extended attributes, in memory if it can be: Swift syncs every write."""
     tried = []
-    for parent in (tempfile.gettempdir(), "/var/tmp", str(Path.home()), os.getcwd()):
-        if not os.access(parent, os.W_OK):
+    for parent in ("/dev/shm", tempfile.gettempdir(), "/var/tmp", str(Path.home()), os.getcwd()):
+        if not os.access(parent, os.W_OK) or (parent == "/dev/shm" and shutil.disk_usage(parent).free < 2**31):
             continue
         folder = Path(tempfile.mkdtemp(prefix="muscaps-s3-", dir=parent))
         try:
             os.setxattr(folder, "user.swift.metadata", b"x" * 1024)
-        except OSError:
+        except OSError:  # tmpfs before Linux 6.6
             folder.rmdir()
             tried.append(parent)
         else:
@@ -517,6 +524,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # also ends a stopped process
     process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 @contextlib.contextmanager
