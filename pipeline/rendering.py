@@ -198,7 +198,8 @@ def write_tables(config: RenderingConfig, *, rendered: int, failed: int, clips_p
     """
     import pyarrow.parquet as pq
 
-    rows, failures = [], []
+    rows: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
     for row in _rows(config):
         (failures if "error_type" in row else rows).append(row)
     if not rows:

@@ -40,7 +40,16 @@ class Arrangement:
     source: str = ""
 
 
-_ROLE_LEVELS_DB = {"lead": 0.0, "chords": -2.0, "bass": 1.5, "pad": -6.0, "counter": -3.0, "arp": -2.5, "fx": -6.0, "drums": 0.5}
+_ROLE_LEVELS_DB = {
+    "lead": 0.0,
+    "chords": -2.0,
+    "bass": 1.5,
+    "pad": -6.0,
+    "counter": -3.0,
+    "arp": -2.5,
+    "fx": -6.0,
+    "drums": 0.5,
+}
 
 
 def _triangular(low: float, high: float, rng: np.random.Generator) -> float:

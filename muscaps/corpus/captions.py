@@ -5,7 +5,7 @@ claims, and a sentence is only built from words whose claims hold. Sentences hav
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,9 +19,21 @@ _TEMPO_ADVERBS = {
     "medium": ("at a moderate tempo", "at a medium tempo", "at a moderate pace"),
     "fast": ("at a fast tempo", "at a quick pace", "at a brisk tempo"),
 }
-_TEMPO_ADJECTIVES = {"slow": ("slow", "leisurely"), "medium": ("mid-tempo", "moderate"), "fast": ("fast", "quick", "brisk")}
+_TEMPO_ADJECTIVES = {
+    "slow": ("slow", "leisurely"),
+    "medium": ("mid-tempo", "moderate"),
+    "fast": ("fast", "quick", "brisk"),
+}
 _ENERGY_WORDS = {"high": ("energetic", "lively"), "low": ("gentle", "soft", "quiet"), "medium": ()}
-_CLAIMED_ENERGY = {"fast": "high", "slow": "low", "lively": "high", "energetic": "high", "gentle": "low", "soft": "low", "quiet": "low"}
+_CLAIMED_ENERGY = {
+    "fast": "high",
+    "slow": "low",
+    "lively": "high",
+    "energetic": "high",
+    "gentle": "low",
+    "soft": "low",
+    "quiet": "low",
+}
 """Words that claim an energy beside the one they are listed for."""
 
 _NOUN_CLAIMS = {
@@ -34,7 +46,20 @@ _NOUN_CLAIMS = {
 }
 """Words in names of styles that claim an instrument family."""
 _NOUN_TEMPO = {"ballad": "slow"}
-_WHOLE = ("polka", "waltz", "march", "lullaby", "electronica", "solo", "ballad", "duet", "soundscape", "bossa nova", "underscore", "synthwave")
+_WHOLE = (
+    "polka",
+    "waltz",
+    "march",
+    "lullaby",
+    "electronica",
+    "solo",
+    "ballad",
+    "duet",
+    "soundscape",
+    "bossa nova",
+    "underscore",
+    "synthwave",
+)
 """Names of styles that need no 'track' or 'piece' after them."""
 _ENDINGS = ("track", "piece", "music", "cue", "theme", "tune")
 
@@ -73,7 +98,7 @@ def _instrument_names(truth: Truth, rng: np.random.Generator) -> list[str]:
         by_family.setdefault(INSTRUMENTS[name].family, []).append(name)
     for name in truth.instruments:  # a family heard only through an unnameable part is named all the same
         by_family.setdefault(INSTRUMENTS[name].family, [name])
-    wanted = int(rng.choice([2, 2, 3, 3, 4]))
+    wanted = int(rng.choice([2, 3, 3, 4]))
     families = [family for family in truth.families if family in by_family][:wanted]
     chosen = [_pick(by_family[family], rng) for family in families]
     spare = [name for name in nameable if name not in chosen and INSTRUMENTS[name].family in families]
@@ -106,11 +131,16 @@ def _adjectives(truth: Truth, rng: np.random.Generator, wanted: int) -> list[str
 def _noun(truth: Truth, rng: np.random.Generator) -> str:
     def holds(noun: str) -> bool:
         return all(
-            _NOUN_CLAIMS.get(word, truth.families[0]) in truth.families and _NOUN_TEMPO.get(word, truth.tempo) == truth.tempo
+            _NOUN_CLAIMS.get(word, truth.families[0]) in truth.families
+            and _NOUN_TEMPO.get(word, truth.tempo) == truth.tempo
             for word in noun.split()
         )
 
-    options = [noun for noun in (truth.nouns or (truth.style,)) if holds(noun) and not (noun in ("solo", "duet") and not _fits(noun, truth))]
+    options = [
+        noun
+        for noun in (truth.nouns or (truth.style,))
+        if holds(noun) and not (noun in ("solo", "duet") and not _fits(noun, truth))
+    ]
     noun = _pick(options, rng) if options and rng.random() < 0.85 else ""
     if noun in _WHOLE or noun == "piece":
         return noun
@@ -121,7 +151,7 @@ def _fits(noun: str, truth: Truth) -> bool:
     return truth.solo if noun == "solo" else len(truth.instruments) == 2
 
 
-def _tempo(truth: Truth, rng: np.random.Generator, table: dict[str, tuple[str, ...]]) -> str:
+def _tempo(truth: Truth, rng: np.random.Generator, table: Mapping[str, tuple[str, ...]]) -> str:
     options = [
         phrase
         for phrase in table[truth.tempo]
@@ -149,7 +179,11 @@ def _sentence(truth: Truth, rng: np.random.Generator) -> str:
             f"{_article(f'{listed} solo {every} piece'.strip())}{tail}",
         ]
         if adjective:
-            forms.append(f"{adjective}, {listed} {every} {noun if noun != 'solo' else 'piece'}".replace(", ,", ",").replace(",  ", " "))
+            forms.append(
+                f"{adjective}, {listed} {every} {noun if noun != 'solo' else 'piece'}".replace(", ,", ",").replace(
+                    ",  ", " "
+                )
+            )
     else:
         forms += [
             f"{_article(described)} with {every}{tail}",

@@ -145,7 +145,13 @@ def _play_part(
     if instrument.family == "synth" and part.role in ("lead", "arp", "counter", "chords") and rng.random() < 0.45:
         beats = float(rng.choice([0.25, 0.5, 0.75, 0.75, 1.0]))
         sound = mixing.delay(sound, beats * 60 / bpm, rng.uniform(0.2, 0.6), rng.uniform(0.15, 0.5), rate)
-    wide = 0.35 if instrument.family == "synth" else 0.12 if instrument.name in ("electric piano", "electric guitar", "electric organ") else 0.0
+    wide = (
+        0.35
+        if instrument.family == "synth"
+        else 0.12
+        if instrument.name in ("electric piano", "electric guitar", "electric organ")
+        else 0.0
+    )
     if rng.random() < wide:
         sound = mixing.chorus(sound, rng.uniform(0.001, 0.005), rng.uniform(0.1, 2), rate)
     return sound
@@ -154,7 +160,13 @@ def _play_part(
 def _mix(
     arrangement: Arrangement, spec: ClipSpec, soundfont: str, rng: np.random.Generator
 ) -> tuple[Signal, list[HeardPart]]:
-    kicks = [note.start_s for part in arrangement.parts if part.role == "drums" for note in part.notes if note.pitch in (35, 36)]
+    kicks = [
+        note.start_s
+        for part in arrangement.parts
+        if part.role == "drums"
+        for note in part.notes
+        if note.pitch in (35, 36)
+    ]
     pumping = arrangement.electronic and len(kicks) > 6 and rng.random() < 0.4
     depth, recovery_s = float(rng.uniform(0.3, 0.9)), float(rng.uniform(0.12, 0.35))
     sounds: list[Signal] = []
@@ -210,6 +222,11 @@ def truth_of(arrangement: Arrangement, heard: Sequence[HeardPart], seconds: floa
     )
 
 
+def captions_of(truth: Truth, seed: int, index: int) -> list[str]:
+    """Sentences about a clip; they depend on what is true of it and on its number, not on its audio."""
+    return describe(truth, np.random.default_rng([seed, index, 1]))
+
+
 def render_clip(spec: ClipSpec) -> Clip:
     """Render one clip.
 
@@ -236,7 +253,7 @@ def render_clip(spec: ClipSpec) -> Clip:
         raise ValueError(f"clip {spec.index} of seed {spec.seed} has no audible part")
     settings = mixing.random_mastering(rng, electronic=arrangement.electronic, acoustic_solo=truth.solo)
     audio = mixing.master(signal, settings, rng, spec.sample_rate)
-    captions = describe(truth, rng)
+    captions = captions_of(truth, spec.seed, spec.index)
     return Clip(
         clip_id=f"c{spec.seed}-{spec.index:06d}",
         pcm=(audio * 32767).astype(np.int16),
@@ -248,5 +265,3 @@ def render_clip(spec: ClipSpec) -> Clip:
         licence=arrangement.licence or "Apache-2.0",
         soundfont=Path(soundfont).name,
     )
-
-

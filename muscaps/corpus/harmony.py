@@ -91,7 +91,10 @@ PROGRESSIONS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("I IV I V", "vi IV I V", "IV V vi I", "I I IV IV", "I bVII IV I"),
         ("i i bVI bVII", "i bVI bIII bVII", "i i i bVII", "i iv i bVII", "i i i i", "i bIII iv bVI"),
     ),
-    "modal": (("I I I I", "I bVII I bVII", "I IV I IV", "I II I II"), ("i i i i", "i bVII i bVII", "i bII i bII", "i IV i IV")),
+    "modal": (
+        ("I I I I", "I bVII I bVII", "I IV I IV", "I II I II"),
+        ("i i i i", "i bVII i bVII", "i bII i bII", "i IV i IV"),
+    ),
     "blues": (
         ("I7 I7 IV7 I7 V7 IV7 I7 V7", "I7 IV7 I7 V7", "I7 I7 IV7 IV7"),
         ("i7 i7 iv7 i7 V7 iv7 i7 V7", "i7 iv7 i7 V7"),
@@ -105,7 +108,15 @@ PROGRESSIONS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("i V7 i i", "i i V7 V7 V7 V7 i i", "i iv V7 i", "i bVI iv V7", "i V7 i bVII bIII bVII V7 i"),
     ),
     "comic": (
-        ("I VI7 II7 V7", "I I V7 I", "I bVI I V7", "I #Idim7 ii7 V7", "I IV #ivdim7 V7", "I III7 VI7 II7 V7 V7 I V7", "I bII I V7"),
+        (
+            "I VI7 II7 V7",
+            "I I V7 I",
+            "I bVI I V7",
+            "I #Idim7 ii7 V7",
+            "I IV #ivdim7 V7",
+            "I III7 VI7 II7 V7 V7 I V7",
+            "I bII I V7",
+        ),
         ("i V7 i V7", "i bII7 i V7", "i iv #ivdim7 V7", "i bVI7 V7 i", "i bvi i V7"),
     ),
     "epic": (
@@ -117,9 +128,18 @@ PROGRESSIONS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("i bVI i bVI", "i bII i bII", "i bvi i bvi", "i #ivdim i V", "i i bVI V", "i bv i bii", "i iv i #ivdim7"),
     ),
     "dreamy": (
-        ("Imaj7 IVmaj7", "IVmaj7 iii7 ii7 Imaj7", "Imaj7 bVIImaj7", "Imaj9 vi7 IVmaj7 Vsus4", "Isus2 IVmaj7 vi7 IVmaj7"),
+        (
+            "Imaj7 IVmaj7",
+            "IVmaj7 iii7 ii7 Imaj7",
+            "Imaj7 bVIImaj7",
+            "Imaj9 vi7 IVmaj7 Vsus4",
+            "Isus2 IVmaj7 vi7 IVmaj7",
+        ),
         ("i7 bVImaj7", "i7 iv7 bVImaj7 bVII", "i9 bVImaj7 bIIImaj7 bVII", "i7 IV7"),
     ),
-    "funk": (("I7 I7 IV7 I7", "I9 I9 I9 IV9", "I7 bVII7 IV7 I7"), ("i7 IV7", "i9 i9 i9 IV9", "i7 i7 bVII7 i7", "i7 iv7")),
+    "funk": (
+        ("I7 I7 IV7 I7", "I9 I9 I9 IV9", "I7 bVII7 IV7 I7"),
+        ("i7 IV7", "i9 i9 i9 IV9", "i7 i7 bVII7 i7", "i7 iv7"),
+    ),
 }
 """Progressions by kind, those in major and those in minor."""

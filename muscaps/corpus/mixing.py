@@ -48,11 +48,17 @@ def random_mastering(rng: np.random.Generator, *, electronic: bool, acoustic_sol
     return Mastering(
         tilt_db_per_octave=float(rng.normal(-0.8, 0.9)),
         bells=tuple(
-            (float(np.exp(rng.uniform(np.log(80), np.log(7000)))), float(rng.normal(0, 3.0)), float(rng.uniform(0.5, 2)))
+            (
+                float(np.exp(rng.uniform(np.log(80), np.log(7000)))),
+                float(rng.normal(0, 3.0)),
+                float(rng.uniform(0.5, 2)),
+            )
             for _ in range(num_bells)
         ),
         low_cut_hz=float(rng.choice([20, 20, 25, 30, 50, 90])),
-        high_cut_hz=float(rng.choice([8000, 8000, 8000, 8000, 6500, 5000, 4000], p=[0.3, 0.2, 0.15, 0.15, 0.1, 0.06, 0.04])),
+        high_cut_hz=float(
+            rng.choice([8000, 8000, 8000, 8000, 6500, 5000, 4000], p=[0.3, 0.2, 0.15, 0.15, 0.1, 0.06, 0.04])
+        ),
         reverb_s=float(np.exp(rng.uniform(np.log(0.3), np.log(1.5 if electronic else 3.0)))),
         reverb_db=float(rng.uniform(-34, -14 if electronic else -9)),
         compression=float(rng.beta(1.5, 3.5) if electronic else rng.beta(1, 5)),
@@ -168,7 +174,8 @@ def room(signal: Signal, reverb_s: float, rng: np.random.Generator, sample_rate:
     response = ((1 - late) * noise + late * dark) * np.exp(-6.9 * time / reverb_s)
     response[: int(rng.uniform(0.002, 0.03) * sample_rate)] = 0
     response /= np.sqrt(np.sum(response**2)) + 1e-9
-    return fftconvolve(signal, response.astype(np.float32))[: len(signal)].astype(np.float32)
+    wet: Signal = fftconvolve(signal, response.astype(np.float32))[: len(signal)].astype(np.float32)
+    return wet
 
 
 def _equalise(signal: Signal, settings: Mastering, sample_rate: int) -> Signal:

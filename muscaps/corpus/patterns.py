@@ -189,13 +189,27 @@ def _rhythm_chords(steps: str, length: float, strum: float = 0.0, size: int = 3)
 
 def chords_stabs(piece: Piece, instrument: Instrument, rng: np.random.Generator) -> list[BeatNote]:
     """Short chords on a syncopated rhythm drawn once."""
-    rhythms = ("x..x..x.....x...", "..x...x...x...x.", "x..x...x..x.....", "x.....x...x..x..", "....x.......x..x", "x.x..x....x.x...")
+    rhythms = (
+        "x..x..x.....x...",
+        "..x...x...x...x.",
+        "x..x...x..x.....",
+        "x.....x...x..x..",
+        "....x.......x..x",
+        "x.x..x....x.x...",
+    )
     return _rhythm_chords(str(rng.choice(rhythms)), 0.3)(piece, instrument, rng)
 
 
 def chords_power(piece: Piece, instrument: Instrument, rng: np.random.Generator) -> list[BeatNote]:
     """Root and fifth, chugged in eighths or sixteenths."""
-    rhythms = ("X.x.x.x.X.x.x.x.", "X.xxX.xxX.xxX.xx", "X..x..X...X.x.x.", "XxxxXxxxXxxxXxxx", "X.......X.......", "X..X..X..X..X.x.")
+    rhythms = (
+        "X.x.x.x.X.x.x.x.",
+        "X.xxX.xxX.xxX.xx",
+        "X..x..X...X.x.x.",
+        "XxxxXxxxXxxxXxxx",
+        "X.......X.......",
+        "X..X..X..X..X.x.",
+    )
     steps = str(rng.choice(rhythms))
     notes: list[BeatNote] = []
     for start, chord in _bars(piece):
@@ -229,7 +243,14 @@ def _arpeggio(rate: float, span: int) -> Pattern:
             for step in range(round(piece.beats_per_bar / rate)):
                 if not gaps[step % len(gaps)] or shape == "alberti":
                     beat = start + step * rate
-                    notes.append((beat, rate * (1.3 - 0.7 * piece.staccato), order[count % len(order)], 0.75 if step % 4 == 0 else 0.6))
+                    notes.append(
+                        (
+                            beat,
+                            rate * (1.3 - 0.7 * piece.staccato),
+                            order[count % len(order)],
+                            0.75 if step % 4 == 0 else 0.6,
+                        )
+                    )
                 count += 1
         return notes
 
@@ -260,7 +281,12 @@ _RHYTHMS = {
     # beats of one 4-beat bar, from sparse to busy
     0: ((0.0,), (0.0, 2.0), (0.0, 3.0), (1.0,)),
     1: ((0.0, 1.0, 2.0), (0.0, 1.5, 2.0, 3.0), (0.0, 2.0, 3.0), (0.0, 1.0, 2.5)),
-    2: ((0.0, 0.5, 1.0, 2.0, 3.0), (0.0, 1.0, 1.5, 2.0, 3.0, 3.5), (0.5, 1.0, 2.0, 2.5, 3.0), (0.0, 0.75, 1.5, 2.0, 3.0)),
+    2: (
+        (0.0, 0.5, 1.0, 2.0, 3.0),
+        (0.0, 1.0, 1.5, 2.0, 3.0, 3.5),
+        (0.5, 1.0, 2.0, 2.5, 3.0),
+        (0.0, 0.75, 1.5, 2.0, 3.0),
+    ),
     3: (
         (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5),
         (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 2.25, 2.5, 3.0, 3.5),
@@ -376,7 +402,9 @@ def swells(piece: Piece, instrument: Instrument, rng: np.random.Generator) -> li
     """Low, close or dissonant notes held for two bars: unease."""
     notes: list[BeatNote] = []
     for bar in range(0, piece.num_bars, 2):
-        root = _fit(max(instrument.low, 36) + (piece.tonic + piece.chords[bar].root) % 12, instrument.low, instrument.high)
+        root = _fit(
+            max(instrument.low, 36) + (piece.tonic + piece.chords[bar].root) % 12, instrument.low, instrument.high
+        )
         for interval in (0, int(rng.choice([1, 6, 7, 12, 13, 3]))):
             pitch = _fit(root + interval, instrument.low, instrument.high)
             notes.append((bar * piece.beats_per_bar, piece.beats_per_bar * 2, pitch, 0.7))
@@ -477,7 +505,18 @@ PATTERNS: dict[str, Pattern] = {
 """Every pattern by name."""
 
 KICK, SNARE, CLAP, HAT, OPEN, RIDE, CRASH, RIM, LOW_TOM, MID_TOM, HIGH_TOM = 36, 38, 39, 42, 46, 51, 49, 37, 43, 47, 50
-SHAKER, TAMBOURINE, COWBELL, CONGA, LOW_CONGA, BONGO, TRIANGLE, WOODBLOCK, GRAN_CASSA, CLAVES = 70, 54, 56, 63, 64, 60, 81, 76, 35, 75
+SHAKER, TAMBOURINE, COWBELL, CONGA, LOW_CONGA, BONGO, TRIANGLE, WOODBLOCK, GRAN_CASSA, CLAVES = (
+    70,
+    54,
+    56,
+    63,
+    64,
+    60,
+    81,
+    76,
+    35,
+    75,
+)
 
 GROOVES: dict[str, dict[int, str]] = {
     # a bar as equal steps: X accent, x normal, o ghost
@@ -489,10 +528,25 @@ GROOVES: dict[str, dict[int, str]] = {
     "disco": {KICK: "X...X...X...X...", SNARE: "....X.......X...", OPEN: "..x...x...x...x.", HAT: "x.o.x.o.x.o.x.o."},
     "house": {KICK: "X...X...X...X...", CLAP: "....X.......X...", OPEN: "..x...x...x...x.", SHAKER: "o.ooo.ooo.ooo.oo"},
     "techno": {KICK: "X...X...X...X...", HAT: "..x...x...x...x.", RIDE: "..o...o...o...o.", CLAP: "............X..."},
-    "techno busy": {KICK: "X...X...X...X..x", HAT: "xoxoxoxoxoxoxoxo", RIM: "...x..x....x..x.", CLAP: "....X.......X..."},
-    "electro": {KICK: "X.....x...X.....", SNARE: "....X.......X...", HAT: "xxxxxxxxxxxxxxxx", COWBELL: "..x...x.....x..."},
+    "techno busy": {
+        KICK: "X...X...X...X..x",
+        HAT: "xoxoxoxoxoxoxoxo",
+        RIM: "...x..x....x..x.",
+        CLAP: "....X.......X...",
+    },
+    "electro": {
+        KICK: "X.....x...X.....",
+        SNARE: "....X.......X...",
+        HAT: "xxxxxxxxxxxxxxxx",
+        COWBELL: "..x...x.....x...",
+    },
     "breakbeat": {KICK: "X.x.......x.....", SNARE: "....X..o.o..X..o", HAT: "x.x.x.x.x.x.x.x."},
-    "drum and bass": {KICK: "X.........X.....", SNARE: "....X.......X...", HAT: "x.xxx.x.x.xxx.x.", SHAKER: "..o...o...o...o."},
+    "drum and bass": {
+        KICK: "X.........X.....",
+        SNARE: "....X.......X...",
+        HAT: "x.xxx.x.x.xxx.x.",
+        SHAKER: "..o...o...o...o.",
+    },
     "trap": {KICK: "X......x..X.....", CLAP: "........X.......", HAT: "x.x.x.xxx.x.xxxx"},
     "hip hop": {KICK: "X..x......X.....", SNARE: "....X.......X...", HAT: "x.x.x.x.x.x.x.xx"},
     "funk": {KICK: "X.x...x...x..x..", SNARE: "....X..o.o..X..o", HAT: "xxxxxxxxxxxxxxxx"},
@@ -504,18 +558,43 @@ GROOVES: dict[str, dict[int, str]] = {
     "ska": {KICK: "X...X...X...X...", SNARE: "....X.......X...", HAT: "..x...x...x...x."},
     "reggae": {KICK: "........X.......", RIM: "........X.......", HAT: "x.x.x.x.x.x.x.x."},
     "bossa": {KICK: "x..xx..xx..xx..x", RIM: "x..x..x...x..x..", HAT: "x.x.x.x.x.x.x.x."},
-    "latin": {CONGA: "..x...xx..x...xx", LOW_CONGA: "......x.......x.", COWBELL: "x.x.x.x.x.x.x.x.", CLAVES: "x..x..x...x.x..."},
-    "samba": {KICK: "x..xX..xx..xX..x", SHAKER: "XxxxXxxxXxxxXxxx", SNARE: "x.xx.xx.x.xx.xx.", TAMBOURINE: "..x...x...x...x."},
+    "latin": {
+        CONGA: "..x...xx..x...xx",
+        LOW_CONGA: "......x.......x.",
+        COWBELL: "x.x.x.x.x.x.x.x.",
+        CLAVES: "x..x..x...x.x...",
+    },
+    "samba": {
+        KICK: "x..xX..xx..xX..x",
+        SHAKER: "XxxxXxxxXxxxXxxx",
+        SNARE: "x.xx.xx.x.xx.xx.",
+        TAMBOURINE: "..x...x...x...x.",
+    },
     "congas": {CONGA: "x..xx.x.x..xx.x.", LOW_CONGA: "..x....x..x....x", SHAKER: "x.x.x.x.x.x.x.x."},
-    "tribal": {LOW_TOM: "X..x..X.X..x..X.", MID_TOM: "..x..x....x..x.x", GRAN_CASSA: "X.......X.......", SHAKER: "x.x.x.x.x.x.x.x."},
+    "tribal": {
+        LOW_TOM: "X..x..X.X..x..X.",
+        MID_TOM: "..x..x....x..x.x",
+        GRAN_CASSA: "X.......X.......",
+        SHAKER: "x.x.x.x.x.x.x.x.",
+    },
     "polka": {KICK: "X...X...", SNARE: "..x...x.", HAT: "..x...x."},
     "march": {GRAN_CASSA: "X...X...", SNARE: "x.xxx.xxx.xxxxxx", CRASH: "X..............."},
     "circus": {GRAN_CASSA: "X...X...", SNARE: "..x...x.", 57: "x...x...", WOODBLOCK: "x.xx..x."},
     "country": {KICK: "X...X...X...X...", SNARE: "..x...x...x...xx"},
     "waltz": {KICK: "X.....", SNARE: "..x.x.", HAT: "..x.x."},
     "waltz light": {TRIANGLE: "x.....", HAT: "..x.x."},
-    "epic": {GRAN_CASSA: "X.....X.X.......", LOW_TOM: "X..X..X.X..X.X.X", SNARE: "....x.......x.xx", CRASH: "X..............."},
-    "action": {LOW_TOM: "XxxXxxXxXxxXxxXx", MID_TOM: "..x..x....x..x..", GRAN_CASSA: "X.......X.....X.", RIM: "x.x.x.x.x.x.x.x."},
+    "epic": {
+        GRAN_CASSA: "X.....X.X.......",
+        LOW_TOM: "X..X..X.X..X.X.X",
+        SNARE: "....x.......x.xx",
+        CRASH: "X...............",
+    },
+    "action": {
+        LOW_TOM: "XxxXxxXxXxxXxxXx",
+        MID_TOM: "..x..x....x..x..",
+        GRAN_CASSA: "X.......X.....X.",
+        RIM: "x.x.x.x.x.x.x.x.",
+    },
     "suspense": {GRAN_CASSA: "X...............", RIM: "..x.....x.x....."},
     "pulse": {GRAN_CASSA: "X...x...X...x..."},
     "sprinkle": {TRIANGLE: "x.......x.......", SHAKER: "..x...x...x...x."},
@@ -531,9 +610,21 @@ def drum_notes(groove: str, piece: Piece, rng: np.random.Generator) -> list[Beat
     if len(lines) > 2 and optional and rng.random() < 0.25:
         del lines[int(rng.choice(optional))]
     if groove not in ("swing", "swing brushes", "suspense", "pulse", "sprinkle") and rng.random() < 0.2:
-        lines[int(rng.choice([SHAKER, TAMBOURINE, CONGA, COWBELL]))] = "x.x.x.x.x.x.x.x." if rng.random() < 0.6 else "..x...x...x...x."
+        lines[int(rng.choice([SHAKER, TAMBOURINE, CONGA, COWBELL]))] = (
+            "x.x.x.x.x.x.x.x." if rng.random() < 0.6 else "..x...x...x...x."
+        )
     levels = {"X": 1.0, "x": 0.75, "o": 0.4}
-    scale = {HAT: 0.7, OPEN: 0.65, RIDE: 0.65, SHAKER: 0.6, CRASH: 0.7, TAMBOURINE: 0.6, TRIANGLE: 0.7, 57: 0.6, COWBELL: 0.6}
+    scale = {
+        HAT: 0.7,
+        OPEN: 0.65,
+        RIDE: 0.65,
+        SHAKER: 0.6,
+        CRASH: 0.7,
+        TAMBOURINE: 0.6,
+        TRIANGLE: 0.7,
+        57: 0.6,
+        COWBELL: 0.6,
+    }
     fills = rng.random() < 0.5
     notes: list[BeatNote] = []
     for bar in range(piece.num_bars):
@@ -548,7 +639,9 @@ def drum_notes(groove: str, piece: Piece, rng: np.random.Generator) -> list[Beat
         if last:
             toms = (SNARE, HIGH_TOM, MID_TOM, LOW_TOM) if SNARE in lines or LOW_TOM in lines else tuple(lines)
             for step in range(4):
-                notes.append((start + piece.beats_per_bar - 1 + step / 4, 0.2, int(toms[step % len(toms)]), 0.7 + 0.08 * step))
+                notes.append(
+                    (start + piece.beats_per_bar - 1 + step / 4, 0.2, int(toms[step % len(toms)]), 0.7 + 0.08 * step)
+                )
         if fills and bar % 4 == 0 and KICK in lines:
             notes.append((start, 0.5, CRASH, 0.6))
     return notes

@@ -15,11 +15,43 @@ from muscaps.corpus.voices import Note
 
 _MAX_PARTS = 8
 _MELODIC = (
-    "piano", "piano", "electric piano", "harpsichord", "electric organ", "accordion", "acoustic guitar", "electric guitar",
-    "string section", "violin", "cello", "pizzicato strings", "harp", "trumpet", "french horn", "brass section", "trombone",
-    "saxophone", "clarinet", "flute", "oboe", "bassoon", "marimba", "vibraphone", "glockenspiel", "xylophone", "celesta",
-    "synth lead", "chip lead", "synth pluck", "synth pad", "fm bells", "gm synth", "choir", "music box", "recorder",
-)  # fmt: skip
+    "piano",
+    "piano",
+    "electric piano",
+    "harpsichord",
+    "electric organ",
+    "accordion",
+    "acoustic guitar",
+    "electric guitar",
+    "string section",
+    "violin",
+    "cello",
+    "pizzicato strings",
+    "harp",
+    "trumpet",
+    "french horn",
+    "brass section",
+    "trombone",
+    "saxophone",
+    "clarinet",
+    "flute",
+    "oboe",
+    "bassoon",
+    "marimba",
+    "vibraphone",
+    "glockenspiel",
+    "xylophone",
+    "celesta",
+    "synth lead",
+    "chip lead",
+    "synth pluck",
+    "synth pad",
+    "fm bells",
+    "gm synth",
+    "choir",
+    "music box",
+    "recorder",
+)
 _LOW = ("acoustic bass", "electric bass", "cello", "bassoon", "tuba", "synth bass", "trombone", "piano")
 _KITS = ("drum kit", "drum kit", "drum machine", "orchestral percussion")
 _ENSEMBLES: tuple[tuple[str, ...], ...] = (
@@ -87,7 +119,11 @@ def _mode(notes: list[Note]) -> str:
     major = np.array([5, 2, 3.5, 2, 4.5, 4, 2, 4.5, 2, 3.5, 1.5, 4])  # Temperley's profiles for the two modes
     minor = np.array([5, 2, 3.5, 4.5, 2, 4, 2, 4.5, 3.5, 2, 1.5, 4])
     fits = sorted(
-        ((float(np.corrcoef(np.roll(profile, key), weights)[0, 1]), mode) for profile, mode in ((major, "major"), (minor, "minor")) for key in range(12)),
+        (
+            (float(np.corrcoef(np.roll(profile, key), weights)[0, 1]), mode)
+            for profile, mode in ((major, "major"), (minor, "minor"))
+            for key in range(12)
+        ),
         reverse=True,
     )
     rival = next(fit for fit, mode in fits if mode != fits[0][1])
@@ -134,7 +170,14 @@ def excerpt(path: Path, seconds: float, rng: np.random.Generator) -> Arrangement
         name = choices[int(rng.integers(len(choices)))]
         instrument = INSTRUMENTS[name]
         fitted = [note._replace(pitch=_octave(note.pitch + shift, instrument.low, instrument.high)) for note in notes]
-        parts.append(Part(instrument=name, role="bass" if low else "chords", notes=tuple(fitted), level_db=float(rng.normal(-1, 2.5))))
+        parts.append(
+            Part(
+                instrument=name,
+                role="bass" if low else "chords",
+                notes=tuple(fitted),
+                level_db=float(rng.normal(-1, 2.5)),
+            )
+        )
     if not parts:
         raise ValueError(f"{path} has no notes between {begin:.1f} s and {begin + window:.1f} s")
     pitched = [note for part in parts if part.role != "drums" for note in part.notes]
@@ -147,9 +190,16 @@ def excerpt(path: Path, seconds: float, rng: np.random.Generator) -> Arrangement
         "unclear": ("grooving", "driving", "calm"),
     }[mode]
     return Arrangement(
-        style="score", nouns=("piece",), bpm=round(bpm, 1), mode=mode, staccato=staccato, energy_bias=-0.1,
-        feels=feels, electronic=False, parts=tuple(parts),
-    )  # fmt: skip
+        style="score",
+        nouns=("piece",),
+        bpm=round(bpm, 1),
+        mode=mode,
+        staccato=staccato,
+        energy_bias=-0.1,
+        feels=feels,
+        electronic=False,
+        parts=tuple(parts),
+    )
 
 
 def _window(track: Any, begin: float, window: float, speed: float) -> list[Note]:

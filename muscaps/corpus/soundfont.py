@@ -7,7 +7,6 @@ file in 400, so callers that render much do it in a process they can end (`isola
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,11 +27,50 @@ def find_soundfonts() -> list[Path]:
     return sorted(found, key=lambda path: path.name)
 
 
-@lru_cache(maxsize=4)
-def _synthesizer(path: str, sample_rate: int) -> Any:
-    import symusic
+class _Player:
+    """A synthesizer for one program, which sounds the same whatever it has played before.
 
-    return symusic.Synthesizer(sf_path=path, sample_rate=sample_rate, quality=0)
+    symusic keeps what it made of a key at the first velocity it met, and shares samples among programs. So each program
+    has a synthesizer of its own, and a key is struck once at a fixed velocity before it is used.
+    """
+
+    def __init__(self, path: str, sample_rate: int, program: int, kit: bool) -> None:
+        import symusic
+
+        self.synthesizer = symusic.Synthesizer(sf_path=path, sample_rate=sample_rate, quality=0)
+        self.program = program
+        self.kit = kit
+        self.struck: set[int] = set()
+
+    def play(self, notes: Sequence[Note]) -> Signal:
+        """Render notes; mono audio until the last has died away."""
+        unstruck = {_key(note) for note in notes} - self.struck
+        if unstruck:
+            self._render([Note(0.1 * order, 0.05, key, 100 / 127) for order, key in enumerate(sorted(unstruck))])
+            self.struck |= unstruck
+        return self._render(notes)
+
+    def _render(self, notes: Sequence[Note]) -> Signal:
+        import symusic
+
+        score = symusic.Score(480).to("second")
+        track = symusic.Track("", self.program, self.kit, ttype="second")
+        for note in notes:
+            velocity = int(np.clip(note.velocity * 127, 1, 127))
+            start_s, duration_s = max(0.0, note.start_s), max(0.04, note.duration_s)
+            track.notes.append(symusic.Note(start_s, duration_s, _key(note), velocity, ttype="second"))
+        score.tracks.append(track)
+        audio: Signal = np.asarray(self.synthesizer.render(score, stereo=False), dtype=np.float32).reshape(-1)
+        return audio
+
+
+def _key(note: Note) -> int:
+    return int(np.clip(round(note.pitch), 0, 127))
+
+
+@lru_cache(maxsize=160)
+def _player(path: str, sample_rate: int, program: int, kit: bool) -> _Player:
+    return _Player(path, sample_rate, program, kit)
 
 
 def play_program(
@@ -48,24 +86,9 @@ def play_program(
         Mono audio, (num_samples,), unnormalised.
     """
     import soxr
-    import symusic
 
-    score = symusic.Score(480).to("second")
-    track = symusic.Track("", program, kit, ttype="second")
-    for note in notes:
-        track.notes.append(
-            symusic.Note(
-                max(0.0, note.start_s),
-                max(0.04, note.duration_s),
-                int(np.clip(round(note.pitch), 0, 127)),
-                int(np.clip(note.velocity * 127, 1, 127)),
-                ttype="second",
-            )
-        )
-    score.tracks.append(track)
     rate = sample_rate * OVERSAMPLING
-    audio = np.asarray(_synthesizer(str(soundfont), rate).render(score, stereo=False), dtype=np.float32)
-    audio = audio.reshape(-1)[: num_samples * OVERSAMPLING]
+    audio = _player(str(soundfont), rate, program, kit).play(notes)[: num_samples * OVERSAMPLING]
     audio = soxr.resample(audio, rate, sample_rate, quality="LQ").astype(np.float32)
     out = np.zeros(num_samples, dtype=np.float32)
     out[: min(num_samples, len(audio))] = audio[:num_samples]

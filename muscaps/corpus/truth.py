@@ -100,9 +100,7 @@ def tempo_class(bpm: float) -> str:
     return "slow" if bpm < SLOW_BELOW_BPM else "fast" if bpm > FAST_ABOVE_BPM else "medium"
 
 
-def energy_class(
-    *, onsets_per_s: float, drum_hits_per_s: float, bpm: float, staccato: float, bias: float
-) -> str:
+def energy_class(*, onsets_per_s: float, drum_hits_per_s: float, bpm: float, staccato: float, bias: float) -> str:
     """Low, medium or high, from how busy, percussive, fast and short-noted a clip is."""
     score = 0.28 * np.log2(max(0.3, onsets_per_s) / 4)
     score += 0.22 * (bpm - 105) / 40
@@ -117,7 +115,8 @@ def choose_feels(candidates: Sequence[str], energy: str, mode: str, rng: np.rand
     fitting = [
         feel
         for feel in dict.fromkeys(candidates)
-        if FEELS[feel].energy in ("", energy) and not (mode == "major" and FEELS[feel].mood == "dark" and len(candidates) > 2)
+        if FEELS[feel].energy in ("", energy)
+        and not (mode == "major" and FEELS[feel].mood == "dark" and len(candidates) > 2)
     ]
     if not fitting:
         return ()

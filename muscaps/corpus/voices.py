@@ -104,7 +104,9 @@ def _wavetables(waveform: Waveform, resonance: int) -> Signal:
 def _envelope(patch: Patch, num_held: int, num_samples: int, sample_rate: int) -> Signal:
     """Attack, decay, sustain and release, (num_samples,), the key held for `num_held`."""
     time = np.arange(num_samples, dtype=np.float32) / sample_rate
-    level = patch.sustain + (1 - patch.sustain) * np.exp(-np.maximum(0, time - patch.attack_s) / max(1e-3, patch.decay_s))
+    level = patch.sustain + (1 - patch.sustain) * np.exp(
+        -np.maximum(0, time - patch.attack_s) / max(1e-3, patch.decay_s)
+    )
     level *= np.minimum(1, time / max(1e-3, patch.attack_s))
     released = time[: num_samples - num_held]
     level[num_held:] *= np.exp(-released * 4 / max(5e-3, patch.release_s))
@@ -113,9 +115,7 @@ def _envelope(patch: Patch, num_held: int, num_samples: int, sample_rate: int) -
     return level.astype(np.float32)
 
 
-def play(
-    patch: Patch, notes: Sequence[Note], num_samples: int, sample_rate: int, rng: np.random.Generator
-) -> Signal:
+def play(patch: Patch, notes: Sequence[Note], num_samples: int, sample_rate: int, rng: np.random.Generator) -> Signal:
     """Render `notes` with one patch.
 
     Returns:
@@ -123,9 +123,7 @@ def play(
     """
     out = np.zeros(num_samples, dtype=np.float32)
     tables = _wavetables(patch.waveform, patch.resonance)
-    detunes = (
-        np.linspace(-1, 1, patch.unison) * patch.detune_cents / 1200 if patch.unison > 1 else np.zeros(1)
-    )
+    detunes = np.linspace(-1, 1, patch.unison) * patch.detune_cents / 1200 if patch.unison > 1 else np.zeros(1)
     previous = None
     for note in notes:
         start = int(note.start_s * sample_rate)
@@ -136,7 +134,7 @@ def play(
         held = min(held, length)
         time = np.arange(length, dtype=np.float32) / sample_rate
         frequency = 440 * 2 ** ((note.pitch - 69) / 12)
-        bend = np.zeros(1, dtype=np.float32)
+        bend: NDArray[np.floating] = np.zeros(1, dtype=np.float32)
         if patch.vibrato_cents:
             depth = patch.vibrato_cents / 1200 * np.minimum(1, time / 0.4)
             bend = depth * np.sin(2 * np.pi * patch.vibrato_hz * time)
@@ -155,7 +153,9 @@ def play(
                 position = (note.start_s + time) / patch.sweep_period_s + patch.sweep_phase
                 octaves = octaves + patch.sweep_octaves * np.sin(2 * np.pi * position)
             harmonics = np.clip(
-                patch.cutoff_hz / frequency * 2**octaves, 1.0, max(1.0, min(MAX_HARMONIC, 0.25 * sample_rate / frequency))
+                patch.cutoff_hz / frequency * 2**octaves,
+                1.0,
+                max(1.0, min(MAX_HARMONIC, 0.25 * sample_rate / frequency)),
             )
             level = np.log(harmonics) * ((NUM_LEVELS - 1) / np.log(MAX_HARMONIC))
             floor = np.minimum(level.astype(np.int64), NUM_LEVELS - 2)
@@ -203,84 +203,181 @@ def random_patch(role: str, rng: np.random.Generator) -> Patch:
     if role == "lead":
         unison = int(rng.choice([1, 2, 3, 5]))
         return replace(
-            patch, unison=unison, detune_cents=between(6, 25), cutoff_hz=between(900, 6000),
-            envelope_octaves=rng.uniform(0, 2), filter_decay_s=between(0.1, 0.6), attack_s=between(0.003, 0.03),
-            sustain=rng.uniform(0.4, 0.9), release_s=between(0.05, 0.3), vibrato_cents=float(rng.choice([0, 0, 12, 25])),
-            glide_s=float(rng.choice([0, 0, 0.03, 0.06])), drive=float(rng.choice([0, 0, 1, 3])),
-        )  # fmt: skip
+            patch,
+            unison=unison,
+            detune_cents=between(6, 25),
+            cutoff_hz=between(900, 6000),
+            envelope_octaves=rng.uniform(0, 2),
+            filter_decay_s=between(0.1, 0.6),
+            attack_s=between(0.003, 0.03),
+            sustain=rng.uniform(0.4, 0.9),
+            release_s=between(0.05, 0.3),
+            vibrato_cents=float(rng.choice([0, 0, 12, 25])),
+            glide_s=float(rng.choice([0, 0, 0.03, 0.06])),
+            drive=float(rng.choice([0, 0, 1, 3])),
+        )
     if role == "chip":
         chips: tuple[Waveform, ...] = ("square", "pulse", "narrow", "triangle")
         return Patch(
-            waveform=chips[int(rng.integers(4))], cutoff_hz=8000, attack_s=0.002, decay_s=between(0.08, 0.5),
-            sustain=rng.uniform(0.1, 0.9), release_s=0.02, vibrato_cents=float(rng.choice([0, 0, 15, 30])),
+            waveform=chips[int(rng.integers(4))],
+            cutoff_hz=8000,
+            attack_s=0.002,
+            decay_s=between(0.08, 0.5),
+            sustain=rng.uniform(0.1, 0.9),
+            release_s=0.02,
+            vibrato_cents=float(rng.choice([0, 0, 15, 30])),
             bit_depth=int(rng.choice([0, 4, 5, 6])),
-        )  # fmt: skip
+        )
     if role == "pad":
         return replace(
-            patch, unison=int(rng.choice([2, 3, 4])), detune_cents=between(8, 24), cutoff_hz=between(350, 3500),
-            sweep_octaves=rng.uniform(0, 1.6), sweep_period_s=between(5, 20), sweep_phase=rng.random(),
-            attack_s=between(0.08, 0.9), decay_s=1.0, sustain=0.9, release_s=between(0.3, 1.0),
-            noise=float(rng.choice([0, 0, 0.02])), tremolo_hz=float(rng.choice([0, 0, 0, 4, 6])),
-        )  # fmt: skip
+            patch,
+            unison=int(rng.choice([2, 3, 4])),
+            detune_cents=between(8, 24),
+            cutoff_hz=between(350, 3500),
+            sweep_octaves=rng.uniform(0, 1.6),
+            sweep_period_s=between(5, 20),
+            sweep_phase=rng.random(),
+            attack_s=between(0.08, 0.9),
+            decay_s=1.0,
+            sustain=0.9,
+            release_s=between(0.3, 1.0),
+            noise=float(rng.choice([0, 0, 0.02])),
+            tremolo_hz=float(rng.choice([0, 0, 0, 4, 6])),
+        )
     if role in ("pluck", "arp"):
         if rng.random() < 0.2:
             return replace(
-                patch, fm_ratio=float(rng.choice([1, 2, 3, 3.5])), fm_index=between(1, 5), filter_decay_s=between(0.05, 0.3),
-                attack_s=0.002, decay_s=between(0.1, 0.4), sustain=0.0, release_s=between(0.05, 0.2),
-            )  # fmt: skip
+                patch,
+                fm_ratio=float(rng.choice([1, 2, 3, 3.5])),
+                fm_index=between(1, 5),
+                filter_decay_s=between(0.05, 0.3),
+                attack_s=0.002,
+                decay_s=between(0.1, 0.4),
+                sustain=0.0,
+                release_s=between(0.05, 0.2),
+            )
         return replace(
-            patch, unison=int(rng.choice([1, 1, 2, 3])), detune_cents=between(5, 18), cutoff_hz=between(300, 2200),
-            resonance=int(rng.choice([0, 1, 2, 3])), envelope_octaves=rng.uniform(1, 3.5), filter_decay_s=between(0.04, 0.25),
-            sweep_octaves=rng.uniform(0, 1.5), sweep_period_s=between(6, 24), sweep_phase=rng.random(),
-            attack_s=0.002, decay_s=between(0.08, 0.4), sustain=float(rng.choice([0, 0, 0.3])), release_s=between(0.04, 0.25),
-        )  # fmt: skip
+            patch,
+            unison=int(rng.choice([1, 1, 2, 3])),
+            detune_cents=between(5, 18),
+            cutoff_hz=between(300, 2200),
+            resonance=int(rng.choice([0, 1, 2, 3])),
+            envelope_octaves=rng.uniform(1, 3.5),
+            filter_decay_s=between(0.04, 0.25),
+            sweep_octaves=rng.uniform(0, 1.5),
+            sweep_period_s=between(6, 24),
+            sweep_phase=rng.random(),
+            attack_s=0.002,
+            decay_s=between(0.08, 0.4),
+            sustain=float(rng.choice([0, 0, 0.3])),
+            release_s=between(0.04, 0.25),
+        )
     if role == "stab":
         return replace(
-            patch, unison=int(rng.choice([3, 4, 5])), detune_cents=between(10, 30), cutoff_hz=between(1200, 6000),
-            envelope_octaves=rng.uniform(0, 2), filter_decay_s=between(0.08, 0.3), attack_s=0.003,
-            decay_s=between(0.15, 0.5), sustain=rng.uniform(0.1, 0.7), release_s=between(0.05, 0.2),
-        )  # fmt: skip
+            patch,
+            unison=int(rng.choice([3, 4, 5])),
+            detune_cents=between(10, 30),
+            cutoff_hz=between(1200, 6000),
+            envelope_octaves=rng.uniform(0, 2),
+            filter_decay_s=between(0.08, 0.3),
+            attack_s=0.003,
+            decay_s=between(0.15, 0.5),
+            sustain=rng.uniform(0.1, 0.7),
+            release_s=between(0.05, 0.2),
+        )
     if role == "brass":
         return replace(
-            patch, waveform="saw", unison=3, detune_cents=between(6, 16), cutoff_hz=between(500, 1500),
-            envelope_octaves=rng.uniform(1, 2.2), filter_decay_s=between(0.3, 0.9), attack_s=between(0.02, 0.06),
-            sustain=0.8, release_s=0.15,
-        )  # fmt: skip
+            patch,
+            waveform="saw",
+            unison=3,
+            detune_cents=between(6, 16),
+            cutoff_hz=between(500, 1500),
+            envelope_octaves=rng.uniform(1, 2.2),
+            filter_decay_s=between(0.3, 0.9),
+            attack_s=between(0.02, 0.06),
+            sustain=0.8,
+            release_s=0.15,
+        )
     if role == "fm":
         return replace(
-            patch, fm_ratio=float(rng.choice([1.41, 2, 3, 3.5, 4, 7])), fm_index=between(0.8, 5),
-            filter_decay_s=between(0.1, 0.8), attack_s=0.002, decay_s=between(0.3, 1.2), sustain=0.0, release_s=between(0.2, 0.7),
-        )  # fmt: skip
+            patch,
+            fm_ratio=float(rng.choice([1.41, 2, 3, 3.5, 4, 7])),
+            fm_index=between(0.8, 5),
+            filter_decay_s=between(0.1, 0.8),
+            attack_s=0.002,
+            decay_s=between(0.3, 1.2),
+            sustain=0.0,
+            release_s=between(0.2, 0.7),
+        )
     if role == "bass":
         return replace(
-            patch, unison=int(rng.choice([1, 1, 2])), detune_cents=between(4, 14), cutoff_hz=between(180, 1200),
-            resonance=int(rng.choice([0, 1, 2])), envelope_octaves=rng.uniform(0, 3), filter_decay_s=between(0.06, 0.35),
-            decay_s=between(0.1, 0.5), sustain=rng.uniform(0.3, 0.9), release_s=0.05, sub=rng.uniform(0, 0.8),
-            drive=float(rng.choice([0, 0, 1, 3])), glide_s=float(rng.choice([0, 0, 0.03])),
-        )  # fmt: skip
+            patch,
+            unison=int(rng.choice([1, 1, 2])),
+            detune_cents=between(4, 14),
+            cutoff_hz=between(180, 1200),
+            resonance=int(rng.choice([0, 1, 2])),
+            envelope_octaves=rng.uniform(0, 3),
+            filter_decay_s=between(0.06, 0.35),
+            decay_s=between(0.1, 0.5),
+            sustain=rng.uniform(0.3, 0.9),
+            release_s=0.05,
+            sub=rng.uniform(0, 0.8),
+            drive=float(rng.choice([0, 0, 1, 3])),
+            glide_s=float(rng.choice([0, 0, 0.03])),
+        )
     if role == "sub":
         return Patch(
-            waveform="sine", attack_s=0.004, decay_s=between(0.4, 1.5), sustain=rng.uniform(0.2, 0.8), release_s=0.1,
-            drive=float(rng.choice([0, 0.5, 2])), glide_s=float(rng.choice([0, 0, 0.05])),
-        )  # fmt: skip
+            waveform="sine",
+            attack_s=0.004,
+            decay_s=between(0.4, 1.5),
+            sustain=rng.uniform(0.2, 0.8),
+            release_s=0.1,
+            drive=float(rng.choice([0, 0.5, 2])),
+            glide_s=float(rng.choice([0, 0, 0.05])),
+        )
     if role == "acid":
         acids: tuple[Waveform, ...] = ("saw", "square")
         return Patch(
-            waveform=acids[int(rng.integers(2))], cutoff_hz=between(200, 700), resonance=int(rng.choice([3, 4])),
-            envelope_octaves=rng.uniform(1.5, 3.5), filter_decay_s=between(0.06, 0.25), sweep_octaves=rng.uniform(0.5, 1.5),
-            sweep_period_s=between(6, 20), sweep_phase=rng.random(), decay_s=between(0.1, 0.4), sustain=0.4, release_s=0.03,
-            drive=float(rng.choice([1, 3])), glide_s=float(rng.choice([0, 0.02, 0.04])),
-        )  # fmt: skip
+            waveform=acids[int(rng.integers(2))],
+            cutoff_hz=between(200, 700),
+            resonance=int(rng.choice([3, 4])),
+            envelope_octaves=rng.uniform(1.5, 3.5),
+            filter_decay_s=between(0.06, 0.25),
+            sweep_octaves=rng.uniform(0.5, 1.5),
+            sweep_period_s=between(6, 20),
+            sweep_phase=rng.random(),
+            decay_s=between(0.1, 0.4),
+            sustain=0.4,
+            release_s=0.03,
+            drive=float(rng.choice([1, 3])),
+            glide_s=float(rng.choice([0, 0.02, 0.04])),
+        )
     if role == "drone":
         return replace(
-            patch, unison=4, detune_cents=between(10, 40), cutoff_hz=between(150, 900), resonance=int(rng.choice([0, 1, 2])),
-            sweep_octaves=rng.uniform(0.5, 2), sweep_period_s=between(4, 16), sweep_phase=rng.random(),
-            attack_s=between(0.3, 2), sustain=1.0, release_s=1.0, sub=rng.uniform(0, 0.6), noise=float(rng.choice([0, 0.03, 0.08])),
-        )  # fmt: skip
+            patch,
+            unison=4,
+            detune_cents=between(10, 40),
+            cutoff_hz=between(150, 900),
+            resonance=int(rng.choice([0, 1, 2])),
+            sweep_octaves=rng.uniform(0.5, 2),
+            sweep_period_s=between(4, 16),
+            sweep_phase=rng.random(),
+            attack_s=between(0.3, 2),
+            sustain=1.0,
+            release_s=1.0,
+            sub=rng.uniform(0, 0.6),
+            noise=float(rng.choice([0, 0.03, 0.08])),
+        )
     if role == "riser":
         return Patch(
-            waveform="sine", cutoff_hz=500, attack_s=between(1, 4), sustain=1.0, release_s=0.1, noise=1.0, fm_ratio=0.0,
-        )  # fmt: skip
+            waveform="sine",
+            cutoff_hz=500,
+            attack_s=between(1, 4),
+            sustain=1.0,
+            release_s=0.1,
+            noise=1.0,
+            fm_ratio=0.0,
+        )
     raise ValueError(f"no synthesiser role {role!r}")
 
 
@@ -345,7 +442,9 @@ def _drum_hit(machine: DrumMachine, key: int, sample_rate: int, rng: np.random.G
         hit = 0.7 * tone + 0.5 * machine.snare_noise * noise
     elif key == 39:
         time = clock(0.35)
-        bursts = sum((np.exp(-np.maximum(0, time - at) / 0.012) * (time >= at) for at in (0, 0.011, 0.023)), np.zeros(len(time)))
+        bursts = sum(
+            (np.exp(-np.maximum(0, time - at) / 0.012) * (time >= at) for at in (0, 0.011, 0.023)), np.zeros(len(time))
+        )
         noise = rng.standard_normal(len(time))
         hit = 0.6 * np.diff(noise, prepend=0.0) * (bursts * 0.6 + np.exp(-time / 0.09) * (time > 0.02))
     elif key in (42, 44):
@@ -363,7 +462,11 @@ def _drum_hit(machine: DrumMachine, key: int, sample_rate: int, rng: np.random.G
         hit = np.sin(2 * np.pi * np.cumsum(pitch * (1 + np.exp(-time / 0.04))) / sample_rate) * np.exp(-time / 0.16)
     elif key == 56:
         time = clock(0.3)
-        hit = 0.4 * (np.sign(np.sin(2 * np.pi * 540 * time)) + np.sign(np.sin(2 * np.pi * 800 * time))) * np.exp(-time / 0.06)
+        hit = (
+            0.4
+            * (np.sign(np.sin(2 * np.pi * 540 * time)) + np.sign(np.sin(2 * np.pi * 800 * time)))
+            * np.exp(-time / 0.06)
+        )
     elif key == 37:
         time = clock(0.08)
         hit = 0.6 * (np.sin(2 * np.pi * 1700 * time) + 0.3 * rng.standard_normal(len(time))) * np.exp(-time / 0.012)
