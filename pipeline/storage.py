@@ -130,6 +130,14 @@ def exists(uri: str) -> bool:
     Raises:
         StorageError: It cannot be known: no such bucket, no permission, no answer.
     """
+    if scheme_of(uri) in _READ_ONLY_SCHEMES:
+        try:
+            open_for_reading(uri).close()
+        except StorageError as error:
+            if error.error_type != "not_found":
+                raise
+            return False
+        return True
     if scheme_of(uri) not in S3_SCHEMES:
         with reported(uri):
             return _local_path(uri).exists()
@@ -215,8 +223,7 @@ def open_for_reading(uri: str) -> BinaryIO:
     """Open a file, seekable and buffered; an S3 object is fetched in ranges as it is read, in bounded memory.
 
     Raises:
-        StorageError: It cannot be opened; later, from `read`: it became
-            unreachable, or changed while it was read.
+        StorageError: It cannot be opened; later, from `read`: it became unreachable, or changed meanwhile.
     """
     if scheme_of(uri) in S3_SCHEMES:
         return s3.open_object(uri)

@@ -404,6 +404,8 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_audio_is_read_over_http(web: str) -> None:
     assert storage.read_bytes(f"{web}/x%20y.mp3?sig=1") == b"sound"
     assert storage.open_for_reading(f"{web}/x%20y.mp3").read() == b"sound"
+    assert storage.exists(f"{web}/x%20y.mp3")
+    assert not storage.exists(f"{web}/no.mp3")
     with pytest.raises(StorageError, match="allowed"):
         storage.read_bytes(f"{web}/x%20y.mp3", max_bytes=4)
 
