@@ -6,7 +6,7 @@ Ray are imported inside the functions that need them.
 
 import typer
 
-from jobs import cataloguing, checkpoints, demo, evaluation, reading, training
+from jobs import cataloguing, checkpoints, corpus, demo, evaluation, reading, submission, training
 
 app = typer.Typer(
     name="muscaps",
@@ -21,9 +21,10 @@ app = typer.Typer(
 demo.register(app)
 cataloguing.register(app)
 checkpoints.register(app)
+corpus.register(app)
 evaluation.register(app)
 reading.register(app)
-
+submission.register(app)
 training.register(app)
 
 

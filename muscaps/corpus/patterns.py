@@ -413,7 +413,7 @@ def swells(piece: Piece, instrument: Instrument, rng: np.random.Generator) -> li
 
 def sparse_notes(piece: Piece, instrument: Instrument, rng: np.random.Generator) -> list[BeatNote]:
     """Single notes left to ring, far apart."""
-    pitches = _scale_pitches(piece, max(instrument.low, 50), min(instrument.high, 90))
+    pitches = _scale_pitches(piece, max(instrument.low, min(50, instrument.high - 12)), min(instrument.high, 90))
     notes: list[BeatNote] = []
     beat = float(rng.integers(0, 3))
     while beat < piece.num_beats:
