@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
+
+from jobs.cataloguing import DONE, FAILED_TRACKS, explained
 
 
 def register(app: typer.Typer) -> None:
@@ -14,19 +15,6 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
     app.command("report")(report)
     app.command("search")(search)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn a refusal into one line on stderr: exit 2 for a bad request, 1 for storage that fails."""
-    try:
-        yield
-    except ValueError as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def export(
@@ -50,24 +38,14 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Write each track's newest caption to a file, to sidecars or into tags, marked as AI-generated."""
-    from dataclasses import asdict
+    if tags is not None:
+        _write_tags(
+            output, file, tags, max_chars, model, columns=bool(columns), audiofolder=audiofolder, as_json=as_json
+        )
+        return
+    with explained():
+        from pipeline.export import ExportConfig, export_captions
 
-    with _explained():
-        from pipeline.export import ExportConfig, TagConfig, export_captions, write_tags
-
-        if tags is not None:
-            if columns or audiofolder:
-                raise ValueError("--tags writes the caption track by track: leave out --columns and --audiofolder")
-            tagged = write_tags(
-                TagConfig(output=output, folder=file, target=tags, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
-            )
-            if as_json:
-                print(json.dumps(asdict(tagged)))
-            else:
-                print(f"{tagged.written} written, {len(tagged.failed)} failed; see {tagged.log}")
-            for track_id, reason in tagged.failed[:10]:
-                print(f"{track_id}: {reason}", file=sys.stderr)
-            raise typer.Exit(3 if tagged.failed else 0)
         summary = export_captions(
             ExportConfig(
                 output=output,
@@ -79,18 +57,46 @@ def export(
                 spreadsheet_safe=spreadsheet_safe,
             )
         )
-        if as_json:
-            print(json.dumps(asdict(summary)))
-            return
-        print(f"{summary.rows} tracks in {summary.file}, described by {summary.descriptor}")
-        if summary.cut:
-            print(f"{summary.cut} captions cut to {max_chars} characters", file=sys.stderr)
-        if summary.escaped:
-            print(
-                f"{summary.escaped} cells would have run as formulas and start with an apostrophe now; "
-                "--no-spreadsheet-safe writes them as they are",
-                file=sys.stderr,
-            )
+    if as_json:
+        print(json.dumps(asdict(summary)))
+        return
+    print(f"{summary.rows} tracks in {summary.file}, described by {summary.descriptor}")
+    if summary.cut:
+        print(f"{summary.cut} captions cut to {max_chars} characters", file=sys.stderr)
+    if summary.escaped:
+        print(
+            f"{summary.escaped} cells would have run as formulas and start with an apostrophe now; "
+            "--no-spreadsheet-safe writes them as they are",
+            file=sys.stderr,
+        )
+
+
+def _write_tags(
+    output: str,
+    folder: str,
+    target: str,
+    max_chars: int | None,
+    model: str | None,
+    *,
+    columns: bool,
+    audiofolder: bool,
+    as_json: bool,
+) -> None:
+    """Write sidecars or tags, say how many, and exit 3 where some could not be written."""
+    with explained():
+        from pipeline.export import TagConfig, write_tags
+
+        if columns or audiofolder:
+            raise ValueError("--tags writes the caption track by track: leave out --columns and --audiofolder")
+        config = TagConfig(output=output, folder=folder, target=target, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
+        tagged = write_tags(config)
+    if as_json:
+        print(json.dumps(asdict(tagged)))
+    else:
+        print(f"{tagged.written} written, {len(tagged.failed)} failed; see {tagged.log}")
+    for track_id, reason in tagged.failed[:10]:
+        print(f"{track_id}: {reason}", file=sys.stderr)
+    raise typer.Exit(FAILED_TRACKS if tagged.failed else DONE)
 
 
 def report(
@@ -107,7 +113,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Write a page that shows what ran, how fast, what failed, and the captions to look at and hear."""
-    with _explained():
+    with explained():
         from pipeline import storage
         from pipeline.report import ReportConfig, write_report
 
@@ -140,14 +146,12 @@ def search(
     bias_correction: Annotated[
         bool, typer.Option("--bias-correction", help="Subtract what a track gives any sentence.")
     ] = False,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Score every track in full, not only candidates.")
-    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Score every track in full, not only candidates.")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster to search on.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of track_id, score and more.")] = False,
 ) -> None:
     """List the tracks a sentence fits best, by log P(sentence | audio)."""
-    with _explained():
+    with explained():
         from pipeline.search import SearchConfig
         from pipeline.search import search as rank
 

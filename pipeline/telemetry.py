@@ -1,0 +1,80 @@
+"""What a run tells Prometheus through Ray, for `infra/grafana-dashboard.json`.
+
+Conventions: names start with `muscaps_`, Ray puts `ray_` before and `_total` after a counter; every sample
+carries `run`. Only the run's driver reports, so nothing is counted twice. Time is in seconds, added up over
+workers.
+"""
+
+from typing import Any
+
+COUNTERS = {
+    "muscaps_tracks": "Tracks ended, by status: captioned or failed.",
+    "muscaps_failures": "Failed attempts, by reason: stage/error_type.",
+    "muscaps_audio_seconds": "Length of the tracks captioned.",
+    "muscaps_stage_seconds": "Work by stage, added up over workers.",
+}
+GAUGES = {
+    "muscaps_tracks_left": "Tracks this run has not got to.",
+    "muscaps_wall_seconds": "Time since the run began.",
+}
+_TAGS = {"muscaps_tracks": "status", "muscaps_failures": "reason", "muscaps_stage_seconds": "stage"}
+
+
+class RunMetrics:
+    """A run's totals as Prometheus metrics; needs Ray to be running."""
+
+    def __init__(self, run_id: str) -> None:
+        """Register the metrics.
+
+        Args:
+            run_id: Name of the run, the tag `run` of every sample.
+        """
+        from ray.util import metrics
+
+        self._run = {"run": run_id}
+        self._metrics: dict[str, Any] = {}
+        for kind, descriptions in ((metrics.Counter, COUNTERS), (metrics.Gauge, GAUGES)):
+            for name, description in descriptions.items():
+                tags = ("run", _TAGS[name]) if name in _TAGS else ("run",)
+                self._metrics[name] = kind(name, description=description, tag_keys=tags)
+        self._told: dict[tuple[str, str], float] = {}
+
+    def update(
+        self,
+        *,
+        captioned: int,
+        failed: int,
+        left: int,
+        audio_seconds: float,
+        wall_seconds: float,
+        failures_by_reason: dict[str, int],
+        stage_seconds: dict[str, float],
+    ) -> None:
+        """Tell the run's totals as of now; a counter moves by what is new since the last call.
+
+        Args:
+            captioned: Tracks captioned.
+            failed: Tracks without a caption.
+            left: Tracks not tried.
+            audio_seconds: Length of the tracks captioned.
+            wall_seconds: Time since the run began.
+            failures_by_reason: `stage/error_type` -> attempts.
+            stage_seconds: Stage -> work, added up over workers.
+        """
+        self._count("muscaps_tracks", "captioned", captioned)
+        self._count("muscaps_tracks", "failed", failed)
+        self._count("muscaps_audio_seconds", "", audio_seconds)
+        for reason, attempts in failures_by_reason.items():
+            self._count("muscaps_failures", reason, attempts)
+        for stage, seconds in stage_seconds.items():
+            self._count("muscaps_stage_seconds", stage, seconds)
+        self._metrics["muscaps_tracks_left"].set(left, tags=self._run)
+        self._metrics["muscaps_wall_seconds"].set(wall_seconds, tags=self._run)
+
+    def _count(self, name: str, value: str, total: float) -> None:
+        """Move a counter to a total. A total that fell, as when a track failed and then did not, waits."""
+        new = total - self._told.get((name, value), 0.0)
+        if new > 0:
+            tags = self._run | ({_TAGS[name]: value} if name in _TAGS else {})
+            self._metrics[name].inc(new, tags=tags)
+            self._told[name, value] = total

@@ -1,0 +1,106 @@
+"""What a submitted command becomes, and what is refused before any cluster is asked."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from jobs.submission import _environment, prepare
+
+
+def words(entrypoint: str) -> list[str]:
+    assert entrypoint.startswith("exec ")
+    return shlex.split(entrypoint)[1:]
+
+
+def test_a_command_on_buckets_goes_as_it_is_and_joins_the_cluster() -> None:
+    submission = prepare(["caption", "s3://b/list.csv", "s3://b/out put", "--beam-size", "3"])
+    assert words(submission.entrypoint) == [
+        "muscaps", "caption", "--address", "auto", "s3://b/list.csv", "s3://b/out put", "--beam-size", "3",
+    ]  # fmt: skip
+    assert submission.uploads == {}
+
+
+def test_an_address_that_was_given_stays_alone() -> None:
+    submission = prepare(["caption", "s3://b/list.csv", "s3://b/out", "--address", "ray://head:10001"])
+    assert words(submission.entrypoint).count("--address") == 1
+
+
+def test_local_inputs_travel_with_the_job(tmp_path: Path) -> None:
+    catalogue, checkpoint = tmp_path / "my list.csv", tmp_path / "model"
+    catalogue.write_text("uri\ns3://b/a.mp3\n")
+    checkpoint.mkdir()
+    (checkpoint / "model_card.json").write_text("{}")
+    submission = prepare(["caption", str(catalogue), "s3://b/out", "--checkpoint", str(checkpoint)])
+    command = words(submission.entrypoint)
+    assert {Path(name).name: path for name, path in submission.uploads.items()} == {
+        "my list.csv": catalogue, "model": checkpoint,
+    }  # fmt: skip
+    assert set(submission.uploads) <= set(command)
+    assert str(tmp_path) not in submission.entrypoint
+
+
+def test_shared_paths_become_absolute_and_nothing_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.csv").write_text("uri\n")
+    submission = prepare(["caption", "list.csv", "out"], paths_are_shared=True)
+    assert submission.uploads == {}
+    assert words(submission.entrypoint)[-2:] == [str(tmp_path / "list.csv"), str(tmp_path / "out")]
+
+
+def test_this_machines_code_can_travel_too() -> None:
+    submission = prepare(["verify", "s3://b/list.csv", "s3://b/out"], with_code=True)
+    assert set(submission.uploads) == {"muscaps", "pipeline", "jobs"}
+    assert words(submission.entrypoint)[:3] == ["python", "-c", "from jobs.cli import main; main()"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["capton", "a", "b"], "capton is no command for a cluster; write one after --: caption"),
+        (["submit", "--", "caption"], "submit is no command for a cluster"),
+        (["demo"], "demo is no command for a cluster"),
+        (["checkpoint", "nothing"], "checkpoint nothing is no command"),
+        (["caption", "s3://b/list.csv"], "caption: Missing argument 'output'"),
+        (["caption", "s3://b/l.csv", "s3://b/o", "--beam", "5"], "No such option: --beam"),
+        (["caption", "s3://b/l.csv", "s3://b/o", "--beam-size", "five"], "caption: Invalid value for '--beam-size'"),
+        (["caption", "s3://b/l.csv", "here"], "here is a folder of this machine, which the cluster cannot write"),
+        (["caption", "--help"], "help is printed here"),
+    ],
+)
+def test_a_bad_command_is_refused_before_the_cluster_is_asked(command: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(command)
+    result = CliRunner().invoke(app, ["submit", "--address", "http://127.0.0.1:1", "--", *command])
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_of_audio_is_not_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.submission.MAX_UPLOAD_BYTES", 1000)
+    (tmp_path / "a.wav").write_bytes(bytes(2000))
+    with pytest.raises(ValueError, match="copy it to a bucket"):
+        prepare(["caption", str(tmp_path), "s3://b/out"])
+
+
+def test_nobody_at_the_address_is_one_line_with_the_remedy() -> None:
+    result = CliRunner().invoke(
+        app, ["submit", "--address", "http://127.0.0.1:1", "--", "verify", "s3://b/l.csv", "s3://b/o"]
+    )
+    assert result.exit_code == 1
+    assert "no job server answers at http://127.0.0.1:1" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    result = CliRunner().invoke(app, ["job", "list", "--address", "head:8265"])
+    assert result.exit_code == 2
+    assert "write http://HOST:8265" in result.stderr
+
+
+def test_environment_comes_from_here_or_from_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSCAPS_TEST_HERE", "x=1")
+    assert _environment(["MUSCAPS_TEST_HERE", "OTHER=a=b", "EMPTY="]) == {
+        "RAY_JOB_STOP_WAIT_TIME_S": "600", "MUSCAPS_TEST_HERE": "x=1", "OTHER": "a=b", "EMPTY": "",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="is not set here"):
+        _environment(["MUSCAPS_NOWHERE"])
