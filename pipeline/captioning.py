@@ -223,11 +223,11 @@ def caption_catalogue(
         StorageError: Catalogue or output cannot be reached.
         RuntimeError: The work itself fails, as opposed to single tracks.
     """
+    catalogue = read_catalogue(config.catalogue)  # before anything heavy: most mistakes are found here
     with local_checkpoint(config.checkpoint) as directory:
         from muscaps.checkpoint import load_checkpoint
 
         checkpoint = load_checkpoint(directory)
-        catalogue = read_catalogue(config.catalogue)
         run_id = ledger.new_run_id()
         with ledger.Lease(config.output, run_id) as lease:
             run = _Run(config, catalogue, checkpoint, directory, lease)
@@ -516,9 +516,11 @@ class _Run:
         """Join the stages: rows -> fetch and decode (CPU tasks) -> caption (actors)."""
         import ray.data
 
-        config = self._config
+        config, retries = self._config, 0 if careful else MAX_TRIES
         per_task = 1 if careful else max(1, min(ROWS_PER_TASK, rows.num_rows // (4 * session.num_cpus)))
         tasks = math.ceil(rows.num_rows / per_task)
+        # Retries can be limited in no other way; Ray 2.60 says the argument will get a name of its own.
+        warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated", category=DeprecationWarning)
         # A block of few rows each: Ray gives a block to one task, however many rows it holds.
         blocks = [rows.slice(start, per_task).combine_chunks() for start in range(0, rows.num_rows, per_task)]
         decoded = ray.data.from_arrow(blocks).map_batches(
@@ -534,7 +536,7 @@ class _Run:
                 "stopped": _DrainFlag(self._lease.run_id),
             },
             num_cpus=1 if session.num_gpus else DECODE_CPUS,
-            ray_remote_args_fn=lambda: {"max_retries": MAX_TRIES},
+            ray_remote_args_fn=lambda: {"max_retries": retries},
         )
         actors = session.num_gpus or max(1, min(session.num_cpus, tasks))
         return decoded.map_batches(
@@ -547,7 +549,7 @@ class _Run:
             compute=ray.data.ActorPoolStrategy(size=actors),
             num_cpus=1 if session.num_gpus else ACTOR_CPUS,
             num_gpus=1 if session.num_gpus else None,
-            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": MAX_TRIES},
+            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": retries},
         )
 
     def _left(self) -> int:
@@ -734,8 +736,6 @@ def _start_ray(config: CaptioningConfig) -> None:
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Retries can be limited in no other way, and will be a named parameter where this goes away.
-    warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated", category=DeprecationWarning)
     started = time.monotonic()
     with _silenced_stderr():
         if config.address is not None:
