@@ -22,6 +22,7 @@ class Fusion(StrEnum):
     EARLY = "early"
     LATE = "late"
     ATTENTION = "attention"
+    DCASE = "dcase"
 
 
 class Extractor(StrEnum):
@@ -252,7 +253,7 @@ def train(
     start: Annotated[Path | None, typer.Option("--from", help="Captioner to fine-tune on this dataset.")] = None,
     scratch: Annotated[bool, typer.Option("--scratch", help="No pre-training: extractor from random weights.")] = False,
     fine_tune: Annotated[bool, typer.Option("--fine-tune", help="Train the extractor too.")] = False,
-    fusion: Annotated[Fusion, typer.Option(help="Where audio meets words.")] = Fusion.EARLY,
+    fusion: Annotated[Fusion, typer.Option(help="Where audio meets words; dcase: the baseline.")] = Fusion.EARLY,
     architecture: Annotated[Extractor, typer.Option(help="With --scratch: musicnn or hcnn.")] = Extractor.MUSICNN,
     channels: Annotated[int | None, typer.Option(help="With --scratch: back-end channels.")] = None,
     frontend_scale: Annotated[float, typer.Option(help="With --scratch: size of musicnn's front end.")] = 1.0,
@@ -286,6 +287,13 @@ def train(
 
         if scratch and fine_tune:
             raise ValueError("--scratch and --fine-tune exclude each other")
+        if fusion is Fusion.DCASE:
+            if extractor is not None or start is not None or scratch or fine_tune:
+                raise ValueError("--fusion dcase goes with none of --extractor, --from, --scratch, --fine-tune")
+            from muscaps.dataset import PreparedDataset
+            from muscaps.dcase_baseline import save_log_mel_extractor
+
+            extractor = save_log_mel_extractor(PreparedDataset(dataset).directory / "features" / "log-mel")
         if not scratch and extractor is None and start is None:
             raise ValueError("give --extractor, --from, or --scratch to train without pre-training")
         mode: ExtractorMode = "scratch" if scratch else "fine-tuned" if fine_tune else "frozen"
