@@ -31,6 +31,7 @@ SAMPLE_RATES = (1_000, 1_536_000)  # lowest and highest rate taken at its word, 
 
 _SFE_SEEK_FAILED = 39  # libsndfile's error code
 _LARGEST_TRAILER = 4_096  # bytes of tags that may follow the audio without raising doubt
+_MOST_PLANES = 8  # PyAV 18 crashes on reading the planes of a frame that has this many or more
 _BLOCK_VALUES = 1 << 17  # float32 values decoded at a time, all channels together: 512 KiB
 _VALUES_PER_SECOND = 192_000  # decoding effort allowed per allowed second: stereo at 96 kHz
 _HEAD_BYTES = 65_536  # enough of a file's beginning to tell what it is
@@ -75,9 +76,9 @@ class DecodedAudio:
     pcm: Pcm
     """Mono signal at the rate asked for, (samples,)."""
     sample_rate: int
-    """Sampling rate of the file in Hz; of its longest part where the rate changes."""
+    """Sampling rate of the file in Hz; of its longest part where it changes."""
     channels: int
-    """Channels of the file."""
+    """Channels of the file; of its longest part where they change."""
     duration_s: float
     """Seconds of audio really decoded, whether kept in `pcm` or not."""
     coverage: float
@@ -401,7 +402,7 @@ def _soundfile_blocks(file: _File, facts: _Facts) -> _Blocks:
     samples = position = 0
     try:
         with soundfile.SoundFile(file) as audio:
-            facts.sample_rate, facts.channels, facts.name = audio.samplerate, audio.channels, audio.format
+            facts.name = audio.format
             block = np.empty((max(1, _BLOCK_VALUES // audio.channels), audio.channels), np.float32)
             # Asking for more than there is would send libsndfile through the rest of the file.
             while samples < audio.frames:
@@ -466,10 +467,30 @@ def _audio_stream(container: Any, facts: _Facts) -> Any:
 
 
 def _pyav_stream_blocks(container: Any, stream: Any, facts: _Facts) -> _Blocks:
-    gathered: list[NDArray[Any]] = []
-    shape: tuple[int, int, str] | None = None
-    waiting = decoded = good = bad = 0
+    fifo = av.AudioFifo()  # gathers frames of a few milliseconds to blocks worth a call
+    shape: tuple[int, int, str] | None = None  # sampling rate, channels, sample format
     seconds = 0.0
+    for frame in _frames(container, stream, facts):
+        now = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+        if shape is not None and (now != shape or fifo.samples * shape[1] >= _BLOCK_VALUES):
+            yield from _blocks(fifo.read(), facts)
+            facts.changes_format |= now[:2] != shape[:2]
+            if now != shape:
+                fifo = av.AudioFifo()
+        shape = now
+        seconds += frame.samples / frame.sample_rate
+        frame.pts = None  # gaps in the file's clock are no gaps in the sound
+        fifo.write(frame)
+    if shape is not None and fifo.samples:
+        yield from _blocks(fifo.read(), facts)
+    stated = _stated_seconds(container, stream)
+    if facts.name in _EXACT_LENGTH and stated - seconds > _LENGTH_TOLERANCE_SECONDS:
+        facts.problems.append(_ended_early(seconds, stated))
+
+
+def _frames(container: Any, stream: Any, facts: _Facts) -> Iterator[Any]:
+    """Every frame that can be decoded; packets that cannot are counted and passed over."""
+    good = bad = 0
     for packet in _packets(container, stream, facts):
         try:
             frames = packet.decode()
@@ -479,27 +500,9 @@ def _pyav_stream_blocks(container: Any, stream: Any, facts: _Facts) -> _Blocks:
                 break
             continue
         good += 1
-        for frame in frames:
-            if not frame.samples or not frame.sample_rate:
-                continue
-            now = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
-            if shape is not None and (now != shape or waiting >= _BLOCK_VALUES):
-                yield _as_float(gathered, shape), shape[0]
-                gathered, waiting = [], 0
-            facts.changes_format |= shape is not None and now[:2] != shape[:2]
-            shape = now
-            facts.sample_rate, facts.channels = facts.sample_rate or now[0], max(facts.channels, now[1])
-            gathered.append(_frame_array(frame))
-            waiting += frame.samples * now[1]
-            decoded += frame.samples
-            seconds += frame.samples / frame.sample_rate
-    if shape is not None and gathered:
-        yield _as_float(gathered, shape), shape[0]
+        yield from (frame for frame in frames if frame.samples and frame.sample_rate)
     if bad:
         facts.problems.append(f"{bad} of {good + bad} packets could not be decoded")
-    stated = _stated_seconds(container, stream)
-    if facts.name in _EXACT_LENGTH and stated - seconds > _LENGTH_TOLERANCE_SECONDS:
-        facts.problems.append(_ended_early(seconds, stated))
 
 
 def _packets(container: Any, stream: Any, facts: _Facts) -> Iterator[Any]:
@@ -515,26 +518,33 @@ def _stated_seconds(container: Any, stream: Any) -> float:
     return float((container.duration or 0) / av.time_base)
 
 
+def _blocks(frame: Any, facts: _Facts) -> _Blocks:
+    """A frame as a block, (samples, channels), in [-1, 1] for integer formats; none if it is beyond us."""
+    rate, channels = frame.sample_rate, frame.layout.nb_channels
+    try:
+        if frame.format.is_planar and channels >= _MOST_PLANES:
+            [frame] = av.AudioResampler(format="flt", layout=frame.layout.name).resample(frame)
+        block = _frame_array(frame)
+    except (av.FFmpegError, ValueError) as error:
+        facts.problems.append(f"{frame.samples / rate:.1f} s in {channels} channels were lost: {_in_words(error)}")
+        return
+    # Planar frames are (channels, samples), packed ones (1, samples x channels).
+    block = block.T if frame.format.is_planar else block.reshape(-1, channels)
+    if block.dtype == np.uint8:
+        yield (block.astype(np.float32) - 128.0) / np.float32(128.0), rate
+    elif block.dtype.kind == "i":
+        yield block.astype(np.float32) / np.float32(-float(np.iinfo(block.dtype).min)), rate
+    else:
+        with np.errstate(over="ignore"):
+            yield block.astype(np.float32, copy=False), rate
+
+
 def _frame_array(frame: Any) -> NDArray[Any]:
-    """One frame, (channels, samples) if its format is planar, else (1, samples x channels)."""
     if not frame.format.name.startswith("s64"):
         return cast(NDArray[Any], frame.to_ndarray())
+    # PyAV does not convert 64-bit integers.
     count = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
     return np.stack([np.frombuffer(plane, np.int64, count) for plane in frame.planes])
-
-
-def _as_float(gathered: list[NDArray[Any]], shape: tuple[int, int, str]) -> Waveform:
-    """Join frames to one block, (samples, channels), in [-1, 1] for integer formats."""
-    _, channels, format_name = shape
-    block = np.concatenate(gathered, axis=1)
-    # Planar frames are (channels, samples), packed ones (1, samples x channels).
-    block = block.T if format_name.endswith("p") else block.reshape(-1, channels)
-    if block.dtype == np.uint8:
-        return (block.astype(np.float32) - 128.0) / np.float32(128.0)
-    if block.dtype.kind == "i":
-        return block.astype(np.float32) / np.float32(-float(np.iinfo(block.dtype).min))
-    with np.errstate(over="ignore"):
-        return block.astype(np.float32, copy=False)
 
 
 # From blocks to PCM.
@@ -650,13 +660,14 @@ def _run(decoder: _Decoder, file: _File, mix: _Mix, resampler: _Resampler, max_s
     result = _Attempt(decoder=decoder, facts=facts, kept=resampler.kept)
     values_left = max_seconds * _VALUES_PER_SECOND
     repaired = 0
-    samples_at: dict[int, int] = {}  # by sampling rate
+    samples_at: dict[tuple[int, int], int] = {}  # by sampling rate and number of channels
     for block, rate in decoder(file, facts):
         if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
             facts.fatal = AudioError("damaged", f"The header gives an impossible sampling rate, {rate} Hz.")
             break
-        samples_at[rate] = samples_at.get(rate, 0) + len(block)
-        result.seconds = sum(samples / rate for rate, samples in samples_at.items())
+        kind = (rate, block.shape[1])
+        samples_at[kind] = samples_at.get(kind, 0) + len(block)
+        result.seconds = sum(samples / of_kind[0] for of_kind, samples in samples_at.items())
         values_left -= block.size
         if result.seconds > max_seconds or values_left < 0:
             raise AudioError("too_long", f"The file holds more audio than is allowed, {_clock(max_seconds)}.")
@@ -671,7 +682,7 @@ def _run(decoder: _Decoder, file: _File, mix: _Mix, resampler: _Resampler, max_s
     if repaired:
         facts.problems.append(f"{repaired} samples were no numbers or far beyond full scale")
     if samples_at:
-        facts.sample_rate = max(samples_at, key=lambda rate: samples_at[rate] / rate)
+        facts.sample_rate, facts.channels = max(samples_at, key=lambda kind: samples_at[kind] / kind[0])
     return result
 
 

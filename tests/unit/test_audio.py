@@ -149,6 +149,16 @@ def test_channels_are_mixed_by_their_mean(channels: int) -> None:
     np.testing.assert_allclose(decoded.pcm / PCM_SCALE, sound.mean(axis=1), atol=1 / PCM_SCALE)
 
 
+@pytest.mark.parametrize("channels", [3, 6, 7, 8])
+@pytest.mark.parametrize("container", ["OGG", "FLAC"])
+def test_compressed_surround_is_mixed_by_its_mean(container: str, channels: int) -> None:
+    """With 8 channels, PyAV's own conversion of what FFmpeg decodes crashes the process."""
+    sound = notes(2.0, 4, 44_100, channels)
+    decoded = decode_audio(encode(sound, 44_100, container))
+    assert (decoded.channels, decoded.damaged) == (channels, None)
+    assert likeness(decoded.pcm, expected_pcm(sound, 44_100)) > 0.95
+
+
 def test_16_bit_mono_at_the_target_rate_comes_through_bit_for_bit() -> None:
     pcm = np.random.default_rng(5).integers(-PCM_SCALE, PCM_SCALE, 200_000).astype(np.int16)
     for container in ("WAV", "FLAC"):
