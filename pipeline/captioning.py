@@ -34,6 +34,7 @@ from muscaps import __version__
 from muscaps.config import DecodingOptions
 from pipeline import compaction, ledger, stages, storage
 from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
+from pipeline.telemetry import RunMetrics
 
 if TYPE_CHECKING:
     import ray.data
@@ -285,6 +286,7 @@ class _Run:
         self._reasons: Counter[str] = Counter()
         self._stage_seconds: dict[str, float] = defaultdict(float)
         self._peaks: dict[str, int] = {}
+        self._metrics: RunMetrics | None = None
         self._first_result = 0.0
         self._rounds = 0
         self._again: set[str] = set()
@@ -587,6 +589,7 @@ class _Run:
             rounds=self._rounds,
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+        self._tell_prometheus()
         record = {**asdict(self._summary), "real_time_factor": round(self._summary.real_time_factor, 2)}
         uri = storage.join(self._config.output, "runs", f"{self._summary.run_id}.json")
         try:
@@ -596,6 +599,22 @@ class _Run:
                 raise
             logger.warning("the run's record could not be renewed: %s", error)
         return self._summary
+
+    def _tell_prometheus(self) -> None:
+        """Report the totals as metrics, while there is a Ray to report to."""
+        ray = sys.modules.get("ray")  # a run with nothing to do never imports it
+        if ray is None or not ray.is_initialized():
+            return
+        self._metrics = self._metrics or RunMetrics(self._summary.run_id)
+        self._metrics.update(
+            captioned=self._summary.captioned,
+            failed=self._summary.failed,
+            left=self._summary.left,
+            audio_seconds=self._summary.audio_seconds,
+            wall_seconds=self._summary.wall_seconds,
+            failures_by_reason=self._summary.failures_by_reason,
+            stage_seconds=self._summary.stage_seconds,
+        )
 
     def _progress(self, step: str = "") -> None:
         self.on_progress(
@@ -736,18 +755,25 @@ def _start_ray(config: CaptioningConfig) -> None:
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    if config.address is not None:
+        where: dict[str, Any] = {"address": config.address}
+    else:
+        where = {
+            "num_cpus": config.cpus or len(os.sched_getaffinity(0)),
+            "include_dashboard": False,
+            "object_store_memory": _object_store_bytes(),
+        }
     started = time.monotonic()
-    with _silenced_stderr():
-        if config.address is not None:
-            ray.init(address=config.address, logging_level=logging.ERROR, log_to_driver=False)
-        else:
-            ray.init(
-                num_cpus=config.cpus or len(os.sched_getaffinity(0)),
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                object_store_memory=_object_store_bytes(),
-            )
+    for attempt in range(1, MAX_TRIES + 1):
+        try:
+            with _silenced_stderr():
+                ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
+            break
+        except Exception as error:  # Ray says no more than that: a busy machine is too slow for its timeouts
+            ray.shutdown()
+            if attempt == MAX_TRIES or config.address is not None:
+                raise RuntimeError(f"Ray did not start: {error}") from error
+            logger.warning("Ray did not start (%s); trying again", error)
     logger.info("Ray started in %.1f s", time.monotonic() - started)
 
 
