@@ -231,10 +231,18 @@ def compact(
             print(f"{summary.rows_dropped:,} rows were there twice and are now there once")
 
 
-def status(output: OutputArgument, as_json: JsonOption = False) -> None:
-    """Show how far a run is: done, failed, rate, time left."""
+def status(
+    output: OutputArgument,
+    hourly_price: Annotated[
+        float | None, typer.Option(metavar="P", min=0, help="Price of the cluster an hour, to tell what tracks cost.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a run is: done, failed by reason, rate, time left, cost."""
     with explained():
         found = _status(output)
+    if hourly_price is not None and found["tracks_per_second"]:
+        found["cost_per_1000_tracks"] = round(1000 / found["tracks_per_second"] / 3600 * hourly_price, 4)
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -242,10 +250,14 @@ def status(output: OutputArgument, as_json: JsonOption = False) -> None:
 
     print(f"run {found['run_id']}: {found['state']}")
     print(f"{found['captioned']:,} captioned, {found['failed']:,} failed, {found['left']:,} left of {found['to_do']:,}")
+    for reason, attempts in found["failures_by_reason"].items():
+        print(f"  {attempts:,} x {reason}")
     if found["tracks_per_second"]:
         print(f"{found['tracks_per_second']:.3g} tracks/s over {duration(found['wall_seconds'])}")
     if found["seconds_left"] is not None:
         print(f"about {duration(found['seconds_left'])} left")
+    if "cost_per_1000_tracks" in found:
+        print(f"{found['cost_per_1000_tracks']:.4g} for 1,000 tracks at {hourly_price:g} an hour")
 
 
 def _status(output: str) -> dict[str, Any]:
@@ -273,6 +285,7 @@ def _status(output: str) -> dict[str, Any]:
         "run_id": record["run_id"],
         "state": state,
         **{name: record[name] for name in ("to_do", "captioned", "failed", "left", "wall_seconds", "ended_at")},
+        "failures_by_reason": record.get("failures_by_reason", {}),
         "tracks_per_second": round(rate, 4),
         "seconds_left": round(record["left"] / rate) if running and rate else None,
     }

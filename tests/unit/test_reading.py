@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobs.cli import app
-from tests.finished_output import caption_row, failure_row, write_captions, write_failures
+from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_run
 
 
 def muscaps(*arguments: object) -> Result:
@@ -76,3 +76,16 @@ def test_report_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
     result = muscaps("report", tmp_path)
     assert result.exit_code == 2
     assert "neither captions nor failures" in result.stderr
+
+
+def test_status_tells_reasons_and_what_tracks_cost(output: Path) -> None:
+    write_run(
+        output, status="finished", to_do=80, captioned=72, failed=8, left=0, startup_seconds=20.0, wall_seconds=100.0,
+        ended_at="2026-11-22T21:32:00+00:00", failures_by_reason={"decode/not_audio": 8},
+    )  # fmt: skip
+    found = json.loads(muscaps("status", output, "--hourly-price", 3.6, "--json").stdout)
+    assert found["tracks_per_second"] == 1.0
+    assert found["cost_per_1000_tracks"] == 1.0  # 1,000 s of a cluster at 0.001 a second
+    shown = muscaps("status", output, "--hourly-price", 3.6).stdout
+    assert "8 x decode/not_audio" in shown
+    assert "1 for 1,000 tracks at 3.6 an hour" in shown

@@ -1,0 +1,115 @@
+"""What the documentation says can be typed: commands exist with their options, queries run, links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+
+from jobs.cli import app
+from pipeline.schema import CAPTION_SCHEMA
+from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_features
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[tuple[str, bool]]:
+    """(text, marked as not run) of every fenced block in a language."""
+    pattern = rf"(<!-- not run: [^>]+ -->\n)?^```{language}\n(.*?)^```$"
+    return [(text, bool(mark)) for mark, text in re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL)]
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for text, _ in blocks(page, "sh"):
+            for line in text.splitlines():
+                words = line.split("#")[0].strip()
+                whole, _, inner = words.partition(" -- ")
+                for one in (whole, f"muscaps {inner}" if inner else ""):
+                    if one.startswith("muscaps "):
+                        found.append((page.name, one))
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_a_documented_command_exists_with_its_options(page: str, line: str) -> None:
+    arguments = shlex.split(line)[1:]
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        assert arguments[0] in command.commands, f"{page}: {line}"
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    if command.name == "submit":
+        arguments = [*arguments, "verify"]
+    command.make_context("muscaps", arguments)  # raises on an unknown option or a missing argument
+
+
+def test_the_pages_hold_commands_at_all() -> None:
+    assert len(commands()) > 25
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """captions/ in the working folder, as the pages call it: 12 tracks, one captioned twice, one failed."""
+    import numpy as np
+
+    folder = tmp_path / "captions"
+    segments = [{"start_s": 0.0, "end_s": 30.0, "caption": "sparse piano", "log_prob": -3.0}]
+    alternatives = [{"caption": "another", "log_prob": -9.0}]
+    write_captions(
+        folder, [caption_row(n, segments=segments, alternatives=alternatives) for n in range(12)], "a.parquet"
+    )
+    newer = caption_row(3, caption="the newer one", created_at=caption_row(99)["created_at"])
+    write_captions(folder, [newer], "b.parquet")
+    write_failures(folder, [failure_row(n) for n in range(5)])
+    write_features(folder, {"t000001": np.ones((4, 753))})
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_documented_python_runs_and_takes_the_newest(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scope: dict[str, Any] = {}
+    ran = 0
+    for text, marked in blocks(ROOT / "docs" / "reading-the-output.md", "python"):
+        if not marked:
+            exec(text, scope)
+            ran += 1
+    assert ran == 3
+    newest = scope["newest"].set_index("track_id")
+    assert len(newest) == 12
+    assert newest.loc["t000003", "caption"] == "the newer one"
+    assert scope["segments"]["caption"].tolist() == ["sparse piano"] * 11
+    assert scope["array"].shape == (4, 753)
+
+
+def test_documented_sql_runs_and_takes_the_newest(output: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    queries = [text for text, _ in blocks(ROOT / "docs" / "reading-the-output.md", "sql")]
+    newest, failures, alternatives = (duckdb.sql(query).df() for query in queries)
+    assert len(newest) == 12
+    assert newest.set_index("track_id").loc["t000003", "caption"] == "the newer one"
+    assert failures["attempts"].sum() == 5
+    assert (alternatives["caption"] == "another").sum() == 12
+
+
+def test_the_output_reads_with_the_schema_spark_would_see(output: Path) -> None:
+    table = pq.read_table(output / "captions", schema=pa.schema([*CAPTION_SCHEMA]))
+    assert table.schema.field("created_at").type == pa.timestamp("us", tz="UTC")
+    file = pq.ParquetFile(output / "captions" / "a.parquet")
+    times = file.schema.column(file.schema.names.index("created_at"))
+    assert times.physical_type == "INT64"  # microseconds; nanoseconds or INT96 would trouble Spark
+    assert pd.read_parquet(output / "captions").shape[0] == 13
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target in re.findall(r"`((?:infra|docs|muscaps|pipeline|jobs|tests)/[\w/.-]+\.\w+)`", page.read_text()):
+            assert (ROOT / target).exists(), f"{page.name}: {target}"
