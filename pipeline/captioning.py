@@ -396,6 +396,8 @@ class _Run:
             if retried:
                 logger.info("%d tracks failed for reasons that may pass; trying them again", len(retried))
                 self._wait(RETRY_PAUSE_SECONDS)
+                if self._stopping:
+                    return
             tried = [track_id in retried for track_id in ids]
             attempt = pc.add(rows["attempt"], pa.array(tried).cast(pa.int32()))
             rows = rows.set_column(rows.column_names.index("attempt"), "attempt", attempt).filter(pa.array(wanted))

@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, FAILURE_SCHEMA
-from pipeline.stages import DECODED, RESULT
+from pipeline.stages import DECODED, RESULT, public_uri
 
 logger = logging.getLogger(__name__)
 
@@ -282,13 +282,19 @@ def _normalised(batches: Iterable[pa.Table], columns: Mapping[str, str], base: s
 
 
 def _relative(uris: pa.ChunkedArray, base: str) -> pa.ChunkedArray:
-    """The default track ids: URIs as seen from the catalogue's folder."""
+    """The default track ids: URIs as seen from the catalogue's folder, without secrets."""
     folder = base[: base.rfind("/") + 1]
     for prefix in ("./", folder):
         if prefix:
             inside = pc.starts_with(uris, prefix)
             uris = pc.if_else(inside, pc.utf8_slice_codeunits(uris, len(prefix)), uris)
-    return uris
+    foreign = np.flatnonzero(_numpy(pc.match_substring_regex(uris, r"^[A-Za-z0-9+.-]+://.*[@?]")))
+    if len(foreign) == 0:
+        return uris
+    texts = uris.to_pylist()
+    for index in foreign:
+        texts[index] = public_uri(texts[index])
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _seconds(column: pa.ChunkedArray, source: str, first_row: int) -> pa.ChunkedArray:

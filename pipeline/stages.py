@@ -7,6 +7,7 @@ little-endian, as binary; features are float16, row-major, as binary.
 """
 
 import logging
+import re
 import resource
 import sys
 import tempfile
@@ -159,10 +160,10 @@ def _decoded_row(row: pa.Table, fetched: Any, **how: Any) -> pa.Table:
     from muscaps.audio import AudioError, decode_audio
 
     values: dict[str, Any] = {}
+    row = _with_uri(row, public_uri(row["uri"][0].as_py()))
     try:
         location, content, values["fetch_seconds"] = fetched()
-        if not any("\udc80" <= letter <= "\udcff" for letter in location):  # a name that is not UTF-8
-            row = row.set_column(row.column_names.index("uri"), "uri", pa.array([location], pa.string()))
+        row = _with_uri(row, public_uri(location))
         started = time.perf_counter()
         if content is None:
             with storage.open_for_reading(location) as file:
@@ -196,6 +197,24 @@ def _heard(audio: "DecodedAudio", num_chunks: int) -> dict[str, Any]:
         "damaged": audio.damaged,
         "decode_peak_bytes": peak_bytes(),
     }
+
+
+def public_uri(uri: str) -> str:
+    """A URI as tables may hold it: without user and password, and without a query that lets its holder in."""
+    redacted = storage.redacted(uri)
+    _, mark, query = uri.partition("?")
+    if "?" in redacted or _SECRET_QUERY.search(uri):  # in a path or an S3 key a question mark means itself
+        return redacted
+    return redacted + mark + query
+
+
+_SECRET_QUERY = re.compile(r"[?&](x-amz-|x-goog-|[^=&]*(sig|token|key|auth|pass|secret|credential))", re.IGNORECASE)
+
+
+def _with_uri(row: pa.Table, uri: str) -> pa.Table:
+    if any("\udc80" <= letter <= "\udcff" for letter in uri):
+        return row  # a file name that is not UTF-8 fits into no table; it stays percent-encoded
+    return row.set_column(row.column_names.index("uri"), "uri", pa.array([uri], pa.string()))
 
 
 class CaptionTracks:

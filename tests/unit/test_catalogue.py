@@ -112,6 +112,11 @@ def test_track_ids_default_to_the_uri_relative_to_the_catalogue(tmp_path: Path) 
     assert read_catalogue(path).rows["track_id"].to_pylist() == ["a.mp3", "sub/b.mp3", "s3://music/c.mp3", "own"]
 
 
+def test_no_secret_of_a_uri_becomes_a_track_id(tmp_path: Path) -> None:
+    path = written(tmp_path / "c.csv", "uri\nhttps://u:p@h/a.mp3?token=x\nhttps://h/get?id=1\n")
+    assert read_catalogue(path).rows["track_id"].to_pylist() == ["https://h/a.mp3", "https://h/get?id=1"]
+
+
 def test_a_folder_is_a_catalogue_of_its_audio(tmp_path: Path) -> None:
     for name in ("b/two.MP3", "one.wav", "notes.txt", ".hidden.wav", "b/cover.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -81,6 +81,21 @@ def test_a_bad_track_fails_alone_and_says_at_which_stage(tone_files: list[Path],
     assert table["pcm"].is_null().to_pylist() == [True, False, True, True, True]
 
 
+@pytest.mark.parametrize(
+    ("uri", "public"),
+    [
+        ("https://me:pw@host/a.mp3?id=5", "https://host/a.mp3?id=5"),
+        ("https://b.s3.amazonaws.com/a.mp3?X-Amz-Signature=abc", "https://b.s3.amazonaws.com/a.mp3"),
+        ("https://host/a.mp3?id=5&access_token=abc", "https://host/a.mp3"),
+        ("s3://KEY:SECRET@bucket/a?b.mp3", "s3://bucket/a?b.mp3"),
+        ("music/what?.mp3", "music/what?.mp3"),
+    ],
+)
+def test_no_secret_of_a_uri_reaches_a_table(uri: str, public: str, tmp_path: Path) -> None:
+    assert stages.public_uri(uri) == public
+    assert "SECRET" not in str(decoded(rows("s3://KEY:SECRET@bucket/a.mp3"), "/").to_pylist())
+
+
 def test_a_stopped_stage_drops_the_rest_of_its_rows(tone_files: list[Path]) -> None:
     answers = iter([False, False, True])
     table = decoded(rows(*map(str, tone_files)), "/", stopped=lambda: next(answers))
