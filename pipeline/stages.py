@@ -267,6 +267,8 @@ class CaptionTracks:
         }
         values = self._captioned(waveforms)
         rows = [values.get(index, {}) for index in range(batch.num_rows)]
+        for row, coverage in zip(rows, batch["coverage"].to_pylist(), strict=True):
+            _place_segments(row, coverage)
         return _extended(batch.drop_columns(["pcm"]), RESULT, rows)
 
     def _captioned(self, waveforms: Mapping[int, np.ndarray]) -> dict[int, dict[str, Any]]:
@@ -329,6 +331,14 @@ def _caption_values(caption: "Caption") -> dict[str, Any]:
         or None,
         "attention": None if caption.attention is None else caption.attention.tolist(),
     }
+
+
+def _place_segments(values: dict[str, Any], coverage: float | None) -> None:
+    """Spread segment times over the whole track where only evenly spaced chunks of it were heard."""
+    if values.get("segments") and coverage is not None and 0 < coverage < 1:
+        for segment in values["segments"]:
+            segment["start_s"] = round(segment["start_s"] / coverage, 3)
+            segment["end_s"] = round(segment["end_s"] / coverage, 3)
 
 
 def is_captioned(rows: pa.Table) -> pa.ChunkedArray:

@@ -177,3 +177,11 @@ def test_captions_do_not_depend_on_the_batch(tiny_checkpoint: Path, tone_files: 
     alone = pa.concat_tables([stage(table.slice(index, 1)) for index in range(5)])
     assert together["caption"].equals(alone["caption"])
     np.testing.assert_allclose(together["log_prob"].to_numpy(), alone["log_prob"].to_numpy(), rtol=1e-5)
+
+
+def test_segments_of_a_track_heard_in_part_span_all_of_it(tiny_checkpoint: Path, tone_files: list[Path]) -> None:
+    base = str(tone_files[0].parent / "catalogue.csv")
+    table = decoded(rows("tone-4.wav"), base, max_chunks=2)  # 13 s: two of four chunks
+    assert table["coverage"][0].as_py() == 0.5
+    [row] = stages.CaptionTracks(str(tiny_checkpoint), DecodingOptions(segment_seconds=3))(table).to_pylist()
+    assert [(s["start_s"], s["end_s"]) for s in row["segments"]] == [(0.0, 6.0), (6.0, 12.0)]
