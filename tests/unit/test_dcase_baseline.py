@@ -9,16 +9,19 @@ import torch
 from torch.nn import functional as F
 
 from muscaps.captioner import Captioner
-from muscaps.checkpoint import save_checkpoint
+from muscaps.checkpoint import load_extractor, save_checkpoint
 from muscaps.config import DecodingOptions, ExtractorConfig, ModelConfig
+from muscaps.dataset import extractor_digest
 from muscaps.dcase_baseline import (
     EXCERPT_CHUNKS,
     FRAMES_PER_CHUNK,
+    LOG_MEL,
     MIN_MAGNITUDE,
     N_MELS,
     BidirectionalGRU,
     DcaseBaseline,
     LogMelFrames,
+    save_log_mel_extractor,
 )
 from muscaps.model import build_captioner
 from muscaps.vocabulary import EOS, SPECIAL_TOKENS, Vocabulary
@@ -202,6 +205,15 @@ def test_the_same_captioner_loads_and_drives_it(tmp_path: Path) -> None:
     alone = captioner.caption(waveforms[1:], DecodingOptions(beam_size=3))
     assert alone[0].text == captions[1].text
     assert np.isfinite(captioner.score(features, "a calm piano tune")).all()
+
+
+def test_the_front_end_is_an_extractor_checkpoint_without_weights(tmp_path: Path) -> None:
+    directory = save_log_mel_extractor(tmp_path / "log-mel")
+    written = (directory / "model_card.json").read_text()
+    extractor, config, _, _ = load_extractor(directory)
+    assert config == LOG_MEL
+    assert extractor_digest(extractor) == extractor_digest(LogMelFrames())
+    assert (save_log_mel_extractor(directory) / "model_card.json").read_text() == written
 
 
 def test_a_configuration_of_two_minds_is_refused() -> None:
