@@ -131,9 +131,7 @@ def test_default_convention_strips_special_tokens_and_published_keeps_them(score
     bare = scorer.score(["calm piano", "fast rock"], [["calm guitar"], ["slow jazz"]])
     assert scorer.score(predictions, references) == bare
     published = scorer.score(predictions, references, convention="published")
-    bracketed = scorer.score(
-        ["calm piano", "fast rock"], [["calm guitar"], ["slow jazz"]], convention="published"
-    )
+    bracketed = scorer.score(["calm piano", "fast rock"], [["calm guitar"], ["slow jazz"]], convention="published")
     assert published.convention == "published"
     assert published.corpus["meteor"] > bare.corpus["meteor"] + 0.1
     assert published.per_caption["bleu_1"][1] == pytest.approx(2 / 4 * math.exp(1 - 5 / 4))
@@ -169,9 +167,7 @@ def test_the_script_engine_shim_answers_to_the_name_spice_asks_for(tmp_path: Pat
         'System.out.print((String) e.get("result")); } }'
     )
     subprocess.run(["javac", "-d", str(tmp_path), str(tmp_path / "Ask.java")], check=True)
-    answer = subprocess.run(
-        ["java", "-cp", f"{tmp_path}:{shim}", "Ask"], check=True, capture_output=True, text=True
-    )
+    answer = subprocess.run(["java", "-cp", f"{tmp_path}:{shim}", "Ask"], check=True, capture_output=True, text=True)
     assert answer.stdout == "[1]"
 
 
