@@ -6,7 +6,7 @@ Ray are imported inside the functions that need them.
 
 import typer
 
-from jobs import cataloguing, checkpoints, corpus, demo, evaluation, reading, submission, training
+from jobs import benchmark, cataloguing, checkpoints, corpus, demo, evaluation, reading, submission, training
 
 app = typer.Typer(
     name="muscaps",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 demo.register(app)
+benchmark.register(app)
 cataloguing.register(app)
 checkpoints.register(app)
 corpus.register(app)

@@ -1,17 +1,23 @@
-"""Making a trained model fast without changing what it says: normalisations folded into the weights."""
+"""Making a trained model fast without changing what it says.
+
+Everywhere, batch normalisations are folded into the convolutions before them and weight normalisation into the
+weights. On a CPU musicnn's tall filters are rearranged as well (see `tall_correlation`).
+"""
 
 import copy
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from muscaps.feature_extractors import FeatureExtractor
+from muscaps.feature_extractors import FeatureExtractor, Musicnn
 from muscaps.model import MusCaps, WeightNormLinear
+from muscaps.tall_correlation import TallCorrelationMax
 
 
 def prepare_extractor(extractor: FeatureExtractor) -> FeatureExtractor:
-    """Return a copy in evaluation mode whose batch normalisations are folded into the convolutions before them.
+    """Return a copy in evaluation mode, arranged for the device the network is on.
 
     Agreement with the original: about 1e-6 of the largest feature.
     """
@@ -23,6 +29,9 @@ def prepare_extractor(extractor: FeatureExtractor) -> FeatureExtractor:
             if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
+    if isinstance(folded, Musicnn) and next(folded.parameters()).device.type == "cpu":
+        # A GPU runs the plain convolution well, and would wait for many small steps.
+        folded.vertical = nn.ModuleList(TallCorrelationMax(cast(nn.Conv2d, one.conv)) for one in folded.vertical)
     return folded
 
 
