@@ -289,7 +289,8 @@
       const lane = make("div", "lane");
       for (const [start, end, caption] of more.segments) {
         const part = make("i");
-        part.style.flex = `${Math.max(0.1, end - start)} 1 0`;
+        part.style.left = `${start / duration * 100}%`;
+        part.style.width = `calc(${Math.max(0.2, (Math.min(end, duration) - start) / duration * 100)}% - 2px)`;
         part.dataset.tip = `${clock(start)}  ${caption}`;
         lane.append(part);
       }
