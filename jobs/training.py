@@ -267,6 +267,9 @@ def train(
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before stopping.")] = 10,
     dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Dropout probability.")] = 0.25,
     gradient_clip: Annotated[float, typer.Option(help="Largest gradient norm.")] = 12.0,
+    disturbed: Annotated[
+        int, typer.Option(min=0, help="Disturbed copies of each training track, for rendered or studio-clean pairs.")
+    ] = 0,
     monitor: Annotated[Monitor, typer.Option(help="What stopping and best/ go by.")] = Monitor.LOSS,
     seed: Annotated[int, typer.Option(help="Seeds weights, order, excerpts and dropout.")] = 0,
     name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps",
@@ -316,6 +319,7 @@ def train(
                 gradient_clip=gradient_clip,
                 monitor=monitor.value,
                 extractor_mode=mode,
+                disturbed_versions=disturbed,
                 seed=seed,
             ),
             model=replace(

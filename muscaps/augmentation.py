@@ -8,6 +8,7 @@ example comes from that example's own generator and nothing else.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,9 @@ NO_AUGMENTATION = AugmentationConfig(
     dynamics_probability=0,
     mask_probability=0,
 )
+
+FEATURE_AUGMENTATION = AugmentationConfig(mix_probability=0, max_tempo_change=0, mask_probability=0, max_pitch_semitones=1)
+"""For whole tracks whose captions name tempo and register."""
 
 
 def frames_needed(num_frames: int, config: AugmentationConfig) -> int:
@@ -248,3 +252,22 @@ def _add(first: Tensor, second: Tensor) -> Tensor:
 def _mean_level(decibels: Tensor) -> Tensor:
     """Decibels of the mean power, (batch, frames, mels) -> (batch,)."""
     return _decibels(_power(decibels).mean(dim=(1, 2)))
+
+
+def disturbed_chunks(spectrogram: Tensor, seed: Sequence[int], config: AugmentationConfig = FEATURE_AUGMENTATION) -> Tensor:
+    """Disturb all chunks of one track in the same way, as one recording of it would.
+
+    Args:
+        spectrogram: Log-mels of the track's chunks, (chunks, 1, mels, frames).
+        seed: What the disturbance is drawn from.
+        config: How far it goes; second clips, tempo and masks do not apply to a whole track.
+
+    Returns:
+        Decibels of the same shape.
+    """
+    frames = spectrogram.squeeze(1).transpose(1, 2)  # (chunks, frames, mels)
+    augmenter = Augmenter(config, frames.shape[1])
+    generators = [np.random.default_rng(list(seed)) for _ in frames]
+    # One frame more, for the interpolation that a change of tempo would need.
+    resampled = augmenter.resample(torch.cat([frames, frames[:, -1:]], dim=1), generators)
+    return augmenter.disturb(resampled, generators).transpose(1, 2).unsqueeze(1)

@@ -450,30 +450,33 @@ def extractor_digest(extractor: FeatureExtractor) -> str:
 class FeatureCache:
     """Features of a dataset's tracks by one extractor, beside the dataset's own."""
 
-    def __init__(self, dataset: PreparedDataset, digest: str) -> None:
+    def __init__(self, dataset: PreparedDataset, digest: str, version: int = 0) -> None:
         """Name the cache; nothing is read yet.
 
         Args:
             dataset: The tracks.
             digest: Of the extractor, see `extractor_digest`.
+            version: 0 for the tracks as they are; 1, 2, ... for disturbed copies of the training tracks.
         """
-        self._own = dataset.card.get("extractor") == digest and dataset.feature_dim is not None
+        self._own = version == 0 and dataset.card.get("extractor") == digest and dataset.feature_dim is not None
         self._dataset = dataset
-        self._rows_path = dataset.directory / "features" / f"{digest}.f16"
-        self._index_path = dataset.directory / "features" / f"{digest}.json"
+        name = f"{digest}-disturbed-{version}" if version else digest
+        self._rows_path = dataset.directory / "features" / f"{name}.f16"
+        self._index_path = dataset.directory / "features" / f"{name}.json"
+        self.examples = dataset.split("train") if version else dataset.examples
         self._rows: np.ndarray | None = None
         self._places: dict[int, tuple[int, int]] = {}
 
     @property
     def complete(self) -> bool:
-        """True if every track's features are there."""
+        """True if the features of all its `examples` are there."""
         if self._own:
             return True
         try:
             self._open()
         except (OSError, ValueError):
             return False
-        return len(self._places) == len(self._dataset.examples)
+        return all(example.index in self._places for example in self.examples)
 
     def _open(self) -> np.ndarray:
         if self._rows is None:

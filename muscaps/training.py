@@ -71,6 +71,8 @@ class CaptionTrainingConfig(TrainingConfig):
     """Epochs between validations with captions, for CIDEr."""
     max_minutes: float | None = None
     """Stop after this many minutes, at the end of an epoch; None for no limit."""
+    disturbed_versions: int = 0
+    """Disturbed copies of every training track whose cached features take turns with the track's own; frozen only."""
     mixed_precision: bool = True
     """Compute in bfloat16 where a GPU does the work."""
 
@@ -83,6 +85,10 @@ class CaptionTrainingConfig(TrainingConfig):
         for name in ("excerpt_seconds", "validation_tracks", "validation_chunks", "decode_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.disturbed_versions < 0 or (self.disturbed_versions and self.extractor_mode != "frozen"):
+            raise ValueError(
+                f"disturbed_versions={self.disturbed_versions} needs extractor_mode='frozen', not {self.extractor_mode!r}"
+            )
         if self.monitor == "cider" and self.decode_every != 1:
             raise ValueError(f"monitor='cider' needs decode_every=1, not {self.decode_every}")
 
@@ -152,14 +158,17 @@ class AudioSource(Protocol):
 
 
 class CachedFeatures:
-    """Chunk features computed once: the whole track, every epoch."""
+    """Chunk features computed once: the whole track every epoch, or one of its disturbed copies."""
 
-    def __init__(self, read: Callable[[Example], np.ndarray]) -> None:
+    def __init__(
+        self, read: Callable[[Example], np.ndarray], disturbed: Sequence[Callable[[Example], np.ndarray]] = ()
+    ) -> None:
         self._read = read
+        self._versions = (read, *disturbed)
 
     def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
         """(chunks, feature)."""
-        return self._read(example)
+        return self._versions[int(generator.integers(len(self._versions)))](example)
 
     def evaluation(self, example: Example) -> np.ndarray:
         """(chunks, feature)."""
@@ -208,6 +217,7 @@ class CaptionerTraining:
         config: CaptionTrainingConfig = CaptionTrainingConfig(),
         *,
         features: Callable[[Example], np.ndarray] | None = None,
+        disturbed: Sequence[Callable[[Example], np.ndarray]] = (),
         workers: Workers | None = None,
         device: str = "cpu",
     ) -> None:
@@ -219,6 +229,7 @@ class CaptionerTraining:
             vocabulary: The model's words.
             config: The training.
             features: Reads an example's cached features, made by this very extractor; the dataset's own by default.
+            disturbed: Read the cached features of its disturbed copies, `config.disturbed_versions` of them.
             workers: Who trains together.
             device: `cpu` or `cuda`.
 
@@ -242,7 +253,9 @@ class CaptionerTraining:
         extractor = model.feature_extractor
         self.source: AudioSource
         if config.extractor_mode == "frozen":
-            self.source = CachedFeatures(features or dataset.features)
+            if len(disturbed) != config.disturbed_versions:
+                raise ValueError(f"disturbed_versions={config.disturbed_versions}, but {len(disturbed)} are given")
+            self.source = CachedFeatures(features or dataset.features, disturbed)
             width = self.source.evaluation(self.train_examples[0]).shape[1]
             if width != extractor.feature_dim:
                 raise ValueError(f"the cached features are {width} wide, the model reads {extractor.feature_dim}")

@@ -34,6 +34,7 @@ from muscaps.dataset import (
     extractor_digest,
     split_name,
 )
+from muscaps.feature_extractors import Musicnn
 from pipeline import stages, storage
 
 if TYPE_CHECKING:
@@ -175,8 +176,18 @@ def read_pairs(source: str) -> list[Pair]:
 class ExtractFeatures:
     """Adds chunk features to batches of decoded tracks, with an extractor that is loaded once."""
 
-    def __init__(self, directory: str, *, keep_audio: bool, use_gpu: bool = False, threads: int = 1) -> None:
-        """Load the extractor of an extractor or captioner checkpoint."""
+    def __init__(
+        self, directory: str, *, keep_audio: bool, use_gpu: bool = False, threads: int = 1, version: int = 0
+    ) -> None:
+        """Load the extractor of an extractor or captioner checkpoint.
+
+        Args:
+            directory: The checkpoint.
+            keep_audio: Whether to hand on the PCM.
+            use_gpu: Whether a GPU was set aside for this.
+            threads: CPU threads.
+            version: 0 for the tracks as they are; else which disturbed copy, drawn from it and `index`.
+        """
         import torch
 
         from muscaps.inference import prepare_extractor
@@ -185,13 +196,14 @@ class ExtractFeatures:
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         self._batch = 256 if self._device == "cuda" else 4  # a CPU's cache holds a small batch only
         self._extractor = prepare_extractor(load_any_extractor(Path(directory))).to(self._device)
-        self._keep_audio = keep_audio
+        self._keep_audio, self._version = keep_audio, version
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Add `features`, float16 as binary, and `feature_dim`; null where decoding failed."""
         import torch
 
         from muscaps.audio import to_chunks
+        from muscaps.augmentation import disturbed_chunks
 
         rows: list[bytes | None] = []
         pcm = batch["pcm"]
@@ -201,10 +213,15 @@ class ExtractFeatures:
                 continue
             chunks = to_chunks(np.frombuffer(pcm[index].as_buffer(), dtype="<i2"), self._extractor.chunk_samples)
             with torch.inference_mode():
-                parts = [
-                    self._extractor(part.to(self._device).float() / 32_768).cpu()
+                spectrograms = [
+                    self._extractor.spectrogram(part.to(self._device).float() / 32_768)
                     for part in torch.from_numpy(chunks.copy()).split(self._batch)
                 ]
+                if self._version:
+                    seed = (self._version, batch["index"][index].as_py())
+                    whole = disturbed_chunks(torch.cat(spectrograms).cpu(), seed).to(self._device)
+                    spectrograms = list(whole.split(self._batch))
+                parts = [self._extractor.from_spectrogram(part).cpu() for part in spectrograms]
             rows.append(torch.cat(parts).numpy().astype("<f2").tobytes())
         batch = batch.append_column("features", pa.array(rows, pa.large_binary()))
         return batch if self._keep_audio else batch.drop_columns(["pcm"])
@@ -350,10 +367,10 @@ def _with_failures(report: CleaningReport, pairs: Sequence[Pair], failures: Mapp
 class ExtractCached:
     """Computes features of a prepared dataset's tracks from its cached audio, with an extractor loaded once."""
 
-    def __init__(self, dataset: str, extractor: str, *, use_gpu: bool = False, threads: int = 1) -> None:
-        """Open the dataset and load the extractor."""
+    def __init__(self, dataset: str, extractor: str, *, use_gpu: bool = False, version: int = 0) -> None:
+        """Open the dataset and load the extractor; `version` as in `ExtractFeatures`."""
         self._dataset = PreparedDataset(dataset)
-        self._stage = ExtractFeatures(extractor, keep_audio=False, use_gpu=use_gpu, threads=threads)
+        self._stage = ExtractFeatures(extractor, keep_audio=False, use_gpu=use_gpu, version=version)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """`index` of examples -> `index`, `features` as float16 binary."""
@@ -362,18 +379,25 @@ class ExtractCached:
         return self._stage(pa.table({"index": indices, "pcm": pa.array(pcm, pa.large_binary())}))
 
 
-def cache_features(dataset: PreparedDataset, extractor_directory: Path) -> FeatureCache:
+def cache_features(dataset: PreparedDataset, extractor_directory: Path, version: int = 0) -> FeatureCache:
     """Return a dataset's features by an extractor, computing them on Ray Data if they are not cached.
 
     Needs a running Ray. The dataset's folder must be writable, and the workers must see it under its path.
+
+    Args:
+        dataset: The tracks.
+        extractor_directory: The extractor's checkpoint, or a captioner's.
+        version: 0 for the tracks as they are; else which disturbed copy of the training tracks.
 
     Raises:
         DatasetError: The features are not cached and there is no audio to compute them from.
     """
     extractor = load_any_extractor(extractor_directory)
-    cache = FeatureCache(dataset, extractor_digest(extractor))
+    cache = FeatureCache(dataset, extractor_digest(extractor), version)
     if cache.complete:
         return cache
+    if version and not isinstance(extractor, Musicnn):
+        raise DatasetError("disturbed copies are made of log-mels, which only musicnn reads")
     if not dataset.has_audio:
         raise DatasetError(
             f"{dataset.directory}: its features are another extractor's and it holds no audio; prepare it again with "
@@ -384,17 +408,16 @@ def cache_features(dataset: PreparedDataset, extractor_directory: Path) -> Featu
 
     resources = ray.cluster_resources()
     gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-    count = len(dataset.examples)
+    indices = [example.index for example in cache.examples]
     blocks = [
-        pa.table({"index": list(range(start, min(start + ROWS_PER_TASK, count)))})
-        for start in range(0, count, ROWS_PER_TASK)
+        pa.table({"index": indices[start : start + ROWS_PER_TASK]}) for start in range(0, len(indices), ROWS_PER_TASK)
     ]
     results = ray.data.from_arrow(blocks).map_batches(
         ExtractCached,
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_args=(str(dataset.directory.resolve()), str(extractor_directory.resolve())),
-        fn_constructor_kwargs={"use_gpu": gpus > 0},
+        fn_constructor_kwargs={"use_gpu": gpus > 0, "version": version},
         compute=ray.data.ActorPoolStrategy(size=gpus or max(1, min(cpus, len(blocks)))),
         num_gpus=1 if gpus else None,
     )
@@ -405,5 +428,5 @@ def cache_features(dataset: PreparedDataset, extractor_directory: Path) -> Featu
                 yield index, np.frombuffer(features.as_buffer(), dtype="<f2").reshape(-1, extractor.feature_dim)
 
     cache.write(tracks())
-    logger.info("features of %d tracks cached", count)
+    logger.info("features of %d tracks cached", len(indices))
     return cache

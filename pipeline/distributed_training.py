@@ -132,7 +132,8 @@ def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: 
         if run.config.extractor_mode == "frozen" and source is not None:
             from pipeline.dataset_preparation import cache_features
 
-            cache_features(dataset, source)
+            for version in range(run.config.disturbed_versions + 1):
+                cache_features(dataset, source, version)
         result = _fit(_caption_loop, run, run.output, hardware, on_epoch)
     with _checkpoint_directory(result) as directory:
         for name in ("best", "last"):
@@ -251,7 +252,11 @@ def _fit(
             last = stop.wait(0.5)
             try:
                 rows = ray.get(board.since.remote(seen), timeout=10)
-            except Exception:  # the cluster is gone; fit() says why
+            except ray.exceptions.GetTimeoutError:  # still starting, or busy
+                if last:
+                    return
+                continue
+            except ray.exceptions.RayError:  # the cluster is gone; fit() says why
                 return
             for row in rows:
                 seen += 1
@@ -345,10 +350,15 @@ def _caption_loop(config: dict[str, Any]) -> None:
         vectors = load_glove(run.glove, vocabulary, run.model.word_embedding_dim) if run.glove else None
         extractor = load_any_extractor(run.extractor) if run.extractor else None
         model = new_captioner(dataset, run.model, extractor=extractor, word_vectors=vectors, seed=seed)
-    features = None
+    features, disturbed = None, []
     if run.config.extractor_mode == "frozen":
-        features = FeatureCache(dataset, extractor_digest(model.feature_extractor)).read
-    training = CaptionerTraining(dataset, model, vocabulary, run.config, features=features, device=device)
+        digest = extractor_digest(model.feature_extractor)
+        features, *disturbed = [
+            FeatureCache(dataset, digest, version).read for version in range(run.config.disturbed_versions + 1)
+        ]
+    training = CaptionerTraining(
+        dataset, model, vocabulary, run.config, features=features, disturbed=disturbed, device=device
+    )
     _resume(training)
     facts = {
         "extractor": extractor_digest(model.feature_extractor) if run.config.extractor_mode == "frozen" else None,
