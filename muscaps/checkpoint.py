@@ -81,6 +81,8 @@ def _write(directory: Path, weights: Mapping[str, Tensor], card: Mapping[str, An
         if words is not None:
             words.save(beside / WORDS)
         beside.chmod(0o755)
+        for part in beside.iterdir():
+            part.chmod(0o644)  # safetensors writes for its owner alone
         old = None
         if directory.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent)) / "old"
