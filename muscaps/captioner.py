@@ -14,7 +14,7 @@ from muscaps.audio import to_chunks
 from muscaps.checkpoint import Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig
 from muscaps.decoding import Caption, Segment, beam_search, to_caption
-from muscaps.inference import fold_weight_norm, prepare_extractor
+from muscaps.inference import fold_weight_norm, prepare_decoder, prepare_extractor
 from muscaps.model import EncodedAudio
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 
@@ -44,6 +44,7 @@ class Captioner:
         self.model_id = checkpoint.model_id
         self.feature_batch = feature_batch or FEATURE_BATCH.get(self.device.type, 64)
         self._extract = prepare_extractor(self.model.feature_extractor)
+        self._decoder = prepare_decoder(self.model)
 
     @classmethod
     def load(cls, directory: Path | str, device: str = "cpu") -> "Captioner":
@@ -128,7 +129,7 @@ class Captioner:
         encoded = self._encode(features)
         found = [
             to_caption(hypotheses, self.vocabulary, options.num_alternatives)
-            for hypotheses in beam_search(self.model, encoded, options)
+            for hypotheses in beam_search(self._decoder, encoded, options)
         ]
         if not options.attention or encoded.mask is None:
             return found
@@ -148,14 +149,14 @@ class Captioner:
         for row, track in enumerate(features):
             padded[row, : len(track)] = track
             mask[row, : len(track)] = True
-        return self.model.encode(torch.from_numpy(padded).to(self.device), torch.from_numpy(mask).to(self.device))
+        return self._decoder.encode(torch.from_numpy(padded).to(self.device), torch.from_numpy(mask).to(self.device))
 
     def _attention(self, encoded: EncodedAudio, row: int, word_ids: Sequence[int]) -> npt.NDArray[np.float32]:
         """Read a caption back and keep what each word and `<eos>` attended to, (words + 1, chunks)."""
         one = encoded.select(torch.tensor([row], device=self.device))
-        state, weights = self.model.start(one), []
+        state, weights = self._decoder.start(one), []
         for word in (SOS, *word_ids):
-            _, state = self.model.step(one, state, torch.tensor([word], device=self.device))
+            _, state = self._decoder.step(one, state, torch.tensor([word], device=self.device))
             assert state.attention is not None
             weights.append(state.attention[0].cpu().numpy())
         return np.stack(weights)
@@ -198,10 +199,10 @@ class Captioner:
         scores = []
         for start in range(0, len(features), MAX_TRACKS):
             encoded = self._encode(features[start : start + MAX_TRACKS])
-            state, batch = self.model.start(encoded), encoded.embedding.shape[0]
+            state, batch = self._decoder.start(encoded), encoded.embedding.shape[0]
             total = torch.zeros(batch, dtype=torch.float64, device=self.device)
             for word, following in zip(ids, ids[1:], strict=False):
-                log_probs, state = self.model.step(encoded, state, torch.full((batch,), word, device=self.device))
+                log_probs, state = self._decoder.step(encoded, state, torch.full((batch,), word, device=self.device))
                 total += log_probs[:, following].double()
             scores.append(total.cpu().numpy())
         return np.concatenate(scores) if scores else np.zeros(0)

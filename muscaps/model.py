@@ -34,6 +34,8 @@ class EncodedAudio(NamedTuple):
     """Their projection for the attention, (batch, chunks, attention)."""
     mask: Tensor | None = None
     """True where a chunk is real audio, (batch, chunks)."""
+    gates: Tensor | None = None
+    """What the embedding adds to the encoder LSTM's gates, (batch, 4 * hidden); only where arranged for search."""
 
     def select(self, rows: Tensor) -> "EncodedAudio":
         """Return the given rows, in order and repeated as asked."""
@@ -42,6 +44,7 @@ class EncodedAudio(NamedTuple):
             _rows(self.features, rows),
             _rows(self.keys, rows),
             _rows(self.mask, rows),
+            _rows(self.gates, rows),
         )
 
 
