@@ -1,6 +1,9 @@
 """Shared fixtures: a tiny seeded captioner, synthetic tones, the S3 server."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several threads on a busy machine wait for each other
+
 from collections.abc import Iterator
 from pathlib import Path
 
