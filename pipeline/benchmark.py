@@ -149,14 +149,17 @@ def benchmark(config: BenchmarkConfig, say: Callable[[str], None] = lambda step:
 class PartWorker:
     """One worker's share of every part: decodes tracks, then keeps what the next part needs."""
 
-    def __init__(self, checkpoint: str, options: DecodingOptions, how: dict[str, Any], use_gpu: bool = False) -> None:
-        """Load the checkpoint, on one thread as the job's workers do."""
+    def __init__(
+        self, checkpoint: str | dict[str, bytes], options: DecodingOptions, how: dict[str, Any], use_gpu: bool = False
+    ) -> None:
+        """Load the checkpoint, a directory here or its files by name, on one thread as the job's workers do."""
         import torch
 
         from muscaps.captioner import Captioner
 
         torch.set_num_threads(1)
-        self._captioner = Captioner.load(checkpoint, "cuda" if use_gpu and torch.cuda.is_available() else "cpu")
+        with stages._directory_of(checkpoint) as directory:
+            self._captioner = Captioner.load(directory, "cuda" if use_gpu and torch.cuda.is_available() else "cpu")
         self._options, self._how = options, how
         self._waveforms: list[np.ndarray] = []
         self._features: list[Any] = []
@@ -166,7 +169,7 @@ class PartWorker:
         tables = list(stages.fetch_and_decode(rows, **self._how))
         good = [table for table in tables if table["pcm"][0].is_valid]
         self._waveforms = [np.frombuffer(table["pcm"][0].as_buffer(), dtype="<i2") for table in good]
-        seconds = sum(table["heard_duration_s"][0].as_py() * table["coverage"][0].as_py() for table in good)
+        seconds = sum(table["heard_duration_s"][0].as_py() for table in good)
         return {"tracks": len(good), "audio_seconds": seconds}
 
     def features(self) -> int:
@@ -217,7 +220,10 @@ class _Workers:
         }
         options = {"num_cpus": 1, "num_gpus": 1 if self.num_gpus else 0}
         actor = ray.remote(PartWorker).options(**options)
-        arguments = (str(self._directory.resolve()), self._config.options, how, self.num_gpus > 0)
+        checkpoint: str | dict[str, bytes] = str(self._directory.resolve())
+        if self._config.address is not None:  # other machines do not have the directory
+            checkpoint = {path.name: path.read_bytes() for path in self._directory.iterdir() if path.is_file()}
+        arguments = (checkpoint, self._config.options, how, self.num_gpus > 0)
         self._actors = [actor.remote(*arguments) for _ in self.rows]
         decoded = ray.get([one.decode.remote(rows) for one, rows in zip(self._actors, self.rows, strict=True)])
         chunks = ray.get([one.features.remote() for one in self._actors])
