@@ -98,7 +98,9 @@ def _shown(quiet: bool, describe: Callable[[Mapping[str, Any]], str]) -> Callabl
 
 @dataset_app.command("prepare")
 def prepare(
-    pairs: Annotated[str, typer.Argument(help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags].")],
+    pairs: Annotated[
+        str, typer.Argument(help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags].")
+    ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared dataset.")],
     extractor: Annotated[
         Path | None, typer.Option(help="Extractor or captioner whose chunk features are cached.")
@@ -145,7 +147,9 @@ def prepare(
         typer.echo(json.dumps(card, indent=2))
         return
     cleaning = card["cleaning"]
-    typer.echo(f"{cleaning['kept_pairs']} of {cleaning['pairs']} tracks kept, with {cleaning['kept_captions']} captions")
+    typer.echo(
+        f"{cleaning['kept_pairs']} of {cleaning['pairs']} tracks kept, with {cleaning['kept_captions']} captions"
+    )
     for what in ("pairs", "captions"):
         for rule, count in cleaning[f"dropped_{what}"].items():
             typer.echo(f"  dropped {count} {'tracks' if what == 'pairs' else 'captions'}: {rule.replace('_', ' ')}")
@@ -166,16 +170,22 @@ def pretrain(
     channels: Annotated[int | None, typer.Option(help="Back-end channels: musicnn 64, hcnn 128.")] = None,
     frontend_scale: Annotated[float, typer.Option(help="musicnn: size of the front end against the published.")] = 1.0,
     max_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training clips at most.")] = 40,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after so long; the learning rate is zero by then.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop after so long; the learning rate is zero by then.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Chunks a step, all workers together.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
     excerpts: Annotated[int, typer.Option(min=1, help="Chunks drawn from each clip an epoch.")] = 2,
     additive_tags: Annotated[
         str | None,
-        typer.Option(help="Comma-separated tags of things that sound, kept when two clips are added. "
-                     "Default: the instruments muscaps renders, or all tags if there are none of those."),
+        typer.Option(
+            help="Comma-separated tags of things that sound, kept when two clips are added. "
+            "Default: the instruments muscaps renders, or all tags if there are none of those."
+        ),
     ] = None,
-    augment: Annotated[bool, typer.Option(help="Disturb the training audio, so that real recordings are heard too.")] = True,
+    augment: Annotated[
+        bool, typer.Option(help="Disturb the training audio, so that real recordings are heard too.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Seeds weights, order and augmentation.")] = 0,
     name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps-tagger",
     num_workers: _Workers = 1,

@@ -10,6 +10,7 @@ example comes from that example's own generator and nothing else.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -69,7 +70,9 @@ NO_AUGMENTATION = AugmentationConfig(
     mask_probability=0,
 )
 
-FEATURE_AUGMENTATION = AugmentationConfig(mix_probability=0, max_tempo_change=0, mask_probability=0, max_pitch_semitones=1)
+FEATURE_AUGMENTATION = AugmentationConfig(
+    mix_probability=0, max_tempo_change=0, mask_probability=0, max_pitch_semitones=1
+)
 """For whole tracks whose captions name tempo and register."""
 
 
@@ -99,6 +102,23 @@ def pitch_warps(semitones: np.ndarray) -> Tensor:
         matrix[low, target] += 1 - (source - low)
         matrix[low + 1, target] += source - low
     return torch.from_numpy(matrices)
+
+
+class _Plan(NamedTuple):
+    """What was drawn for one example."""
+
+    curve: np.ndarray
+    """Equaliser and band limits in decibels, (mels,)."""
+    noise: tuple[float, float, int] | None
+    """Level against the music and tilt, both in decibels, and a seed."""
+    room: tuple[float, float] | None
+    """Reverberation time in seconds and level in decibels."""
+    expansion: float
+    """Share by which the level's ups and downs grow."""
+    gain: float
+    """Decibels."""
+    masks: tuple[int, int, int, int] | None
+    """Frames hidden, where they start, bands hidden, where they start; starts are still to be wrapped."""
 
 
 class Augmenter:
@@ -155,17 +175,17 @@ class Augmenter:
     def disturb(self, spectrogram: Tensor, generators: list[np.random.Generator]) -> Tensor:
         """Room, noise, equaliser, band limits, dynamics, gain and masks, in the order a recording meets them."""
         plans = [self._plan(generator) for generator in generators]
-        result = self._room(spectrogram, [plan["room"] for plan in plans])
-        curves = torch.from_numpy(np.stack([plan["curve"] for plan in plans])).float()
+        result = self._room(spectrogram, [plan.room for plan in plans])
+        curves = torch.from_numpy(np.stack([plan.curve for plan in plans])).float()
         result = result + curves[:, None, :]
-        result = self._noise(result, [plan["noise"] for plan in plans])
+        result = self._noise(result, [plan.noise for plan in plans])
         level = result.mean(dim=2, keepdim=True)
-        expansion = torch.tensor([plan["expansion"] for plan in plans], dtype=torch.float32)[:, None, None]
+        expansion = torch.tensor([plan.expansion for plan in plans], dtype=torch.float32)[:, None, None]
         result = result + (level - level.mean(dim=1, keepdim=True)) * expansion
-        result = result + torch.tensor([plan["gain"] for plan in plans], dtype=torch.float32)[:, None, None]
-        return self._mask(result.clamp(min=SILENCE_DB), [plan["masks"] for plan in plans])
+        result = result + torch.tensor([plan.gain for plan in plans], dtype=torch.float32)[:, None, None]
+        return self._mask(result.clamp(min=SILENCE_DB), [plan.masks for plan in plans])
 
-    def _plan(self, g: np.random.Generator) -> dict[str, object]:
+    def _plan(self, g: np.random.Generator) -> _Plan:
         config = self.config
         bands = np.arange(N_MELS)
         curve = np.zeros(N_MELS)
@@ -187,22 +207,17 @@ class Augmenter:
         expansion = g.uniform(-0.33, 0.2) if g.random() < config.dynamics_probability else 0.0
         masks = None
         if g.random() < config.mask_probability:
-            masks = tuple(int(v) for v in (g.integers(0, 40), g.integers(10**6), g.integers(0, 14), g.integers(10**6)))
-        return {
-            "curve": curve,
-            "noise": noise,
-            "room": room,
-            "expansion": expansion,
-            "gain": g.uniform(*config.gain_db),
-            "masks": masks,
-        }
+            num_frames, frame, num_bands, band = (int(g.integers(limit)) for limit in (40, 10**6, 14, 10**6))
+            masks = (num_frames, frame, num_bands, band)
+        return _Plan(curve, noise, room, expansion, g.uniform(*config.gain_db), masks)
 
-    def _room(self, spectrogram: Tensor, rooms: list[object]) -> Tensor:
+    def _room(self, spectrogram: Tensor, rooms: list[tuple[float, float] | None]) -> Tensor:
         """Add decaying copies of earlier frames: a reverberation's energy falls by 60 dB in its time."""
         chosen = [index for index, room in enumerate(rooms) if room is not None]
         if not chosen:
             return spectrogram
-        seconds, wet = torch.tensor([rooms[index] for index in chosen], dtype=torch.float32).unbind(dim=1)
+        drawn = [room for room in rooms if room is not None]
+        seconds, wet = torch.tensor(drawn, dtype=torch.float32).unbind(dim=1)
         decay = 6 * math.log(10) * _FRAME_SECONDS / seconds  # nepers of power a frame
         kernel = torch.exp(-decay[:, None, None] * self._lag.clamp(min=0)) * (self._lag > 0)
         kernel = kernel * (10 ** (wet / 10) * (1 - torch.exp(-decay)))[:, None, None]
@@ -210,25 +225,24 @@ class Augmenter:
         result[chosen] = _add(spectrogram[chosen], _decibels(kernel @ _power(spectrogram[chosen])))
         return result
 
-    def _noise(self, spectrogram: Tensor, noises: list[object]) -> Tensor:
+    def _noise(self, spectrogram: Tensor, noises: list[tuple[float, float, int] | None]) -> Tensor:
         chosen = [index for index, noise in enumerate(noises) if noise is not None]
         if not chosen:
             return spectrogram
-        level, tilt, seeds = torch.tensor([noises[index] for index in chosen], dtype=torch.float64).unbind(dim=1)
-        grain = np.stack(
-            [np.random.default_rng(int(seed)).standard_normal((self.num_frames, N_MELS), dtype=np.float32) for seed in seeds]
-        )
-        slope = tilt.float()[:, None] * (self._bands / (N_MELS - 1) - 0.5)
-        floor = _mean_level(spectrogram[chosen]) + level.float()
+        level, tilt, seeds = zip(*(noise for noise in noises if noise is not None), strict=True)
+        shape = (self.num_frames, N_MELS)
+        grain = np.stack([np.random.default_rng(seed).standard_normal(shape, dtype=np.float32) for seed in seeds])
+        slope = torch.tensor(tilt, dtype=torch.float32)[:, None] * (self._bands / (N_MELS - 1) - 0.5)
+        floor = _mean_level(spectrogram[chosen]) + torch.tensor(level, dtype=torch.float32)
         noise = floor[:, None, None] + slope[:, None, :] + 3.0 * torch.from_numpy(grain)
         result = spectrogram.clone()
         result[chosen] = _add(spectrogram[chosen], noise)
         return result
 
-    def _mask(self, spectrogram: Tensor, masks: list[object]) -> Tensor:
+    def _mask(self, spectrogram: Tensor, masks: list[tuple[int, int, int, int] | None]) -> Tensor:
         for example, mask in zip(spectrogram, masks, strict=True):
             if mask is not None:
-                frames, frame, bands, band = mask  # type: ignore[misc]
+                frames, frame, bands, band = mask
                 fill = example.mean()
                 frame, band = frame % (self.num_frames - frames), band % (N_MELS - bands)
                 example[frame : frame + frames] = fill
@@ -254,7 +268,9 @@ def _mean_level(decibels: Tensor) -> Tensor:
     return _decibels(_power(decibels).mean(dim=(1, 2)))
 
 
-def disturbed_chunks(spectrogram: Tensor, seed: Sequence[int], config: AugmentationConfig = FEATURE_AUGMENTATION) -> Tensor:
+def disturbed_chunks(
+    spectrogram: Tensor, seed: Sequence[int], config: AugmentationConfig = FEATURE_AUGMENTATION
+) -> Tensor:
     """Disturb all chunks of one track in the same way, as one recording of it would.
 
     Args:

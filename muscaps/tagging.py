@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from muscaps.augmentation import NO_AUGMENTATION, SILENCE_DB, AugmentationConfig, Augmenter, frames_needed
+from muscaps.augmentation import SILENCE_DB, AugmentationConfig, Augmenter, frames_needed
 from muscaps.checkpoint import learned_weights, save_extractor
 from muscaps.config import ExtractorConfig, TrainingConfig
 from muscaps.dataset import DatasetError, Example, PreparedDataset
@@ -66,7 +66,7 @@ class TaggingConfig(TrainingConfig):
     """Stop after this many minutes, the learning rate falling to zero by then; None for `max_epochs` alone."""
     additive_tags: tuple[str, ...] | None = None
     """Tags of things that still sound when a second clip is added; None takes all."""
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()  # noqa: RUF009  (frozen)
     """How training excerpts are disturbed."""
 
     def __post_init__(self) -> None:
@@ -350,10 +350,8 @@ def learning_rate_at(step: int, progress: float, peak: float, warm_up: int = 200
     return peak * min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-class Reporter(Protocol):
-    """Told the metrics after every epoch, with a function that writes everything needed to go on from there."""
-
-    def __call__(self, metrics: Mapping[str, Any], save_state: Callable[[Path], None]) -> None: ...
+Reporter: TypeAlias = Callable[[Mapping[str, Any], Callable[[Path], None]], None]
+"""Told the metrics after every epoch, with a function that writes everything needed to go on from there."""
 
 
 class TaggerTraining:
@@ -362,7 +360,7 @@ class TaggerTraining:
     def __init__(
         self,
         dataset: PreparedDataset,
-        extractor_config: ExtractorConfig = ExtractorConfig(),
+        extractor_config: ExtractorConfig = ExtractorConfig(),  # noqa: B008  (frozen)
         config: TaggingConfig = TaggingConfig(),
         workers: Workers | None = None,
         device: str = "cpu",
@@ -641,7 +639,7 @@ def tag_scores(extractor: FeatureExtractor, head: Mapping[str, Tensor], features
 def train_tagger(
     dataset: PreparedDataset,
     output: Path,
-    extractor_config: ExtractorConfig = ExtractorConfig(),
+    extractor_config: ExtractorConfig = ExtractorConfig(),  # noqa: B008  (frozen)
     config: TaggingConfig = TaggingConfig(),
     *,
     name: str = "muscaps-tagger",

@@ -47,7 +47,7 @@ class _TallConvolutionMax(torch.autograd.Function):
         kernel = weight.to(spectrogram.dtype).permute(0, 2, 1, 3).contiguous(memory_format=torch.channels_last)
         labels = torch.arange(shifts, dtype=torch.int32)[None, :, None]
         maxima = []
-        for part in spectrogram.split(_EXAMPLES_AT_A_TIME):
+        for part in torch.split(spectrogram, _EXAMPLES_AT_A_TIME):
             product = F.conv2d(_bands_as_channels(part, height), kernel).permute(0, 2, 3, 1)
             exact = product.reshape(len(part), shifts, frames * channels).float()
             exact.view(torch.int32).bitwise_or_(labels)
@@ -63,7 +63,7 @@ class _TallConvolutionMax(torch.autograd.Function):
         shifts, frames = spectrogram.shape[2] - height + 1, spectrogram.shape[1] - width + 1
         gradient = gradients[0].to(spectrogram.dtype)
         total = torch.zeros(kernel.shape)
-        parts = (tensor.split(_EXAMPLES_AT_A_TIME) for tensor in (spectrogram, chosen, gradient))
+        parts = (torch.split(tensor, _EXAMPLES_AT_A_TIME) for tensor in (spectrogram, chosen, gradient))
         for part, where, value in zip(*parts, strict=True):
             dense = torch.zeros(len(part), shifts, frames, channels, dtype=gradient.dtype)
             dense.scatter_(1, where[:, None].long(), value[:, None])
@@ -93,7 +93,8 @@ def _tall_maxima(normed: Tensor, convolution: nn.Conv2d, fast: bool) -> Tensor:
     if fast:
         width = convolution.weight.shape[3]
         padded = F.pad(normed, (0, 0, width // 2, width // 2)).bfloat16()
-        return cast(Tensor, _TallConvolutionMax.apply(padded, convolution.weight)).transpose(1, 2)
+        maxima: Tensor = _TallConvolutionMax.apply(padded, convolution.weight)  # type: ignore[no-untyped-call]
+        return maxima.transpose(1, 2)
     return cast(Tensor, convolution(normed.transpose(1, 2).unsqueeze(1))).amax(dim=2)
 
 
@@ -122,10 +123,10 @@ def training_features(extractor: FeatureExtractor, spectrogram: Tensor, *, fast:
     with torch.autocast(device, torch.bfloat16, enabled=fast):
         for vertical in extractor.vertical:
             maxima = _tall_maxima(normed, cast(nn.Conv2d, vertical.conv), fast)
-            branches.append(F.relu(vertical.norm(maxima.unsqueeze(2)).squeeze(2)))
+            branches.append(F.relu(cast(nn.Module, vertical.norm)(maxima.unsqueeze(2)).squeeze(2)))
         level = normed.mean(dim=2).unsqueeze(1)
         for horizontal in extractor.horizontal:
-            branches.append(F.relu(horizontal.norm(horizontal.conv(level))))
+            branches.append(F.relu(cast(nn.Module, horizontal.norm)(cast(nn.Module, horizontal.conv)(level))))
         front = torch.cat([branch.to(branches[-1].dtype) for branch in branches], dim=1)
         first = extractor.temporal[0](front)
         second = extractor.temporal[1](first) + first

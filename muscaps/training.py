@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -87,7 +87,8 @@ class CaptionTrainingConfig(TrainingConfig):
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.disturbed_versions < 0 or (self.disturbed_versions and self.extractor_mode != "frozen"):
             raise ValueError(
-                f"disturbed_versions={self.disturbed_versions} needs extractor_mode='frozen', not {self.extractor_mode!r}"
+                f"disturbed_versions={self.disturbed_versions} needs extractor_mode='frozen', "
+                f"not {self.extractor_mode!r}"
             )
         if self.monitor == "cider" and self.decode_every != 1:
             raise ValueError(f"monitor='cider' needs decode_every=1, not {self.decode_every}")
@@ -137,7 +138,8 @@ def caption_loss(logits: Tensor, targets: Tensor, num_tokens: int) -> Tensor:
         targets: (batch, steps).
         num_tokens: Words to divide by: the global batch's, of which this may be a share.
     """
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum") / num_tokens
+    words = logits.float().flatten(0, 1)
+    return F.cross_entropy(words, targets.flatten(), ignore_index=PAD, reduction="sum") / num_tokens
 
 
 def learning_rate_at(step: int, total_steps: int, peak: float) -> float:
@@ -194,16 +196,16 @@ class AudioExcerpts:
         chunks = self._chunks(self._dataset.audio(example))
         if len(chunks) <= self._max_chunks:
             return chunks
-        return chunks[np.linspace(0, len(chunks) - 1, self._max_chunks).round().astype(int)]
+        spaced = np.linspace(0, len(chunks) - 1, self._max_chunks).round().astype(np.int64)
+        return np.take(chunks, spaced, axis=0)
 
     def _chunks(self, audio: np.ndarray) -> np.ndarray:
-        return to_chunks(np.asarray(audio), self._chunk_samples).astype(np.float32) / 32_768
+        chunks: np.ndarray = to_chunks(np.asarray(audio), self._chunk_samples).astype(np.float32) / 32_768
+        return chunks
 
 
-class Reporter(Protocol):
-    """Told the metrics after every epoch, with a function that writes everything needed to go on from there."""
-
-    def __call__(self, metrics: Mapping[str, Any], save_state: Callable[[Path], None]) -> None: ...
+Reporter: TypeAlias = Callable[[Mapping[str, Any], Callable[[Path], None]], None]
+"""Told the metrics after every epoch, with a function that writes everything needed to go on from there."""
 
 
 class CaptionerTraining:
@@ -523,8 +525,8 @@ class CaptionerTraining:
             "num_workers": self.workers.size,
             **(training or {}),
         }
-        metrics = {key: row[key] for key in ("train_loss", "validation_loss", "validation_cider") if key in row}
-        metrics = {key: value for key, value in metrics.items() if math.isfinite(value)}
+        names = ("train_loss", "validation_loss", "validation_cider")
+        metrics: dict[str, Any] = {key: row[key] for key in names if math.isfinite(row.get(key, math.nan))}
         departures = ["dropout masks are drawn per example, so that they do not depend on the number of workers"]
         if self.config.extractor_mode == "scratch":
             departures.append("musicnn takes the maximum over frequency before batch normalisation while training")

@@ -130,7 +130,7 @@ class SharedBatchNorm(nn.Module):
 
 
 def _differentiable_sum(values: Tensor) -> Tensor:
-    return cast(Tensor, torch.distributed.nn.functional.all_reduce(values))
+    return cast(Tensor, torch.distributed.nn.functional.all_reduce(values))  # type: ignore[no-untyped-call]
 
 
 def share_batch_norms(module: nn.Module, *, shared: bool = True) -> None:

@@ -36,6 +36,7 @@ from muscaps.dataset import (
 )
 from muscaps.feature_extractors import Musicnn
 from pipeline import stages, storage
+from pipeline.embedded_ray import cluster_size, ray_session
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -59,7 +60,7 @@ class PreparationConfig:
     """Pair file or folder, local or remote."""
     output: Path
     """Directory of the prepared dataset."""
-    rules: CleaningRules = CleaningRules()
+    rules: CleaningRules = CleaningRules()  # noqa: RUF009  (frozen)
     """What is unsuitable."""
     seed: int = 0
     """Seeds the split of pairs that name none."""
@@ -215,12 +216,12 @@ class ExtractFeatures:
             with torch.inference_mode():
                 spectrograms = [
                     self._extractor.spectrogram(part.to(self._device).float() / 32_768)
-                    for part in torch.from_numpy(chunks.copy()).split(self._batch)
+                    for part in torch.split(torch.from_numpy(chunks.copy()), self._batch)
                 ]
                 if self._version:
                     seed = (self._version, batch["index"][index].as_py())
                     whole = disturbed_chunks(torch.cat(spectrograms).cpu(), seed).to(self._device)
-                    spectrograms = list(whole.split(self._batch))
+                    spectrograms = list(torch.split(whole, self._batch))
                 parts = [self._extractor.from_spectrogram(part).cpu() for part in spectrograms]
             rows.append(torch.cat(parts).numpy().astype("<f2").tobytes())
         batch = batch.append_column("features", pa.array(rows, pa.large_binary()))
@@ -266,7 +267,6 @@ def decoded_tracks(
     pairs: Sequence[Pair], base: str, config: PreparationConfig, *, chunk_samples: int
 ) -> Iterator[Mapping[str, Any]]:
     """Yield what decoding (and the extractor) made of every pair, in any order."""
-    import ray
     import ray.data
 
     table = pa.table({"track_id": [pair.track_id for pair in pairs], "uri": [pair.uri for pair in pairs]})
@@ -285,8 +285,7 @@ def decoded_tracks(
         num_cpus=1,
     )
     if config.extractor is not None:
-        gpus = int(ray.cluster_resources().get("GPU", 0))
-        cpus = int(ray.cluster_resources().get("CPU", 1))
+        cpus, gpus = cluster_size()
         dataset = dataset.map_batches(
             ExtractFeatures,
             batch_size=None,
@@ -296,6 +295,7 @@ def decoded_tracks(
             compute=ray.data.ActorPoolStrategy(size=gpus or max(1, min(cpus - 1, len(blocks)))),
             num_gpus=1 if gpus else None,
         )
+    batch: Any  # a pyarrow.Table, as asked for
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         for index in range(batch.num_rows):
             yield {name: batch[name][index] for name in batch.column_names}
@@ -308,8 +308,6 @@ def prepare_dataset(config: PreparationConfig) -> dict[str, Any]:
         DatasetError: The pairs cannot be used, or nothing is left of them.
         StorageError: The pair file cannot be fetched.
     """
-    from pipeline.embedded_ray import ray_session
-
     handed_in = read_pairs(config.pairs)[: config.limit]
     # Text rules need no audio, so what fails them is not decoded; the report counts from all pairs below.
     text_rules = replace(config.rules, min_seconds=None, max_seconds=None, unique_captions=False)
@@ -340,9 +338,7 @@ def prepare_dataset(config: PreparationConfig) -> dict[str, Any]:
             writer.store(track, audio=audio, features=features)
     unheard = {row["track_id"] for row in failed}
     heard = [pair for pair in handed_in if pair.track_id not in unheard]
-    kept, report = clean(
-        [replace(pair, duration_s=durations.get(pair.track_id)) for pair in heard], config.rules
-    )
+    kept, report = clean([replace(pair, duration_s=durations.get(pair.track_id)) for pair in heard], config.rules)
     report = _with_failures(report, handed_in, failures)
     kept = assign_splits(kept, config.seed)
     card = {
@@ -359,9 +355,7 @@ def prepare_dataset(config: PreparationConfig) -> dict[str, Any]:
 
 def _with_failures(report: CleaningReport, pairs: Sequence[Pair], failures: Mapping[str, int]) -> CleaningReport:
     dropped = {**report.dropped_pairs, **{f"audio_{reason}": count for reason, count in failures.items()}}
-    return replace(
-        report, pairs=len(pairs), captions=sum(len(pair.captions) for pair in pairs), dropped_pairs=dropped
-    )
+    return replace(report, pairs=len(pairs), captions=sum(len(pair.captions) for pair in pairs), dropped_pairs=dropped)
 
 
 class ExtractCached:
@@ -403,11 +397,9 @@ def cache_features(dataset: PreparedDataset, extractor_directory: Path, version:
             f"{dataset.directory}: its features are another extractor's and it holds no audio; prepare it again with "
             f"`--extractor {extractor_directory}`"
         )
-    import ray
     import ray.data
 
-    resources = ray.cluster_resources()
-    gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+    cpus, gpus = cluster_size()
     indices = [example.index for example in cache.examples]
     blocks = [
         pa.table({"index": indices[start : start + ROWS_PER_TASK]}) for start in range(0, len(indices), ROWS_PER_TASK)
@@ -423,6 +415,7 @@ def cache_features(dataset: PreparedDataset, extractor_directory: Path, version:
     )
 
     def tracks() -> Iterator[tuple[int, np.ndarray]]:
+        batch: Any  # a pyarrow.Table, as asked for
         for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
             for index, features in zip(batch["index"].to_pylist(), batch["features"], strict=True):
                 yield index, np.frombuffer(features.as_buffer(), dtype="<f2").reshape(-1, extractor.feature_dim)

@@ -6,7 +6,6 @@ after the driver died. On a cluster, OUTPUT and the dataset must be paths that e
 """
 
 import csv
-import hashlib
 import json
 import logging
 import math
@@ -23,6 +22,7 @@ from muscaps.config import ExtractorConfig, ModelConfig
 from muscaps.dataset import FeatureCache, PreparedDataset, extractor_digest
 from muscaps.tagging import TaggingConfig
 from muscaps.training import CaptionTrainingConfig
+from pipeline.embedded_ray import cluster_size, ray_session
 
 if TYPE_CHECKING:
     from ray.train import Result
@@ -67,9 +67,9 @@ class CaptionRun:
     """Prepared dataset."""
     output: Path
     """Where `best/`, `last/` and the curve go."""
-    config: CaptionTrainingConfig = CaptionTrainingConfig()
+    config: CaptionTrainingConfig = CaptionTrainingConfig()  # noqa: RUF009  (frozen)
     """The training."""
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = ModelConfig()  # noqa: RUF009  (frozen)
     """The model; ignored when starting from a checkpoint, but for its dropout."""
     extractor: Path | None = None
     """Pre-trained extractor (or a captioner, for its extractor); None trains one from scratch."""
@@ -99,9 +99,9 @@ class TaggerRun:
     """Prepared dataset with audio and tags."""
     output: Path
     """Where `extractor/`, the scores and the curve go."""
-    config: TaggingConfig = TaggingConfig()
+    config: TaggingConfig = TaggingConfig()  # noqa: RUF009  (frozen)
     """The training."""
-    extractor: ExtractorConfig = ExtractorConfig()
+    extractor: ExtractorConfig = ExtractorConfig()  # noqa: RUF009  (frozen)
     """The network."""
     name: str = "muscaps-tagger"
     """Short name, the first part of the extractor's `model_id`."""
@@ -123,7 +123,6 @@ def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: 
     Raises:
         ValueError: Arguments that do not fit, or an output that holds another run.
     """
-    from pipeline.embedded_ray import ray_session
 
     dataset = PreparedDataset(run.dataset)
     source = run.start or run.extractor
@@ -163,7 +162,6 @@ def train_tagger(run: TaggerRun, hardware: Hardware = Hardware(), on_epoch: OnEp
         ValueError: Arguments that do not fit, or an output that holds another run.
     """
     from muscaps.checkpoint import load_extractor
-    from pipeline.embedded_ray import ray_session
 
     dataset = PreparedDataset(run.dataset)
     _claim(run.output, {"run": _plain(run), "dataset": dataset.card["digest"], "num_workers": hardware.num_workers})
@@ -239,11 +237,11 @@ def _fit(
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    cpus = int(ray.cluster_resources().get("CPU", 1))
+    cpus, _ = cluster_size()
     if hardware.num_workers > cpus:
         raise ValueError(f"num_workers={hardware.num_workers} exceeds the {cpus} CPUs that Ray has")
     threads = hardware.threads or max(1, cpus // hardware.num_workers)
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board: Any = ray.remote(num_cpus=0)(_Board).remote()
     stop = threading.Event()
 
     def follow() -> None:
@@ -443,8 +441,3 @@ def write_curve(output: Path, history: Sequence[Metrics], columns: Sequence[str]
         if len(members) > 1:
             axis.legend()
     figure.savefig(output / CURVE_PNG, dpi=120)
-
-
-def run_digest(run: CaptionRun | TaggerRun) -> str:
-    """Return a digest of a run's settings, for model cards."""
-    return hashlib.sha256(json.dumps(_plain(run), sort_keys=True).encode()).hexdigest()[:16]

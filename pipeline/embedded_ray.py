@@ -47,3 +47,11 @@ def ray_session(
         yield
     finally:
         ray.shutdown()
+
+
+def cluster_size() -> tuple[int, int]:
+    """Return the CPUs and GPUs of the Ray in use."""
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))

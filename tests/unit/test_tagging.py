@@ -192,7 +192,12 @@ def test_a_mixed_clip_has_the_tags_of_both_and_hides_the_rest(tmp_path: Path) ->
 def test_a_tagger_learns_saves_and_resumes(tmp_path: Path) -> None:
     dataset = PreparedDataset(write_tagged(tmp_path / "data"))
     config = TaggingConfig(
-        batch_size=8, max_epochs=6, excerpts_per_clip=4, min_tag_count=2, average_decay=0.8, learning_rate=1e-2,
+        batch_size=8,
+        max_epochs=6,
+        excerpts_per_clip=4,
+        min_tag_count=2,
+        average_decay=0.8,
+        learning_rate=1e-2,
         augmentation=NO_AUGMENTATION,
     )
     scores = train_tagger(dataset, tmp_path / "out", SMALL, config)

@@ -44,8 +44,6 @@ def caption_of(index: int) -> str:
     return f"a {MOODS[index // 8 % 4]} tune for {INSTRUMENTS[index % 8]} and {INSTRUMENTS[(index + 3) % 8]}"
 
 
-
-
 def new_extractor_dim() -> int:
     from muscaps.feature_extractors import build_extractor
 
@@ -186,9 +184,7 @@ def test_16_pairs_are_learned_word_for_word(dataset: PreparedDataset, tmp_path: 
     assert [list(c.words) for c in captions] == [tokenize(e.captions[0]) for e in training.train_examples]
 
 
-def test_resuming_gives_the_same_weights_bit_for_bit(
-    start: Callable[..., CaptionerTraining], tmp_path: Path
-) -> None:
+def test_resuming_gives_the_same_weights_bit_for_bit(start: Callable[..., CaptionerTraining], tmp_path: Path) -> None:
     undisturbed = start("attention", max_epochs=4)
     undisturbed.train()
     halves: list[Path] = []
@@ -239,9 +235,7 @@ def test_validation_reports_loss_and_cider(start: Callable[..., CaptionerTrainin
 def test_the_extractor_learns_from_excerpts(tmp_path: Path, mode: str) -> None:
     dataset = PreparedDataset(write_dataset(tmp_path / "audio", 4, 2, audio_seconds=7))
     config = CaptionTrainingConfig(batch_size=4, learning_rate=1e-3, extractor_mode=mode, excerpt_seconds=6)
-    training = CaptionerTraining(
-        dataset, new_captioner(dataset, MODEL), dataset.vocabulary, config, workers=Workers()
-    )
+    training = CaptionerTraining(dataset, new_captioner(dataset, MODEL), dataset.vocabulary, config, workers=Workers())
     extractor = training.model.feature_extractor
     weight = extractor.vertical[0].conv.weight.detach().clone()
     statistics = extractor.temporal[0].norm.running_mean.clone()
