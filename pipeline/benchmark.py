@@ -42,6 +42,7 @@ SEARCH_BATCHES = (1, 8, 64, 256)
 SEARCH_CHUNKS = 60
 """Chunks of a track there: three minutes of 3 s chunks."""
 EXCERPT_SECONDS = 30
+MEDLEY_RATE = 44_100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -547,7 +548,7 @@ def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, secon
     An excerpt is encoded once, 30 s of it (looped if shorter); a track is its MP3 streams one after the other.
 
     Args:
-        excerpts: Audio files of one sample rate.
+        excerpts: Audio files.
         folder: Where to; made if need be. Tracks already there are kept.
         num_tracks: How many.
         seconds: Length of each, a multiple of 30.
@@ -579,19 +580,23 @@ def _as_mp3(path: Path) -> bytes:
     import io
 
     import av
-    import soundfile
 
-    pcm, rate = soundfile.read(path, dtype="int16", always_2d=True, frames=-1)
-    pcm = np.resize(pcm, (EXCERPT_SECONDS * rate, pcm.shape[1]))  # loops what is too short
-    stereo = np.ascontiguousarray(pcm[:, [0, -1]].T)
+    resampler = av.AudioResampler(format="s16p", layout="stereo", rate=MEDLEY_RATE)
+    with av.open(str(path)) as source:
+        frames = [part for frame in source.decode(audio=0) for part in resampler.resample(frame)]
+    pcm = np.concatenate([frame.to_ndarray() for frame in frames + resampler.resample(None)], axis=1)
+    length = EXCERPT_SECONDS * MEDLEY_RATE
+    stereo = np.ascontiguousarray(np.tile(pcm, (1, -(-length // pcm.shape[1])))[:, :length])
     buffer = io.BytesIO()
     bare = {"write_xing": "0", "id3v2_version": "0"}  # so that streams may follow one another
     with av.open(buffer, "w", format="mp3", options=bare) as container:
         # The fastest of LAME's settings: sound is not the point here.
-        stream = container.add_stream("libmp3lame", rate=rate, layout="stereo", options={"compression_level": "9"})
+        stream = container.add_stream(
+            "libmp3lame", rate=MEDLEY_RATE, layout="stereo", options={"compression_level": "9"}
+        )
         stream.bit_rate = 192_000
         frame = av.AudioFrame.from_ndarray(stereo, format="s16p", layout="stereo")
-        frame.sample_rate = rate
+        frame.sample_rate = MEDLEY_RATE
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return buffer.getvalue()
