@@ -12,8 +12,6 @@ demo: $(READY)  ## caption the bundled tracks and show them
 	$(BIN)/muscaps demo
 
 test: $(READY)  ## everything but the slow drills, no GPU needed
-	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow" $(PYTEST)
 
 drills: $(READY)  ## faults injected on purpose, full counts; takes long

@@ -53,7 +53,7 @@ def _rows(output: str, model_id: str) -> list[dict[str, Any]]:
 
     columns = ("track_id", "title", "artist", "caption", "log_prob", "duration_s")
     kinds = [pa.string()] * 4 + [pa.float64()] * 2
-    schema = pa.schema(list(zip(columns, kinds, strict=True)))
+    schema = pa.schema([*zip(columns, kinds, strict=True), ("model_id", pa.string())])
     condition = pyarrow.dataset.field("model_id") == model_id
     rows = ledger.read_parts(ledger.part_files(output, "captions"), schema, condition).to_pylist()
     order = {name: at for at, name in enumerate(read_catalogue(str(CATALOGUE)).rows["track_id"].to_pylist())}
