@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 STOP_WAIT_SECONDS = 600
 """How long a stopped job may take to write what is in flight; Ray's own wait is 3 s."""
+COMMAND_NOT_FOUND = 127  # what a shell says
 NOT_FOR_A_CLUSTER = ("submit", "job", "demo")
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, or that of the click inside newer typers
 MAX_UPLOAD_BYTES = 200 * 2**20
@@ -256,15 +257,29 @@ def _client(address: str | None) -> "JobSubmissionClient":
     if not where.startswith(("http://", "https://")):
         raise ValueError(f"{where} is no job server: write http://HOST:8265")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # clusters want it by default, and clients do not send it
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         return JobSubmissionClient(where)
+    except AuthenticationError:
+        raise RuntimeError(
+            f"the cluster at {where} wants another token: set RAY_AUTH_TOKEN to what `ray get-auth-token` prints on "
+            "its head, or copy the head's ~/.ray/auth_token here"
+        ) from None
     except ConnectionError as error:
         raise RuntimeError(
             f"no job server answers at {where}: is the cluster up, and its port 8265 forwarded? ({error})"
         ) from None
+
+
+def _has_token() -> bool:
+    """Whether Ray finds a token here: in the environment, or in the file that `ray start` writes."""
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or Path("~/.ray/auth_token").expanduser().exists()
 
 
 def _environment(entries: Sequence[str]) -> dict[str, str]:
@@ -362,7 +377,14 @@ def _end_with(client: "JobSubmissionClient", job: str, *, as_json: bool) -> None
     if as_json:
         print(json.dumps(about))
     elif about["exit_status"]:
-        typer.echo(f"muscaps: {job} ended as {about['status']}: {about['message']}", err=True)
+        first_line = about["message"].partition(", last available logs")[0].partition("\n")[0]
+        typer.echo(f"muscaps: {job} ended as {about['status']}: {first_line}", err=True)
+    if about["exit_status"] == COMMAND_NOT_FOUND:
+        typer.echo(
+            "muscaps: the cluster's head finds no such program: start Ray where muscaps is on the PATH, use the image "
+            "of infra/Dockerfile, or say --env PATH=...",
+            err=True,
+        )
     raise typer.Exit(about["exit_status"])
 
 

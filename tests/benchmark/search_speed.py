@@ -1,0 +1,58 @@
+"""How long a search takes: a captioner of the paper's size with random weights, features of one chunk a track.
+
+Without attention a track's mean feature is all a search reads, so more chunks change only the first search, which
+builds the index. Prints the best of three queries; run it on an idle machine.
+
+    python tests/benchmark/search_speed.py 100000 --fusion early
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+
+def main() -> None:
+    import numpy as np
+    import torch
+
+    from muscaps.checkpoint import save_checkpoint
+    from muscaps.config import ModelConfig
+    from muscaps.model import build_captioner
+    from muscaps.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from pipeline.search import SearchConfig, search
+    from tests.finished_output import write_features
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tracks", type=int)
+    parser.add_argument("--fusion", default="early", choices=["early", "late", "attention"])
+    parser.add_argument("--query", default="relaxed acoustic guitar with soft piano")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    words = [*SPECIAL_TOKENS, *arguments.query.split(), *(f"word{n}" for n in range(2_490))]
+    config = ModelConfig(fusion=arguments.fusion, vocabulary_size=len(words))
+    model = build_captioner(config, torch.randn(len(words), config.word_embedding_dim))
+    base = np.random.default_rng(0).standard_normal((5_000, 1, 753)).astype(np.float16)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, output = Path(folder) / "model", Path(folder) / "output"
+        model_id = save_checkpoint(checkpoint, model, Vocabulary(words), name="speed", training={}, metrics={})
+        for part in range(-(-arguments.tracks // 5_000)):
+            rows = {f"t{part * 5_000 + n:07d}": base[n] + np.float16(part / 100) for n in range(5_000)}
+            write_features(
+                output, dict(list(rows.items())[: arguments.tracks - part * 5_000]), f"{part}.parquet", model_id
+            )
+        request = SearchConfig(output=str(output), query=arguments.query, checkpoint=str(checkpoint))
+        started = time.monotonic()
+        search(request)
+        first = time.monotonic() - started
+        best = min(search(request).seconds for _ in range(3))
+    print(f"{arguments.tracks:,} tracks, {arguments.fusion}: first search {first:.1f} s, then {best:.1f} s a query")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
