@@ -94,7 +94,7 @@ def test_two_workers_give_the_curve_of_one(ray_here: None, prepared: tuple[Path,
         train_captioner(run, Hardware(num_workers=count, threads=1))
     one, two = np.array(curve(tmp_path / "1")), np.array(curve(tmp_path / "2"))
     assert one.shape == (20, 2)
-    assert one[-1, 0] < 0.8 * one[0, 0]
+    assert one[-1, 0] < 0.95 * one[0, 0]
     assert np.abs(one - two).max() < 1e-4
     for name in ("best/model_card.json", "curve.png", "curve.csv"):
         assert (tmp_path / "2" / name).stat().st_size > 100
