@@ -59,7 +59,7 @@ def test_this_machines_code_can_travel_too() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["capton", "a", "b"], "capton is no command for a cluster; write one after --: caption"),
+        (["capton", "a", "b"], "capton is no command for a cluster; write one after --: bench, caption"),
         (["submit", "--", "caption"], "submit is no command for a cluster"),
         (["demo"], "demo is no command for a cluster"),
         (["checkpoint", "nothing"], "checkpoint nothing is no command"),
