@@ -148,17 +148,13 @@ def test_a_job_is_followed_stopped_with_all_written_and_finished_by_the_next(
     stopped = muscaps("job", "stop", "first", "--address", head.address)
     assert stopped.returncode == 0, stopped.stderr
     records = [json.loads(storage.read_bytes(f.uri)) for f in storage.list_files(f"{output}/runs", suffix=".json")]
-    assert [record["status"] for record in records] in (["drained"], ["finished"])  # never "running": it said goodbye
+    assert [record["status"] for record in records] in (["drained"], ["done"])  # never "running": it said goodbye
     assert captioned(output) == records[0]["captioned"]
 
     second = muscaps(*submit, "--id", "second", "--", *command)
     assert second.returncode == 0, second.stdout + second.stderr
-    summary = json.loads(second.stdout[second.stdout.rindex('{"') if '{"' in second.stdout else 0 :].splitlines()[0])
-    assert summary
     assert captioned(output) == 120
-    verified = muscaps(*submit, "--", "verify", catalogue, output, "--checkpoint", tiny_checkpoint)
-    if verified.returncode == 2:  # verify takes the model from the rows
-        verified = muscaps(*submit, "--", "verify", catalogue, output)
+    verified = muscaps(*submit, "--", "verify", catalogue, output)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
@@ -194,7 +190,12 @@ def test_the_dashboard_asks_only_for_metrics_a_node_gives(head: Head) -> None:
         "time.sleep(12)"
     )
     address = f"127.0.0.1:{head.port}"
-    subprocess.run([sys.executable, "-c", script], env=os.environ | {"RAY_ADDRESS": address}, check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token"},
+        check=True,
+        timeout=120,
+    )
     with urllib.request.urlopen(f"http://127.0.0.1:{head.metrics}/metrics", timeout=30) as answer:
         text = answer.read().decode()
     given = set(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE))
