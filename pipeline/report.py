@@ -718,10 +718,12 @@ def _rounded(value: float | None) -> float | None:
 
 def _attention(caption: str, weights: Sequence[Sequence[float]]) -> dict[str, Any] | None:
     """Weights as bytes, each word's row scaled to its own peak; None where they are not a rectangle."""
+    from muscaps.vocabulary import tokenize
+
     if len({len(row) for row in weights}) != 1 or not weights[0]:
         return None
     matrix = np.nan_to_num(np.asarray(weights, dtype=np.float64))
-    words = caption.split()
+    words = tokenize(caption)
     names = [*words[: len(matrix)], *["(end)"] * (len(matrix) - len(words))]
     peaks = matrix.max(axis=1)
     scaled = np.round(255 * matrix / np.maximum(peaks, 1e-12)[:, None]).clip(0, 255).astype(np.uint8)

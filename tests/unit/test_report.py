@@ -116,6 +116,12 @@ def test_attention_rows_are_scaled_to_their_own_peak(tmp_path: Path) -> None:
     assert values.tolist() == [[255, 128, 128], [32, 32, 255], [255, 255, 255]]
 
 
+def test_attention_rows_are_named_by_the_models_own_tokens(tmp_path: Path) -> None:
+    write_captions(tmp_path, [caption_row(1, caption="Soft, bright mid-tempo piano.", attention=[[0.5, 0.5]] * 6)])
+    attention = data_of(page_of(tmp_path))["details"]["0"]["attention"]
+    assert attention["words"] == ["soft", ",", "bright", "mid-tempo", "piano", "(end)"]
+
+
 def test_ragged_attention_and_numbers_that_are_none_do_not_stop_the_page(tmp_path: Path) -> None:
     rows = [
         caption_row(1, attention=[[0.5], [0.5, 0.5]], log_prob=float("nan")),
