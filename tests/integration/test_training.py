@@ -222,9 +222,23 @@ def test_from_rendered_music_to_captions(tmp_path: Path) -> None:
     card = json.loads(prepared.stdout)
     assert card["cleaning"]["pairs"] == 48
     assert sum(card["splits"].values()) == card["cleaning"]["kept_pairs"]
-    muscaps("pretrain", data, ears, "--channels", 4, "--frontend-scale", 0.05, "--max-epochs", 2, "--batch-size", 8)
+    muscaps(
+        "pretrain",
+        data,
+        ears,
+        "--channels",
+        4,
+        "--frontend-scale",
+        0.05,
+        "--max-epochs",
+        2,
+        "--batch-size",
+        8,
+        "--threads",
+        1,
+    )
     assert (ears / "tags.csv").read_text().startswith("tag,roc_auc,pr_auc")
-    settings = ("--hidden-dim", 32, "--word-dim", 16, "--learning-rate", 5e-3, "--max-epochs", 8)
+    settings = ("--hidden-dim", 32, "--word-dim", 16, "--learning-rate", 5e-3, "--max-epochs", 3, "--threads", 1)
     muscaps("train", data, model, "--extractor", ears / "extractor", *settings)
     muscaps("caption", tmp_path / "corpus" / "audio", tmp_path / "out", "--checkpoint", model / "best", "--limit", 4)
     import pyarrow.parquet as pq
