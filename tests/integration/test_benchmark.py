@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from tests.conftest import tones
 
+pytestmark = pytest.mark.slow  # minutes on two cores, and not yet seen to pass whole on an idle machine
+
 
 @pytest.fixture(scope="module", autouse=True)
 def two_core_ray():

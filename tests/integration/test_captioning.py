@@ -327,6 +327,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_and_a_drained_driver_leave_work_that_a_relaunch_completes(
     undisturbed: Path, music: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -38,7 +38,7 @@ from tests.conftest import save_tiny_checkpoint, tones
 from tests.hostile_files import make_files
 from tests.s3_server import FaultyProxy, S3Server
 
-pytestmark = pytest.mark.drills
+pytestmark = [pytest.mark.drills, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 NUM_FILES = 8

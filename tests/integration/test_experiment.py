@@ -125,6 +125,7 @@ def test_a_failed_cell_costs_only_what_needs_it(dataset: Path, tmp_path: Path, m
     assert "DCASE baseline, greedy" in summary.report.read_text()
 
 
+@pytest.mark.slow
 def test_cells_run_on_ray_and_a_cut_short_training_goes_on(dataset: Path, tmp_path: Path) -> None:
     import ray
 
@@ -147,6 +148,7 @@ def test_cells_run_on_ray_and_a_cut_short_training_goes_on(dataset: Path, tmp_pa
     assert here["predictions"] == there["predictions"]
 
 
+@pytest.mark.slow
 def test_the_baseline_is_trained_and_measured_by_the_same_commands(dataset: Path, tmp_path: Path) -> None:
     runner = CliRunner()
     out = tmp_path / "dcase"

@@ -27,7 +27,7 @@ from pipeline.ledger import part_files
 from tests.conftest import tones
 from tests.s3_server import S3Server
 
-pytestmark = [pytest.mark.s3]
+pytestmark = [pytest.mark.s3, pytest.mark.slow]
 BIN = Path(sys.executable).parent
 
 

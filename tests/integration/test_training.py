@@ -23,6 +23,8 @@ from muscaps.dataset import DatasetWriter, Pair
 from muscaps.training import CaptionTrainingConfig
 from pipeline.distributed_training import CaptionRun, Hardware, train_captioner
 
+pytestmark = pytest.mark.slow  # minutes on two cores, and not yet seen to pass whole on an idle machine
+
 EXTRACTOR = ExtractorConfig(num_channels=2, frontend_scale=0.02)
 MODEL = ModelConfig(
     extractor=EXTRACTOR,
