@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
 """Times a run goes on after losing workers."""
-RECORD, CURVE_CSV, CURVE_PNG = "training.json", "curve.csv", "curve.png"
+RECORD, RESULT, CURVE_CSV, CURVE_PNG = "training.json", "result.json", "curve.csv", "curve.png"
 
 Metrics = Mapping[str, Any]
 OnEpoch = Callable[[Metrics], None]
@@ -127,6 +127,9 @@ def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: 
     dataset = PreparedDataset(run.dataset)
     source = run.start or run.extractor
     _claim(run.output, {"run": _plain(run), "dataset": dataset.card["digest"], "num_workers": hardware.num_workers})
+    if (run.output / RESULT).exists():
+        finished: Metrics = json.loads((run.output / RESULT).read_text(encoding="utf-8"))
+        return finished
     with ray_session(hardware.address, num_cpus=hardware.num_cpus):
         if run.config.extractor_mode == "frozen" and source is not None:
             from pipeline.dataset_preparation import cache_features
@@ -142,7 +145,7 @@ def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: 
     columns = ("train_loss", "validation_loss", "validation_cider", "learning_rate")
     write_curve(run.output, history, columns)
     best = history[history[-1]["best_epoch"] - 1]
-    return {**best, "epochs": len(history)}
+    return _finish(run.output, {**best, "epochs": len(history)})
 
 
 def train_tagger(run: TaggerRun, hardware: Hardware = Hardware(), on_epoch: OnEpoch | None = None) -> Metrics:
@@ -165,6 +168,9 @@ def train_tagger(run: TaggerRun, hardware: Hardware = Hardware(), on_epoch: OnEp
 
     dataset = PreparedDataset(run.dataset)
     _claim(run.output, {"run": _plain(run), "dataset": dataset.card["digest"], "num_workers": hardware.num_workers})
+    if (run.output / RESULT).exists():
+        finished: Metrics = json.loads((run.output / RESULT).read_text(encoding="utf-8"))
+        return finished
     with ray_session(hardware.address, num_cpus=hardware.num_cpus):
         result = _fit(_tagger_loop, run, run.output, hardware, on_epoch)
     with _checkpoint_directory(result) as directory:
@@ -177,7 +183,15 @@ def train_tagger(run: TaggerRun, hardware: Hardware = Hardware(), on_epoch: OnEp
         writer = csv.writer(stream)
         writer.writerow(["tag", "roc_auc", "pr_auc"])
         writer.writerows([tag, metrics["roc_auc"][tag], metrics["pr_auc"][tag]] for tag in metrics["roc_auc"])
-    return {**history[-1], "roc_auc": metrics["roc_auc"], "pr_auc": metrics["pr_auc"]}
+    return _finish(run.output, {**history[-1], "roc_auc": metrics["roc_auc"], "pr_auc": metrics["pr_auc"]})
+
+
+def _finish(output: Path, metrics: Metrics) -> Metrics:
+    """Write down that a training is finished, so that the same call again need not start Ray."""
+    beside = output / f".{RESULT}"
+    beside.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    beside.replace(output / RESULT)
+    return metrics
 
 
 def _plain(value: Any) -> Any:
