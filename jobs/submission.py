@@ -258,7 +258,7 @@ def _client(address: str | None) -> "JobSubmissionClient":
         raise ValueError(f"{where} is no job server: write http://HOST:8265")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if _has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # clusters want it by default, and clients do not send it
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client does not send one of its own accord
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -278,7 +278,7 @@ def _client(address: str | None) -> "JobSubmissionClient":
 
 
 def _has_token() -> bool:
-    """Whether Ray finds a token here: in the environment, or in the file that `ray start` writes."""
+    """Whether Ray finds a token here: in the environment, or in the file Ray keeps it in."""
     named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     return named or Path("~/.ray/auth_token").expanduser().exists()
 

@@ -105,6 +105,7 @@ def test_the_head_works_not_and_only_workers_are_spot(kind: str) -> None:
     spec = custom_resources()[kind]["spec"]
     cluster = spec.get("rayClusterSpec", spec)
     head = cluster["headGroupSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
     assert head["rayStartParams"]["num-cpus"] == "0"
     assert "spot" not in json.dumps(head)
     groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
