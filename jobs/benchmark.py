@@ -39,7 +39,7 @@ def bench(
     Also times a plain program that hears a track anew for every word, as the published one does. Nothing is kept;
     takes some minutes.
     """
-    from jobs.cataloguing import explained
+    from jobs.outcomes import explained
     from jobs.progress import set_up_logging
 
     set_up_logging(quiet=True)

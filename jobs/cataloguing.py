@@ -3,17 +3,16 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from jobs.outcomes import DONE, DRAINED, FAILED, FAILED_TRACKS, explained
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.captioning import CaptioningConfig, RunSummary
-
-DONE, FAILED, USAGE, FAILED_TRACKS, DRAINED = 0, 1, 2, 3, 75
 
 CatalogueArgument = Annotated[str, typer.Argument(help="CSV, TSV, JSONL, Parquet, folder or s3://")]
 OutputArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of the results.")]
@@ -26,25 +25,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     for command in (caption, retry, verify, compact, status):
         app.command()(command)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn a refusal into one line on stderr: exit 2 for a bad request, 1 for work that cannot go on."""
-    from pipeline.storage import StorageError
-
-    try:
-        yield
-    except ValueError as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(USAGE) from None
-    except StorageError as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        wrong = ("not_found", "no_bucket", "bad_uri", "unsupported")
-        raise typer.Exit(USAGE if error.error_type in wrong else FAILED) from None
-    except RuntimeError as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(FAILED) from None
 
 
 def caption(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.outcomes import explained, refused
+
 checkpoint_app = typer.Typer(
     help="Bring published weights in; see what a checkpoint holds.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -14,11 +16,6 @@ checkpoint_app = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add `checkpoint` to the command line."""
     app.add_typer(checkpoint_app, name="checkpoint")
-
-
-def _refuse(error: Exception) -> typer.Exit:
-    typer.echo(f"muscaps: {error}", err=True)
-    return typer.Exit(2)
 
 
 @checkpoint_app.command("import")
@@ -37,13 +34,13 @@ def import_(
     cnn_attention_lstm, musicnn or hcnn) and becomes a captioner; a .pth file becomes an extractor that
     `muscaps train` can start from.
     """
-    from muscaps.checkpoint import CheckpointError, save_checkpoint, save_extractor
+    from muscaps.checkpoint import save_checkpoint, save_extractor
     from muscaps.published import import_experiment, import_extractor
 
     if output.exists() and not force and (not output.is_dir() or any(output.iterdir())):
-        raise _refuse(FileExistsError(f"{output} exists already; add --force to replace it"))
+        raise refused(f"{output} exists already; add --force to replace it")
     origin = {"imported_from": source.name, "note": "published weights, imported; not trained by muscaps"}
-    try:
+    with explained():
         if source.is_dir():
             model, vocabulary, settings = import_experiment(source)
             model_id = save_checkpoint(
@@ -54,8 +51,6 @@ def import_(
             extractor, config = import_extractor(source)
             model_id = save_extractor(output, extractor, config, name=name, training=origin, metrics={})
             kind = f"an extractor, {config.name}, {extractor.feature_dim} features a chunk"
-    except CheckpointError as error:
-        raise _refuse(error) from error
     typer.echo(f"{output}: {kind}, model_id {model_id}")
 
 
@@ -67,14 +62,12 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The whole model card, as JSON.")] = False,
 ) -> None:
     """Say what a checkpoint holds: the model, what it was trained on, how often it is right."""
-    from muscaps.checkpoint import BUNDLED, CARD, CheckpointError, model_id, read_card
+    from muscaps.checkpoint import BUNDLED, CARD, model_id, read_card
 
     directory = checkpoint or BUNDLED
-    try:
+    with explained():
         kind = "extractor" if '"kind": "extractor"' in _text(directory / CARD) else "captioner"
         card = read_card(directory, kind)
-    except CheckpointError as error:
-        raise _refuse(error) from error
     if as_json:
         typer.echo(json.dumps(card | {"model_id": model_id(directory, card["name"])}, indent=2, ensure_ascii=False))
         return

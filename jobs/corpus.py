@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.outcomes import FAILED_TRACKS, explained
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
@@ -30,9 +32,9 @@ def render(
     from muscaps.corpus.scores import find_scores
     from muscaps.corpus.soundfont import find_soundfonts
     from pipeline.rendering import PAIRS, RenderingConfig, licences_of, render_corpus
-    from pipeline.storage import StorageError, join
+    from pipeline.storage import join
 
-    try:
+    with explained():
         folders = [folder.resolve() for folder in scores or []]
         files = find_scores(folders)
         if folders and not files:
@@ -61,15 +63,9 @@ def render(
             time_limit_s=time_limit_s,
         )
         summary = render_corpus(config)
-    except (ValueError, ImportError) as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(2) from None
-    except StorageError as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(1) from None
     typer.echo(
         f"{summary.num_clips} clips ({summary.rendered} rendered now at {summary.clips_per_s:.1f} a second, "
         f"{summary.failed} failed): {join(out, PAIRS)}"
     )
     if summary.failed:
-        raise typer.Exit(3)
+        raise typer.Exit(FAILED_TRACKS)

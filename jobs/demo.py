@@ -25,7 +25,8 @@ def demo(
     ] = "muscaps-demo",
 ) -> None:
     """Caption the bundled tracks and show them as a table."""
-    from jobs.cataloguing import exit_status, explained, run_captioning
+    from jobs.cataloguing import exit_status, run_captioning
+    from jobs.outcomes import explained
 
     with explained():
         from jobs.recipes import demo as recipe

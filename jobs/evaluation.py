@@ -1,13 +1,14 @@
 """Commands that measure: `muscaps evaluate` and `muscaps experiment`."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from jobs.outcomes import explained
 
 if TYPE_CHECKING:
     from muscaps.evaluation import Evaluation
@@ -30,19 +31,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("evaluate")(evaluate)
     app.command("experiment")(experiment)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn a refusal into one line on stderr: exit 2 for a bad request, 1 for a tool that fails."""
-    try:
-        yield
-    except (ValueError, ImportError) as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(2) from None
-    except (OSError, RuntimeError) as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def evaluate(
@@ -80,7 +68,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; scores are 0 to 1 there.")] = False,
 ) -> None:
     """Score captions as papers do: BLEU, METEOR, ROUGE-L, CIDEr, SPICE, SPIDEr; search; how captions read."""
-    with _explained():
+    with explained():
         if captions is not None:
             if dataset is not None or checkpoint is not None:
                 raise ValueError("give either --captions FILE, or DATASET and CHECKPOINT, not both")
@@ -300,7 +288,7 @@ def experiment(
     from jobs.progress import set_up_logging
 
     set_up_logging(quiet=as_json)
-    with _explained():
+    with explained():
         from jobs.recipes import paper_experiment, small_experiment
         from pipeline.experiment import run_experiment
 

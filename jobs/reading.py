@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cataloguing import DONE, FAILED_TRACKS, explained
+from jobs.outcomes import DONE, FAILED_TRACKS, explained
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cataloguing import DRAINED, FAILED, explained
+from jobs.outcomes import DRAINED, FAILED, explained
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient

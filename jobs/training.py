@@ -1,15 +1,16 @@
 """Commands that make models: `muscaps dataset prepare`, `muscaps pretrain`, `muscaps train`."""
 
-import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from jobs.outcomes import explained
 
 dataset_app = typer.Typer(
     help="Audio-caption pairs, cleaned and ready to train on.", no_args_is_help=True, rich_markup_mode=None
@@ -44,37 +45,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(dataset_app, name="dataset")
     app.command("pretrain")(pretrain)
     app.command("train")(train)
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Turn a refusal into one line on stderr: exit 2 for a bad request, 1 for what failed on the way."""
-    from ray.train import TrainingFailedError
-
-    try:
-        yield
-    except ValueError as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(2) from None
-    except TrainingFailedError as error:
-        cause = _refusal(error)
-        typer.echo(f"muscaps: {cause if cause is not None else error}", err=True)
-        raise typer.Exit(2 if cause is not None else 1) from None
-    except (OSError, RuntimeError) as error:
-        typer.echo(f"muscaps: {error}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _refusal(error: Any) -> ValueError | None:
-    """The ValueError that all workers stopped at, if that is what happened."""
-    failures: Mapping[int, Any] = getattr(error, "worker_failures", {})
-    for failure in failures.values():
-        cause = getattr(failure, "cause", failure)
-        while cause is not None:
-            if isinstance(cause, ValueError):
-                return cause
-            cause = getattr(cause, "cause", None) or cause.__cause__
-    return None
 
 
 def _duration(seconds: float) -> str:
@@ -122,7 +92,7 @@ def prepare(
     from muscaps.dataset import CleaningRules
 
     set_up_logging(quiet=as_json)
-    with _explained():
+    with explained():
         from pipeline.dataset_preparation import PreparationConfig, prepare_dataset
 
         config = PreparationConfig(
@@ -198,7 +168,7 @@ def pretrain(
 
     The same command again goes on where it stopped.
     """
-    with _explained():
+    with explained():
         from muscaps.augmentation import NO_AUGMENTATION, AugmentationConfig
         from muscaps.config import ExtractorConfig
         from muscaps.tagging import TaggingConfig
@@ -293,7 +263,7 @@ def train(
 
     The same command again goes on where it stopped.
     """
-    with _explained():
+    with explained():
         from muscaps.config import ExtractorConfig, ModelConfig
         from muscaps.training import CaptionTrainingConfig, ExtractorMode
         from pipeline.distributed_training import CaptionRun, Hardware, train_captioner
