@@ -1,11 +1,9 @@
 """Checkpoints saved and loaded, published weights imported, and the refusal of everything else."""
 
-import importlib.util
 import json
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,21 +12,8 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from muscaps import Captioner, DecodingOptions
 from muscaps.checkpoint import CheckpointError, load_checkpoint, load_extractor
-
-FOLDER = Path(__file__).parents[1] / "data" / "parity"
-PARITY = json.loads((FOLDER / "parity.json").read_text())
-_spec = importlib.util.spec_from_file_location("seeded", FOLDER / "seeded.py")
-seeded = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(seeded)
-
-
-def published_weights(shapes, eos_bias=0.0):
-    """The whole published state dict, computed buffers included."""
-    weights = {}
-    for key, (shape, _) in shapes.items():
-        value = seeded.weight(key, shape, seed=PARITY["seed"], eos_bias=eos_bias)
-        weights[key] = torch.ones(shape) if value is None else torch.from_numpy(np.asarray(value))
-    return weights
+from tests.data.parity import seeded
+from tests.published_answers import PARITY, published_weights
 
 
 def write_experiment(folder, name):

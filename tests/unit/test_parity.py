@@ -4,10 +4,7 @@
 for weights and waveforms that `seeded.py` makes; see tests/data/README.md.
 """
 
-import importlib.util
-import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,23 +15,10 @@ from muscaps.decoding import beam_search, greedy_search
 from muscaps.feature_extractors import build_extractor
 from muscaps.published import captioner_from_published, extractor_config, load_extractor_weights
 from muscaps.vocabulary import EOS, SOS, SPECIAL_TOKENS, Vocabulary
+from tests.data.parity import seeded
+from tests.published_answers import FOLDER, PARITY, published_weights
 
-FOLDER = Path(__file__).parents[1] / "data" / "parity"
-PARITY = json.loads((FOLDER / "parity.json").read_text())
 CAPTIONERS = sorted(PARITY["captioners"])
-_spec = importlib.util.spec_from_file_location("seeded", FOLDER / "seeded.py")
-assert _spec is not None and _spec.loader is not None
-seeded = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(seeded)
-
-
-def seeded_weights(shapes, eos_bias=0.0):
-    weights = {}
-    for key, (shape, _) in shapes.items():
-        value = seeded.weight(key, shape, seed=PARITY["seed"], eos_bias=eos_bias)
-        if value is not None:
-            weights[key] = torch.from_numpy(np.asarray(value))
-    return weights
 
 
 def chunks_of(seconds, seed, chunk_samples):
@@ -50,7 +34,7 @@ def captioner(name):
     size = entry["shapes"]["text_encoder.word_embeddings.weight"][0][0]
     words = Vocabulary([*SPECIAL_TOKENS, *(f"word{i}" for i in range(size - 4))])
     model = captioner_from_published(
-        seeded_weights(entry["shapes"], entry["eos_bias"]), name.split("_")[0], words, origin=name
+        published_weights(entry["shapes"], entry["eos_bias"]), name.split("_")[0], words, origin=name
     )
     with torch.inference_mode():
         features = [
@@ -73,7 +57,7 @@ def encoded_together(model, features):
 
 @pytest.mark.parametrize("name", sorted(PARITY["encoders"]))
 def test_chunk_features_equal_the_published_ones(name):
-    weights = seeded_weights(PARITY["encoders"][name])
+    weights = published_weights(PARITY["encoders"][name])
     extractor = build_extractor(extractor_config(weights, name))
     load_extractor_weights(extractor, weights, name)
     extractor.eval()
