@@ -335,7 +335,7 @@ def render(summary: Summary, shown: pa.Table, config: ReportConfig) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return template.render(
         page=_page(summary, shown.num_rows, config),
-        data=Markup(_script_safe(_tracks(shown, config))),
+        data=Markup(_script_safe(_tracks(shown, summary.runs, config))),
         style=Markup((folder / "report.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=Markup(f"sha256-{digest}"),
@@ -655,16 +655,17 @@ _OWN_COLUMNS = frozenset(
 """Shown in their own places; the catalogue's other columns are listed as facts."""
 
 
-def _tracks(shown: pa.Table, config: ReportConfig) -> dict[str, Any]:
+def _tracks(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportConfig) -> dict[str, Any]:
     """The tracks as columns, and what only the chosen one shows."""
     rows = shown.to_pylist()
+    asked = {run.get("run_id") for run in runs if _part(_part(run, "config"), "options").get("attention")}
     for row in rows:
         for name in ("duration_s", "log_prob", "coverage"):
             value = row.get(name)
             row[name] = float(value) if value is not None and math.isfinite(value) else None
     details: dict[str, dict[str, Any]] = {}
     for n, row in enumerate(rows):
-        details[str(n)] = _detail(row)
+        details[str(n)] = _detail(row, attention_asked=row.get("run_id") in asked)
     _add_spectrograms(rows, details, config.max_spectrograms)
     link = _linker(config)
     return {
@@ -683,7 +684,7 @@ def _tracks(shown: pa.Table, config: ReportConfig) -> dict[str, Any]:
     }
 
 
-def _detail(row: dict[str, Any]) -> dict[str, Any]:
+def _detail(row: dict[str, Any], *, attention_asked: bool) -> dict[str, Any]:
     """What the panel of a track shows beyond its table row."""
     detail: dict[str, Any] = {}
     if row.get("alternatives"):
@@ -696,6 +697,8 @@ def _detail(row: dict[str, Any]) -> dict[str, Any]:
         attention = _attention(row["caption"] or "", row["attention"])
         if attention is not None:
             detail["attention"] = attention
+    elif attention_asked:
+        detail["no_attention"] = True  # the model has none
     facts = {"Audio": storage.redacted(row["uri"])}
     if row.get("sample_rate"):
         channels = {1: "mono", 2: "stereo"}.get(row.get("channels") or 0, f"{row.get('channels')} channels")

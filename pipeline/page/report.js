@@ -350,7 +350,10 @@
     detail.querySelectorAll(".terms button").forEach((button, n) => button.setAttribute("aria-pressed", String(n === word)));
   };
   const standing = () => figure.more.attention
-    ? "Each row is scaled to its own peak. Point at a word to light up what it heard." : "";
+    ? "Each row is scaled to its own peak. Point at a word to light up what it heard."
+    : figure.more.no_attention
+      ? "No attention to show: this model hears a track as a whole. One trained with --fusion attention shows which seconds spoke for which word."
+      : "No attention to show: the run did not keep it (caption --attention, with a model that attends).";
   const inferno = [[0, 0, 8], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 190]];
   const colour = (value) => {
     const at = value / 255 * (inferno.length - 1), low = Math.floor(at), part = at - low;

@@ -1,4 +1,5 @@
-"""What the documentation says can be typed: commands exist with their options, queries run, links lead somewhere."""
+"""What the documentation says can be typed: commands exist with their options and are run by a test or say why not,
+queries run, links lead somewhere."""
 
 import re
 import shlex
@@ -25,20 +26,21 @@ def blocks(page: Path, language: str) -> list[tuple[str, bool]]:
     return [(text, bool(mark)) for mark, text in re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL)]
 
 
-def commands() -> list[tuple[str, str]]:
+def commands() -> list[tuple[str, str, bool]]:
+    """(page, command, marked as not run) of each `muscaps` line, what follows `submit --` as one of its own."""
     found = []
     for page in PAGES:
-        for text, _ in blocks(page, "sh"):
-            for line in text.splitlines():
+        for text, marked in blocks(page, "sh"):
+            for line in text.replace("\\\n", " ").splitlines():
                 words = line.split("#")[0].strip()
                 whole, _, inner = words.partition(" -- ")
                 for one in (whole, f"muscaps {inner}" if inner else ""):
                     if one.startswith("muscaps "):
-                        found.append((page.name, one))
+                        found.append((page.name, one, marked))
     return found
 
 
-@pytest.mark.parametrize(("page", "line"), commands())
+@pytest.mark.parametrize(("page", "line"), [(page, line) for page, line, _ in commands()])
 def test_a_documented_command_exists_with_its_options(page: str, line: str) -> None:
     arguments = shlex.split(line)[1:]
     command: Any = typer.main.get_command(app)
@@ -48,6 +50,46 @@ def test_a_documented_command_exists_with_its_options(page: str, line: str) -> N
     if command.name == "submit":
         arguments = [*arguments, "verify"]
     command.make_context("muscaps", arguments)  # raises on an unknown option or a missing argument
+
+
+RUN_BY = {
+    "caption": "integration/test_documented_commands.py",
+    "verify": "integration/test_documented_commands.py",
+    "status": "integration/test_documented_commands.py",
+    "retry": "integration/test_documented_commands.py",
+    "compact": "integration/test_documented_commands.py",
+    "export": "integration/test_documented_commands.py",
+    "report": "integration/test_documented_commands.py",
+    "search": "integration/test_documented_commands.py",
+    "submit": "integration/test_submission.py",
+    "job list": "integration/test_submission.py",
+    "job logs": "integration/test_submission.py",
+    "job stop": "integration/test_submission.py",
+    "bench": "integration/test_benchmark.py",
+    "experiment": "integration/test_experiment.py",
+    "corpus render": "integration/test_training.py",
+    "dataset prepare": "integration/test_training.py",
+    "pretrain": "integration/test_training.py",
+    "train": "integration/test_training.py",
+    "evaluate": "unit/test_evaluation.py",
+    "checkpoint import": "unit/test_checkpoint.py",
+    "checkpoint show": "unit/test_checkpoint.py",
+}
+"""The test that runs a documented command: test_documented_commands.py as it stands, the others on small inputs."""
+
+
+def test_every_documented_command_is_run_by_a_test_or_says_why_not() -> None:
+    for page, line, marked in commands():
+        if not marked:
+            words = shlex.split(line)[1:]
+            name = next((known for known in (" ".join(words[:2]), words[0]) if known in RUN_BY), None)
+            assert name, f"{page}: no test is known to run {line!r}"
+            test = (ROOT / "tests" / RUN_BY[name]).read_text()
+            assert f'"{name.split()[-1]}"' in test or "def lines(" in test, f"{RUN_BY[name]} does not run {name}"
+    for page in PAGES:
+        for text, marked in blocks(page, "sh"):
+            others = [line for line in text.splitlines() if line and not line.startswith(("muscaps ", "make ", "#"))]
+            assert marked or not others, f"{page.name}: say why no test runs {others}"
 
 
 def test_the_pages_hold_commands_at_all() -> None:

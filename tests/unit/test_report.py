@@ -116,6 +116,14 @@ def test_attention_rows_are_scaled_to_their_own_peak(tmp_path: Path) -> None:
     assert values.tolist() == [[255, 128, 128], [32, 32, 255], [255, 255, 255]]
 
 
+def test_attention_that_was_asked_for_in_vain_is_told_from_attention_not_asked_for(tmp_path: Path) -> None:
+    write_captions(tmp_path, [caption_row(1), caption_row(2, run_id="earlier"), caption_row(3, attention=[[1.0]])])
+    write_run(tmp_path, config={"options": {"attention": True}})
+    write_run(tmp_path, run_id="earlier", config={"options": {"attention": False}})
+    details = data_of(page_of(tmp_path))["details"]
+    assert [details[n].get("no_attention", False) for n in "012"] == [True, False, False]
+
+
 def test_attention_rows_are_named_by_the_models_own_tokens(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(1, caption="Soft, bright mid-tempo piano.", attention=[[0.5, 0.5]] * 6)])
     attention = data_of(page_of(tmp_path))["details"]["0"]["attention"]
