@@ -34,6 +34,7 @@ from muscaps import __version__
 from muscaps.config import DecodingOptions
 from pipeline import compaction, ledger, stages, storage
 from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
+from pipeline.embedded_ray import start_ray
 from pipeline.telemetry import RunMetrics
 
 if TYPE_CHECKING:
@@ -748,49 +749,7 @@ def _ray_session(config: CaptioningConfig) -> Iterator[_Session]:
 
 
 def _start_ray(config: CaptioningConfig) -> None:
-    """Start an embedded Ray without dashboard, or connect to a cluster; say nothing but errors."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    import ray
-    import ray.data  # its loggers, before their level is set
-
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if config.address is not None:
-        where: dict[str, Any] = {"address": config.address}
-    else:
-        where = {
-            "num_cpus": config.cpus or len(os.sched_getaffinity(0)),
-            "include_dashboard": False,
-            "object_store_memory": _object_store_bytes(),
-        }
-    started = time.monotonic()
-    for attempt in range(1, MAX_TRIES + 1):
-        try:
-            with _silenced_stderr():
-                ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
-            break
-        except Exception as error:  # Ray says no more than that: a busy machine is too slow for its timeouts
-            ray.shutdown()
-            if attempt == MAX_TRIES or config.address is not None:
-                raise RuntimeError(f"Ray did not start: {error}") from error
-            logger.warning("Ray did not start (%s); trying again", error)
-    logger.info("Ray started in %.1f s", time.monotonic() - started)
-
-
-@contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """Swallow what C++ code says while it starts; what goes wrong there is raised as well."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    start_ray(config.address, num_cpus=config.cpus, object_store_bytes=_object_store_bytes())
 
 
 def _object_store_bytes() -> int:

@@ -1,0 +1,26 @@
+"""A cluster that cannot be reached is said so at once."""
+
+import socket
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli import app
+
+
+@pytest.fixture
+def nobodys_address() -> str:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["ray://", ""])
+def test_a_cluster_that_does_not_answer_is_one_line_and_status_1(tmp_path, nobodys_address, scheme):
+    (tmp_path / "pairs.csv").write_text("uri,caption\na.wav,a slow tune for harp\n")
+    address = scheme + nobodys_address
+    command = ["dataset", "prepare", str(tmp_path / "pairs.csv"), str(tmp_path / "out"), "--address", address]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"muscaps: no Ray cluster answers at {address}: ")
+    assert done.output.count("\n") == 1
