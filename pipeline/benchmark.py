@@ -95,7 +95,7 @@ def benchmark(config: BenchmarkConfig, say: Callable[[str], None] = lambda step:
     with local_checkpoint(config.checkpoint) as directory:
         say("starting Ray")
         began = time.perf_counter()
-        with ray_session(config.address, object_store_bytes=_object_store_bytes()):
+        with ray_session(config.address):
             ray_seconds = time.perf_counter() - began
             say("loading the checkpoint in every worker")
             workers = _Workers(config, catalogue, directory)
@@ -517,7 +517,7 @@ def _reference(config: BenchmarkConfig, catalogue: Catalogue, directory: Path) -
 def _machine(num_gpus: int) -> dict[str, Any]:
     import torch
 
-    from pipeline.captioning import _versions
+    from pipeline.captioning import installed_versions
 
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
@@ -529,14 +529,8 @@ def _machine(num_gpus: int) -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "gpus": [torch.cuda.get_device_name(index) for index in range(num_gpus if torch.cuda.is_available() else 0)],
         "load_average": round(os.getloadavg()[0], 1),
-        "versions": _versions(),
+        "versions": installed_versions(),
     }
-
-
-def _object_store_bytes() -> int:
-    from pipeline.captioning import _object_store_bytes as room
-
-    return room()
 
 
 # Tracks to work on where the user brings none

@@ -11,9 +11,7 @@ import importlib.metadata
 import json
 import logging
 import math
-import os
 import platform
-import queue
 import signal
 import sys
 import threading
@@ -34,7 +32,7 @@ from muscaps import __version__
 from muscaps.config import DecodingOptions
 from pipeline import compaction, ledger, stages, storage
 from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
-from pipeline.embedded_ray import start_ray
+from pipeline.execution import ENDED, DrainFlag, Execution, Session, cause_of, is_our_fault
 from pipeline.telemetry import RunMetrics
 
 if TYPE_CHECKING:
@@ -307,7 +305,7 @@ class _Run:
             num_tracks=catalogue.num_tracks,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             config=_as_json(config),
-            versions=_versions(),
+            versions=installed_versions(),
         )
 
     def finish(self) -> RunSummary:
@@ -319,15 +317,8 @@ class _Run:
             return self._end("nothing_to_do")
         try:
             self._record("running")
-            with _ray_session(self._config) as session, self._signals():
-                shards = self._catalogue.select(wanted, slice_rows=SHARD_ROWS)
-                starts = range(0, int(wanted.sum()), SHARD_ROWS)
-                for start, rows in zip(starts, shards, strict=True):
-                    tried = pa.array(attempts[start : start + SHARD_ROWS] + 1)
-                    self._shard(stages.input_rows(rows, tried), session)
-                    if self._stopping:
-                        break
-                self._sink.commit()
+            self._work(wanted, attempts)
+            self._sink.commit()
         except BaseException as error:
             with contextlib.suppress(ledger.LeaseLostError, storage.StorageError):
                 self._sink.commit()
@@ -337,6 +328,20 @@ class _Run:
         if self._stopping.startswith("errors"):
             return self._end("stopped", self._stopping)
         return self._end("drained" if self._stopping and self._left() else "done", self._stopping)
+
+    def _work(self, wanted: np.ndarray, attempts: np.ndarray) -> None:
+        """Start Ray and caption the wanted rows, a shard at a time."""
+        shards = self._catalogue.select(wanted, slice_rows=SHARD_ROWS)
+        starts = range(0, int(wanted.sum()), SHARD_ROWS)
+        try:
+            with self._signals(), Session(self._config.address, cpus=self._config.cpus, gpus=self._config.gpus) as ray:
+                for start, rows in zip(starts, shards, strict=True):
+                    if self._stopping:
+                        break
+                    tried = pa.array(attempts[start : start + SHARD_ROWS] + 1)
+                    self._shard(stages.input_rows(rows, tried), ray)
+        except SystemExit:  # Ray's own answer to a SIGTERM while it starts
+            self._stop("received SIGTERM")
 
     def _plan(self) -> tuple[np.ndarray, np.ndarray]:
         """Choose the rows to do: what was asked minus what is done.
@@ -368,7 +373,7 @@ class _Run:
         )
         return wanted, attempts.to_numpy(zero_copy_only=False)
 
-    def _shard(self, rows: pa.Table, session: "_Session") -> None:
+    def _shard(self, rows: pa.Table, session: "Session") -> None:
         """Caption some rows, in as many rounds as it takes until each has come out."""
         takedowns: Counter[str] = Counter()
         careful, fruitless = False, 0
@@ -416,7 +421,7 @@ class _Run:
             failure = stages.Failure(stage="decode", error_type="worker_died", message=message, retryable=False)
             self._take(stages.failure_rows(culprits, failure))
 
-    def _round(self, rows: pa.Table, session: "_Session", careful: bool) -> tuple[set[str], Exception | None]:
+    def _round(self, rows: pa.Table, session: "Session", careful: bool) -> tuple[set[str], Exception | None]:
         """Run the stages once over some rows.
 
         Returns:
@@ -429,10 +434,12 @@ class _Run:
         self._progress("starting workers" if not self._first_result else "")
         came: set[str] = set()
         self._heard = time.monotonic()
-        with _Execution(
-            self._dataset(rows, session, careful), keep_going=careful, gpus=session.num_gpus > 0
+        with Execution(
+            self._dataset(rows, session, careful),
+            keep_going=careful,
+            block_bytes=GPU_BLOCK_BYTES if session.num_gpus else BLOCK_BYTES,
         ) as execution:
-            while (item := execution.next(timeout=0.25)) is not _ENDED:
+            while (item := execution.next(timeout=0.25)) is not ENDED:
                 if isinstance(item, pa.Table):
                     self._heard = time.monotonic()
                     self._first_result = self._first_result or self._heard
@@ -441,8 +448,8 @@ class _Run:
                 if self._should_leave(session):
                     break
             error = execution.error
-        if error is not None and not self._stopping and _is_our_fault(error):
-            raise RuntimeError(f"captioning failed: {_cause(error)}") from error
+        if error is not None and not self._stopping and is_our_fault(error):
+            raise RuntimeError(f"captioning failed: {cause_of(error)}") from error
         return came, error
 
     def _take(self, rows: pa.Table) -> None:
@@ -463,7 +470,7 @@ class _Run:
                 self._again.add(row["track_id"])
         self._progress()
 
-    def _should_leave(self, session: "_Session") -> bool:
+    def _should_leave(self, session: "Session") -> bool:
         """Look after everything that happens beside the work; true where the execution must be left."""
         now = time.monotonic()
         self._sink.commit_if_due()
@@ -517,7 +524,7 @@ class _Run:
         while time.monotonic() < deadline and not self._stopping:
             time.sleep(0.1)
 
-    def _dataset(self, rows: pa.Table, session: "_Session", careful: bool) -> "ray.data.Dataset":
+    def _dataset(self, rows: pa.Table, session: "Session", careful: bool) -> "ray.data.Dataset":
         """Join the stages: rows -> fetch and decode (CPU tasks) -> caption (actors)."""
         import ray.data
 
@@ -538,7 +545,7 @@ class _Run:
                 "chunk_samples": self._audio.chunk_samples,
                 "max_chunks": config.max_chunks,
                 "allow_local": config.allow_local,
-                "stopped": _DrainFlag(self._lease.run_id),
+                "stopped": DrainFlag(self._lease.run_id),
             },
             num_cpus=1 if session.num_gpus else DECODE_CPUS,
             ray_remote_args_fn=lambda: {"max_retries": retries},
@@ -630,182 +637,6 @@ class _Run:
         )
 
 
-# Ray
-
-
-_ENDED = object()
-
-
-class _Execution:
-    """One Ray Data execution, consumed by a thread of its own so that the driver can look after other things."""
-
-    def __init__(self, dataset: "ray.data.Dataset", *, keep_going: bool, gpus: bool) -> None:
-        self._dataset = dataset
-        self._results: queue.Queue[Any] = queue.Queue(maxsize=64)
-        self._left = threading.Event()
-        self.error: Exception | None = None
-        context = dataset.context
-        context.enable_progress_bars = False
-        context.max_errored_blocks = -1 if keep_going else 0
-        context.target_max_block_size = GPU_BLOCK_BYTES if gpus else BLOCK_BYTES
-        context.actor_init_retry_on_errors = False
-        self._thread = threading.Thread(target=self._consume, name="muscaps-execution", daemon=True)
-
-    def __enter__(self) -> "_Execution":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._left.set()
-        executor = getattr(self._dataset, "_current_executor", None)
-        if self._thread.is_alive() and executor is not None:
-            with contextlib.suppress(Exception):  # whatever state it is in, it is being thrown away
-                executor.shutdown(force=True)
-        self._thread.join(timeout=5)
-
-    def next(self, timeout: float) -> Any:
-        """A table of results, `_ENDED`, or None where nothing came in time."""
-        try:
-            return self._results.get(timeout=timeout)
-        except queue.Empty:
-            return None
-
-    def _consume(self) -> None:
-        try:
-            for batch in self._dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                if not self._put(batch):
-                    return
-        except Exception as error:  # whatever ends an execution is judged by the driver
-            self.error = error
-        self._put(_ENDED)
-
-    def _put(self, item: Any) -> bool:
-        while not self._left.is_set():
-            with contextlib.suppress(queue.Full):
-                self._results.put(item, timeout=0.5)
-                return True
-        return False
-
-
-class _Session:
-    """The Ray this run works on."""
-
-    def __init__(self, config: CaptioningConfig) -> None:
-        import ray
-
-        self._config = config
-        self.owned = not ray.is_initialized()
-        if self.owned:
-            _start_ray(config)
-        self._look_around()
-
-    def _look_around(self) -> None:
-        import ray
-
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        self.num_cpus = max(1, int(resources.get("CPU", 1)))
-        found = int(resources.get("GPU", 0))
-        asked = self._config.gpus
-        if asked is not None and asked > found and self._config.address is None:
-            raise ValueError(f"gpus={asked} were asked for, but Ray finds {found} here")
-        self.num_gpus = found if asked is None else asked
-
-    def restart(self) -> None:
-        """Begin afresh after trouble, where Ray is ours to restart."""
-        import ray
-
-        if self.owned:
-            ray.shutdown()
-            _start_ray(self._config)
-            self._look_around()
-
-    def checkpoint(self, directory: Path) -> str | dict[str, bytes]:
-        """The checkpoint as workers need it: its directory here, its content for other machines."""
-        if self._config.address is None:
-            return str(directory.resolve())
-        return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
-
-    def drain(self, run_id: str) -> None:
-        """Tell the decode tasks to begin no further track."""
-        from ray.experimental.internal_kv import _internal_kv_put
-
-        with contextlib.suppress(Exception):  # a cluster that no longer answers needs no telling
-            _internal_kv_put(_drain_key(run_id), b"1")
-
-    def close(self) -> None:
-        import ray
-
-        if self.owned:
-            ray.shutdown()
-
-
-@contextlib.contextmanager
-def _ray_session(config: CaptioningConfig) -> Iterator[_Session]:
-    session = _Session(config)
-    try:
-        yield session
-    finally:
-        session.close()
-
-
-def _start_ray(config: CaptioningConfig) -> None:
-    start_ray(config.address, num_cpus=config.cpus, object_store_bytes=_object_store_bytes())
-
-
-def _object_store_bytes() -> int:
-    """Room for PCM on its way: a tenth of the memory, 256 MB to 4 GB, and no more than /dev/shm takes."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    wanted = min(max(memory // 10, 256 * 10**6), 4 * 10**9)
-    with contextlib.suppress(OSError):
-        status = os.statvfs("/dev/shm")
-        wanted = min(wanted, max(int(0.8 * status.f_frsize * status.f_bavail), 100 * 10**6))
-    return wanted
-
-
-@dataclass(frozen=True)
-class _DrainFlag:
-    """Asks the cluster, at most once a second a process, whether a run is to begin no further track."""
-
-    run_id: str
-
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        asked, answer = _drain_answers.get(self.run_id, (-math.inf, False))
-        if not answer and now - asked > 1.0:
-            from ray.experimental.internal_kv import _internal_kv_get
-
-            try:
-                answer = _internal_kv_get(_drain_key(self.run_id)) is not None
-            except Exception:  # an unreachable cluster ends the task by itself
-                answer = False
-            _drain_answers[self.run_id] = (now, answer)
-        return answer
-
-
-_drain_answers: dict[str, tuple[float, bool]] = {}
-
-
-def _drain_key(run_id: str) -> bytes:
-    return f"muscaps:{run_id}:drain".encode()
-
-
-def _is_our_fault(error: Exception) -> bool:
-    """Whether an execution ended because our code raised, rather than because a machine or process went away."""
-    import ray.exceptions
-    from ray.data.exceptions import UserCodeException  # type: ignore[attr-defined]
-
-    if isinstance(error, UserCodeException):
-        return True
-    return isinstance(error, ray.exceptions.RayTaskError) and not isinstance(error.cause, ray.exceptions.RayError)
-
-
-def _cause(error: BaseException) -> str:
-    """The last line of the innermost error, which is the one that says something."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).strip().rpartition("\n")[2] or type(error).__name__
-
-
 def _as_json(config: CaptioningConfig) -> dict[str, Any]:
     """The configuration without anything that is secret or not JSON."""
     values = asdict(config)
@@ -815,7 +646,8 @@ def _as_json(config: CaptioningConfig) -> dict[str, Any]:
     return values
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
+    """Versions of Python, muscaps and what it builds on, and the platform."""
     found = {"python": platform.python_version(), "muscaps": __version__, "platform": platform.platform()}
     for name in ("torch", "ray", "pyarrow", "numpy", "soundfile", "av"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

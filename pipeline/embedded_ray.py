@@ -1,18 +1,21 @@
-"""A Ray to work on: a cluster by address, or a quiet one inside this process."""
+"""The one place Ray is started from: a cluster by address, or a quiet Ray inside this process.
+
+Conventions: a Ray that already runs in this process is used as it is and left running.
+"""
 
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
-OBJECT_STORE_BYTES = 400 * 10**6
-"""Shared memory for what travels between stages; training itself sends little."""
 START_TRIES = 3
 """Times an embedded Ray is started before giving up."""
 KNOCK_SECONDS = 10.0
@@ -20,42 +23,43 @@ KNOCK_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def ray_session(
-    address: str | None = None, *, num_cpus: int | None = None, object_store_bytes: int = OBJECT_STORE_BYTES
-) -> Iterator[None]:
+def ray_session(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
     """Connect to a cluster, or start Ray here, and leave it as it was found.
 
     Args:
-        address: `ray://HOST:10001` or the like; None starts Ray in this process. A Ray that already runs in
-            this process is used as it is.
+        address: `HOST:6379`, `ray://HOST:10001` or `auto`; None starts Ray in this process.
         num_cpus: CPUs of a Ray started here; None takes what the process may use.
-        object_store_bytes: Its shared memory.
 
     Raises:
-        RuntimeError: No cluster answers at the address, or Ray does not start here.
+        RuntimeError: Ray does not start, or no cluster answers.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
-    import ray
-
-    if ray.is_initialized():
+    if is_running():
         yield
         return
-    start_ray(address, num_cpus=num_cpus, object_store_bytes=object_store_bytes)
+    start_ray(address, num_cpus=num_cpus)
     try:
         yield
     finally:
-        ray.shutdown()
+        stop_ray()
 
 
-def start_ray(address: str | None, *, num_cpus: int | None, object_store_bytes: int) -> None:
-    """Start an embedded Ray without dashboard, or connect to a cluster; say nothing but errors.
+def is_running() -> bool:
+    """Whether this process has a Ray already."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
+def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> None:
+    """Start Ray without dashboard and log forwarding, or connect to a cluster; say nothing but errors.
 
     Raises:
-        RuntimeError: No cluster answers at the address, or Ray does not start here.
+        RuntimeError: Ray does not start, or no cluster answers.
+        SystemExit: SIGTERM came meanwhile; before and after, the handler that was there gets it.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
     import ray
     import ray.data  # its loggers, before their level is set
 
@@ -68,12 +72,12 @@ def start_ray(address: str | None, *, num_cpus: int | None, object_store_bytes: 
         where = {
             "num_cpus": num_cpus or len(os.sched_getaffinity(0)),
             "include_dashboard": False,
-            "object_store_memory": object_store_bytes,
+            "object_store_memory": object_store_bytes(),
         }
     started = time.monotonic()
     for attempt in range(1, START_TRIES + 1):
         try:
-            with _silenced_stderr():
+            with _silenced_stderr(), _kept_sigterm_handler():
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
             break
         except Exception as error:  # Ray says no more than that: a busy machine is too slow for its timeouts
@@ -82,7 +86,35 @@ def start_ray(address: str | None, *, num_cpus: int | None, object_store_bytes: 
                 place = "Ray did not start" if address is None else f"no Ray to work on at {address}"
                 raise RuntimeError(f"{place}: {error}") from error
             logger.warning("Ray did not start (%s); trying again", error)
+        except BaseException:
+            ray.shutdown()
+            raise
     logger.info("Ray started in %.1f s", time.monotonic() - started)
+
+
+def stop_ray() -> None:
+    """Stop what `start_ray` started, or leave the cluster."""
+    import ray
+
+    ray.shutdown()
+
+
+def cluster_size() -> tuple[int, int]:
+    """Return the CPUs and GPUs of the Ray in use."""
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
+
+
+def object_store_bytes() -> int:
+    """Room for what is on its way: a tenth of the memory, 256 MB to 4 GB, and no more than /dev/shm takes."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    wanted = min(max(memory // 10, 256 * 10**6), 4 * 10**9)
+    with contextlib.suppress(OSError):
+        status = os.statvfs("/dev/shm")
+        wanted = min(wanted, max(int(0.8 * status.f_frsize * status.f_bavail), 100 * 10**6))
+    return wanted
 
 
 def _knock(address: str) -> None:
@@ -110,9 +142,12 @@ def _silenced_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def cluster_size() -> tuple[int, int]:
-    """Return the CPUs and GPUs of the Ray in use."""
-    import ray
-
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
+@contextlib.contextmanager
+def _kept_sigterm_handler() -> Iterator[None]:
+    """Undo that `ray.init` puts its own handler in the place of whatever handled SIGTERM."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

@@ -4,12 +4,13 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several threads on a busy machine wait for each other
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.embedded_ray import ray_session
 from tests.s3_server import S3Server, running_s3_server
 
 TINY_WORDS = (
@@ -95,3 +96,24 @@ def s3_server() -> Iterator[S3Server]:
 def s3_bucket(s3_server: S3Server) -> str:
     """The URI of a fresh, empty bucket, `s3://...`."""
     return s3_server.create_bucket()
+
+
+@pytest.fixture(scope="module")
+def our_ray() -> Iterator[None]:
+    """One Ray of two cores for every test of a module that does not kill its driver."""
+    with ray_session(num_cpus=2):
+        yield
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Note what a drill did and what it cost; the lines stand at the end of `make drills`."""
+    return lambda line: record_property("drill", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the drills told."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == "drill":
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {line}")

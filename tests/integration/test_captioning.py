@@ -27,7 +27,6 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import ray
 import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
@@ -41,21 +40,6 @@ from pipeline.verification import verify
 from tests.conftest import tones
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def our_ray() -> Iterator[None]:
-    """One Ray for every test of this module that does not kill its driver."""
-    for attempt in range(3):
-        try:
-            ray.init(num_cpus=2, object_store_memory=200_000_000, include_dashboard=False, log_to_driver=False)
-            break
-        except Exception:  # "timed out during startup": a busy machine is too slow for Ray's fixed 30 s
-            ray.shutdown()
-            if attempt == 2:
-                raise
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +167,7 @@ def test_every_track_ends_in_captions_or_failures(
 def test_a_relaunch_does_nothing_and_needs_no_ray(
     undisturbed: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.captioning._Session", None)
+    monkeypatch.setattr("pipeline.captioning.Session", None)
     summary = caption_catalogue(config_for(undisturbed.parent / "catalogue.csv", undisturbed, tiny_checkpoint))
     assert (summary.status, summary.already_captioned, summary.captioned) == ("nothing_to_do", 60, 0)
 
