@@ -189,11 +189,13 @@ def failed_tracks(output: str) -> pa.Table:
 
 
 def remove_leftovers(output: str) -> None:
-    """Remove features whose captions were never committed. Only for the holder of the lease.
+    """Remove features whose captions were never committed, and writes cut short. Only for the holder of the lease.
 
     Raises:
         StorageError: The output cannot be listed, or a file not removed.
     """
+    for folder in (output, *(storage.join(output, name) for name in ("captions", "failures", "features", "runs"))):
+        storage.remove_partial_writes(folder, older_than_s=LEASE_SECONDS)
     features = list(storage.list_files(storage.join(output, "features"), suffix=".parquet"))
     if not features:
         return
@@ -501,6 +503,7 @@ class CaptionSink:
         self._caption_schema = pa.schema([*CAPTION_SCHEMA, *extra_columns])
         self._max_rows, self._max_bytes, self._max_seconds = max_rows, max_bytes, max_seconds
         self._waiting: list[pa.Table] = []
+        self._waiting_rows = self._waiting_bytes = 0
         self._oldest = 0.0
         self._number = 0
         self._answered: set[str] = set()
@@ -536,6 +539,8 @@ class CaptionSink:
         if rows.num_rows:
             self._oldest = self._oldest if self._waiting else time.monotonic()
             self._waiting.append(rows)
+            self._waiting_rows += rows.num_rows
+            self._waiting_bytes += rows.nbytes
             self._count(rows)
         self.commit_if_due()
         return rows
@@ -544,10 +549,8 @@ class CaptionSink:
         """Commit what waits if it is enough or old enough."""
         if not self._waiting:
             return
-        rows = sum(table.num_rows for table in self._waiting)
-        size = sum(table.nbytes for table in self._waiting)
         old = time.monotonic() - self._oldest >= self._max_seconds
-        if rows >= self._max_rows or size >= self._max_bytes or old:
+        if self._waiting_rows >= self._max_rows or self._waiting_bytes >= self._max_bytes or old:
             self.commit()
 
     def commit(self) -> None:
@@ -571,7 +574,7 @@ class CaptionSink:
         if failed.num_rows:
             self._put("failures", name, self._failure_rows(failed))
         self._number += 1
-        self._waiting = []
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
     def _put(self, table: TableName, name: str, rows: pa.Table) -> None:
         uri = storage.join(self._output, table, name)

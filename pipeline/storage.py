@@ -22,6 +22,7 @@ import hashlib
 import os
 import posixpath
 import shutil
+import time
 import urllib.parse
 import uuid
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ __all__ = [
     "read_bytes",
     "read_versioned",
     "redacted",
+    "remove_partial_writes",
     "replace_if_unchanged",
     "resolve",
     "retry_seconds",
@@ -333,6 +335,25 @@ def delete(uri: str) -> None:
         return
     with reported(uri):
         _local_path(uri).unlink(missing_ok=True)
+
+
+def remove_partial_writes(uri: str, *, older_than_s: float) -> None:
+    """Remove the hidden files that killed writers left in a local folder; S3 shows nothing of such a write.
+
+    Args:
+        uri: The folder, itself and not what is below it.
+        older_than_s: Age in seconds at which no living writer can still be at work on one.
+
+    Raises:
+        StorageError: The folder cannot be read, or a file not removed.
+    """
+    if _is_s3_for_writing(uri):
+        return
+    with reported(uri):
+        for path in _local_path(uri).glob(".*.part"):
+            with contextlib.suppress(FileNotFoundError):  # its writer lives and is done
+                if time.time() - path.stat().st_mtime > older_than_s:
+                    path.unlink()
 
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:

@@ -1,6 +1,7 @@
 """The ledger: what is read back as done, who may write, and what a commit leaves behind."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -300,3 +301,18 @@ def test_readers_see_each_row_once_wherever_a_merge_is_cut_short(
         assert seen() == tracks
         assert sorted(pq.read_table(output / "captions")["track_id"].to_pylist()) == tracks
         assert not (output / "compaction.json").exists()
+
+
+def test_what_killed_writers_left_hidden_is_removed_once_they_cannot_live(tmp_path: Path) -> None:
+    old, fresh = [], []
+    for folder in (tmp_path, tmp_path / "captions", tmp_path / "runs"):
+        folder.mkdir(exist_ok=True)
+        old.append(folder / ".0123.part")
+        fresh.append(folder / ".4567.part")
+    for path in (*old, *fresh):
+        path.write_bytes(b"PAR1")
+    for path in old:
+        os.utime(path, (0, 0))
+    ledger.remove_leftovers(str(tmp_path))
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in fresh)
