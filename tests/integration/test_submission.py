@@ -1,8 +1,7 @@
-"""Jobs on a real Ray head with its job server, against the loopback S3 server.
+"""Jobs on a real Ray cluster, a head without cores and one worker, against the loopback S3 server.
 
-Covers: a run followed to its end with its exit status; uploads of a local catalogue and checkpoint; a run
-stopped midway with everything in flight written, and submitted again; a failing command; metrics the
-dashboard asks for.
+Covers: a run stopped midway with everything finished written, submitted again and followed to its end; uploads of a
+local catalogue and checkpoint; `--env`; a failing command and its exit status; metrics the dashboard asks for.
 """
 
 import contextlib
@@ -14,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -25,10 +25,16 @@ import soundfile
 from pipeline import storage
 from pipeline.ledger import part_files
 from tests.conftest import tones
-from tests.s3_server import S3Server
+from tests.s3_server import FaultyProxy, S3Server
 
-pytestmark = [pytest.mark.s3, pytest.mark.slow]
+pytestmark = [pytest.mark.s3]
 BIN = Path(sys.executable).parent
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What nodes and clients are started with: where the S3 server is, and the cluster's token."""
+    inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return inherited | {"RAY_AUTH_TOKEN": "the-token-of-the-test", "RAY_USAGE_STATS_ENABLED": "0"} | more
 
 
 def free_port() -> int:
@@ -40,66 +46,79 @@ def free_port() -> int:
             return port
 
 
-class Head:
-    """A Ray head of two cores; every process of it names its folder."""
+class Cluster:
+    """A Ray head that takes no work, and a worker of two cores; every process of them names their folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.dashboard, self.metrics = free_port(), free_port(), free_port()
+        self.port, self.dashboard = free_port(), free_port()
+        self.metrics = {"head": free_port(), "worker": free_port()}
         self.address = f"http://127.0.0.1:{self.dashboard}"
 
     def start(self) -> None:
-        flags = {
-            "node-ip-address": "127.0.0.1",
-            "port": self.port,
-            "num-cpus": 2,
-            "object-store-memory": 200_000_000,
-            "dashboard-host": "127.0.0.1",
-            "dashboard-port": self.dashboard,
-            "metrics-export-port": self.metrics,
-            # Fixed ports for all agents: else the raylet gives them 15 s to name theirs, too few on a busy machine.
-            "dashboard-agent-grpc-port": free_port(),
-            "dashboard-agent-listen-port": free_port(),
-            "runtime-env-agent-port": free_port(),
-            "ray-client-server-port": free_port(),
-            "temp-dir": self.folder,
-        }
-        command = [str(BIN / "ray"), "start", "--head", *(f"--{name}={value}" for name, value in flags.items())]
-        environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            # A loaded machine takes its time.
-            "RAY_raylet_start_wait_time_s": "300",
-            "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",
-            "RAY_agent_register_timeout_ms": "600000",
-        }
-        started = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=900)
-        assert started.returncode == 0, started.stdout + started.stderr
+        self._node(
+            "head",
+            "--head",
+            f"--port={self.port}",
+            "--num-cpus=0",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={self.dashboard}",
+            f"--ray-client-server-port={free_port()}",
+        )
+        self._node("worker", f"--address=127.0.0.1:{self.port}", "--num-cpus=2")
         deadline = time.monotonic() + 180
         while (answer := muscaps("job", "list", "--address", self.address)).returncode:
             assert time.monotonic() < deadline, answer.stderr
             time.sleep(1)
 
+    def _node(self, role: str, *flags: str) -> None:
+        common = {
+            "temp-dir": self.folder / role,  # as on two machines: with one folder, either deletes the other's uploads
+            "node-ip-address": "127.0.0.1",
+            "object-store-memory": 200_000_000,
+            "metrics-export-port": self.metrics[role],
+            # Fixed ports for all agents: else the raylet gives them 15 s to name theirs, too few on a busy machine.
+            "dashboard-agent-grpc-port": free_port(),
+            "dashboard-agent-listen-port": free_port(),
+            "runtime-env-agent-port": free_port(),
+        }
+        command = [str(BIN / "ray"), "start", *flags, *(f"--{name}={value}" for name, value in common.items())]
+        settings = environment(
+            RAY_AUTH_MODE="token",
+            PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            # A loaded machine takes its time.
+            RAY_raylet_start_wait_time_s="300",
+            RAY_DASHBOARD_STARTUP_TIMEOUT_S="600",
+            RAY_agent_register_timeout_ms="600000",
+        )
+        started = subprocess.run(command, capture_output=True, text=True, check=False, env=settings, timeout=900)
+        assert started.returncode == 0, started.stdout + started.stderr
+
+    def given_metrics(self) -> str:
+        """What Prometheus would read from both nodes."""
+        text = ""
+        for port in self.metrics.values():
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+                text += answer.read().decode()
+        return text
+
     def end(self) -> None:
         for member in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if f"{self.folder}/session".encode() in (member / "cmdline").read_bytes():
+                if f"{self.folder}/".encode() in (member / "cmdline").read_bytes():
                     os.kill(int(member.name), signal.SIGKILL)
 
 
-def muscaps(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+def muscaps(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(BIN / "muscaps"), *(str(argument) for argument in arguments)]
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=400, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=400)
 
 
 @pytest.fixture(scope="module")
-def head(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    import tempfile
-
+def cluster(s3_server: S3Server) -> Iterator[Cluster]:
     # A short path: Ray puts Unix sockets below it, whose names may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        started = Head(Path(folder))
+        started = Cluster(Path(folder))
         try:
             started.start()
             yield started
@@ -108,16 +127,15 @@ def head(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def catalogue_of(bucket: str, count: int, folder: Path) -> Path:
-    """Put `count` short tracks into the bucket and list them in a local file."""
+    """List `count` tracks in a local file; eight recordings in the bucket serve them all."""
+    for n in range(8):
+        path = folder / f"{n}.wav"
+        soundfile.write(path, tones(6.0, n), 16_000)
+        storage.write_once(f"{bucket}/audio/{n}.wav", path.read_bytes())
+    lines = ["track_id,uri", *(f"t{n:03d},{bucket}/audio/{n % 8}.wav" for n in range(count))]
     file = folder / "tracks.csv"
-    lines = ["track_id,uri"]
-    for n in range(count):
-        path = folder / f"{n % 8}.wav"
-        if not path.exists():
-            soundfile.write(path, tones(6.0, n % 8), 16_000)
-        storage.write_once(f"{bucket}/audio/{n:03d}.wav", path.read_bytes())
-        lines.append(f"t{n:03d},{bucket}/audio/{n:03d}.wav")
     file.write_text("\n".join(lines) + "\n")
+    storage.write_once(f"{bucket}/tracks.csv", file.read_bytes())
     return file
 
 
@@ -131,38 +149,40 @@ def captioned(output: str) -> int:
     return total
 
 
-def test_a_job_is_followed_stopped_with_all_written_and_finished_by_the_next(
-    head: Head, s3_bucket: str, tmp_path: Path, tiny_checkpoint: Path
+def test_a_job_stopped_midway_leaves_what_it_finished_and_the_next_does_the_rest(
+    cluster: Cluster, s3_server: S3Server, s3_bucket: str, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
-    catalogue, output = catalogue_of(s3_bucket, 120, tmp_path), f"{s3_bucket}/out"
-    command = ["caption", catalogue, output, "--checkpoint", tiny_checkpoint, "--json"]
-    submit = ["submit", "--address", head.address]
-    first = muscaps(*submit, "--no-wait", "--id", "first", "--", *command)
-    assert (first.returncode, first.stdout.strip()) == (0, "first")
-    deadline = time.monotonic() + 240
-    while not captioned(output):
-        state = json.loads(muscaps("job", "status", "first", "--address", head.address, "--json").stdout)
-        assert state["status"] in ("PENDING", "RUNNING"), muscaps("job", "logs", "first", "--address", head.address)
-        assert time.monotonic() < deadline
-        time.sleep(1)
-    stopped = muscaps("job", "stop", "first", "--address", head.address)
-    assert stopped.returncode == 0, stopped.stderr
-    records = [json.loads(storage.read_bytes(f.uri)) for f in storage.list_files(f"{output}/runs", suffix=".json")]
-    assert [record["status"] for record in records] in (["drained"], ["done"])  # never "running": it said goodbye
-    assert captioned(output) == records[0]["captioned"]
+    tracks, output = 400, f"{s3_bucket}/out"
+    local = catalogue_of(s3_bucket, tracks, tmp_path)
+    command = ["caption", f"{s3_bucket}/tracks.csv", output, "--checkpoint", tiny_checkpoint, "--json"]
+    submit, at = ["submit", "--address", cluster.address], ["--address", cluster.address]
+    with FaultyProxy(s3_server.endpoint_url, delay_seconds=0.5) as slow:
+        endpoint = f"AWS_ENDPOINT_URL={slow.endpoint_url}"
+        first = muscaps(*submit, "--no-wait", "--id", "first", "--env", endpoint, "--", *command)
+        assert (first.returncode, first.stdout.strip()) == (0, "first")
+        while slow.counts["passed"] < 100:  # a track is one request
+            assert muscaps("job", "status", "first", *at).returncode == 0, muscaps("job", "logs", "first", *at).stdout
+        stopped = muscaps("job", "stop", "first", *at)
+    assert (stopped.returncode, stopped.stdout.strip()) == (0, "STOPPED"), stopped.stderr
+    assert muscaps("job", "status", "first", *at).returncode == 75
+    [record] = [json.loads(storage.read_bytes(f.uri)) for f in storage.list_files(f"{output}/runs", suffix=".json")]
+    assert (record["status"], record["captioned"] + record["left"]) == ("drained", tracks)
+    assert 0 < captioned(output) == record["captioned"] < tracks
 
-    second = muscaps(*submit, "--id", "second", "--", *command)
+    second = muscaps(*submit, "--json", "--id", "second", "--", *command)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert captioned(output) == 120
-    verified = muscaps(*submit, "--", "verify", catalogue, output)
+    assert f'"captioned": {tracks - record["captioned"]}' in second.stderr  # its log, followed
+    assert json.loads(second.stdout)["status"] == "SUCCEEDED"
+    assert captioned(output) == tracks
+    verified = muscaps(*submit, "--", "verify", local, output)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-def test_the_exit_status_is_the_commands_own(head: Head, s3_bucket: str) -> None:
+def test_the_exit_status_is_the_commands_own(cluster: Cluster, s3_bucket: str) -> None:
     failed = muscaps(
         "submit",
         "--address",
-        head.address,
+        cluster.address,
         "--id",
         "failing",
         "--",
@@ -172,16 +192,16 @@ def test_the_exit_status_is_the_commands_own(head: Head, s3_bucket: str) -> None
     )
     assert failed.returncode == 2, failed.stdout + failed.stderr
     assert "none.csv" in failed.stdout
-    again = muscaps("job", "status", "failing", "--address", head.address, "--json")
+    again = muscaps("job", "status", "failing", "--address", cluster.address, "--json")
     assert (again.returncode, json.loads(again.stdout)["exit_status"]) == (2, 2)
-    listed = json.loads(muscaps("job", "list", "--address", head.address, "--json").stdout)
+    listed = json.loads(muscaps("job", "list", "--address", cluster.address, "--json").stdout)
     assert "failing" in [job["job"] for job in listed]
-    unknown = muscaps("job", "logs", "nobody", "--address", head.address)
+    unknown = muscaps("job", "logs", "nobody", "--address", cluster.address)
     assert unknown.returncode == 2
     assert "no job nobody on this cluster" in unknown.stderr
 
 
-def test_the_dashboard_asks_only_for_metrics_a_node_gives(head: Head) -> None:
+def test_the_dashboard_asks_only_for_metrics_a_node_gives(cluster: Cluster) -> None:
     script = (
         "import ray, time; ray.init(address='auto', log_to_driver=False);"
         "from pipeline.telemetry import RunMetrics; m = RunMetrics('r1');"
@@ -189,15 +209,14 @@ def test_the_dashboard_asks_only_for_metrics_a_node_gives(head: Head) -> None:
         " failures_by_reason={'fetch/not_found': 1}, stage_seconds={'decode': 1.0 * n}) for n in (2, 5)];"
         "time.sleep(12)"
     )
-    address = f"127.0.0.1:{head.port}"
+    address = f"127.0.0.1:{cluster.port}"
     subprocess.run(
         [sys.executable, "-c", script],
-        env=os.environ | {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token"},
+        env=environment(RAY_ADDRESS=address, RAY_AUTH_MODE="token"),
         check=True,
         timeout=120,
     )
-    with urllib.request.urlopen(f"http://127.0.0.1:{head.metrics}/metrics", timeout=30) as answer:
-        text = answer.read().decode()
+    text = cluster.given_metrics()
     given = set(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE))
     dashboard = json.loads((Path(__file__).parents[2] / "infra" / "grafana-dashboard.json").read_text())
     expressions = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
