@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def render(
     out: Annotated[str, typer.Argument(help="Folder or s3:// URI for the corpus.")],
-    scores: Annotated[list[Path] | None, typer.Option(help="Folder of MIDI files; may be given again.")] = None,
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="Folder of MIDI or MusicXML files; may be given again.")
+    ] = None,
     num_clips: Annotated[int, typer.Option(help="Clips the corpus shall hold.")] = 8000,
     seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 12.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
@@ -38,7 +40,7 @@ def render(
         folders = [folder.resolve() for folder in scores or []]
         files = find_scores(folders)
         if folders and not files:
-            raise ValueError(f"no MIDI files in {', '.join(map(str, folders))}")
+            raise ValueError(f"no MIDI or MusicXML files in {', '.join(map(str, folders))}")
         fonts = soundfont or find_soundfonts()
         for font in fonts:
             if not font.is_file():

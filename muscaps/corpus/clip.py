@@ -45,7 +45,7 @@ class ClipSpec:
     soundfonts: tuple[str, ...] = ()
     """Paths; without any, every instrument is a synthesiser voice."""
     scores: tuple[str, ...] = ()
-    """MIDI files to cut excerpts from."""
+    """MIDI and MusicXML files to cut excerpts from."""
     score_share: float = 0.12
     """Share of clips cut from scores, where there are any."""
     licences: tuple[tuple[str, str], ...] = ()

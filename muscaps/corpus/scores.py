@@ -1,16 +1,16 @@
-"""Excerpts of MIDI scores, re-orchestrated.
+"""Excerpts of MIDI and MusicXML scores, re-orchestrated.
 
 Conventions: a score's own programs only tell which family a part belongs to; who plays it here is drawn anew.
 """
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from muscaps.corpus.arrangement import Arrangement, Part
 from muscaps.corpus.instruments import INSTRUMENTS
+from muscaps.corpus.musicxml import SUFFIXES, Score, ScorePart, read_musicxml
 from muscaps.corpus.voices import Note
 
 _MAX_PARTS = 8
@@ -70,14 +70,27 @@ _ENSEMBLES: tuple[tuple[str, ...], ...] = (
 
 
 @lru_cache(maxsize=64)
-def _read(path: str) -> Any:
+def _read(path: Path) -> Score:
+    if path.suffix.lower() in SUFFIXES:
+        return read_musicxml(path)
     import symusic
 
-    return symusic.Score(path).to("second")
+    try:
+        score = symusic.Score(str(path)).to("second")
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as MIDI: {error}") from error
+    parts = [
+        ScorePart(
+            notes=tuple(Note(note.start, note.duration, note.pitch, note.velocity / 127) for note in track.notes),
+            is_drum=track.is_drum,
+        )
+        for track in score.tracks
+    ]
+    return Score(parts=tuple(parts), tempos=tuple((tempo.time, tempo.qpm) for tempo in score.tempos))
 
 
 def find_scores(folders: list[Path]) -> list[Path]:
-    """MIDI files below the folders, by path.
+    """MIDI and MusicXML files below the folders, by path.
 
     Raises:
         ValueError: A folder does not exist.
@@ -86,8 +99,17 @@ def find_scores(folders: list[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"no folder of scores at {folder}")
-        found += [path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi")]
+        found += [path for path in folder.rglob("*") if _is_score(path)]
     return sorted(found)
+
+
+def _is_score(path: Path) -> bool:
+    """Whether a file is a score by its name; .xml may be anything, so that is looked into."""
+    suffix = path.suffix.lower()
+    if suffix == ".xml" and path.is_file():
+        with path.open("rb") as stream:
+            return b"<score-partwise" in stream.read(4096)
+    return suffix in (".mid", ".midi", ".musicxml", ".mxl")
 
 
 def read_licences(folder: Path) -> dict[str, str]:
@@ -136,31 +158,28 @@ def excerpt(path: Path, seconds: float, rng: np.random.Generator) -> Arrangement
     Raises:
         ValueError: The file cannot be read or has no notes.
     """
-    try:
-        score = _read(str(path))
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as MIDI: {error}") from error
-    tracks = [track for track in score.tracks if len(track.notes) >= 4]
-    if not tracks:
+    score = _read(path)
+    written = [part for part in score.parts if len(part.notes) >= 4]
+    if not written:
         raise ValueError(f"{path} has no part of four notes or more")
     speed = float(np.exp(rng.normal(0, 0.12)))
     shift = int(rng.integers(-5, 6))
-    end = max(float(track.notes[-1].start) for track in tracks)
+    end = max(part.notes[-1].start_s for part in written)
     window = seconds * speed
     for _ in range(8):
         begin = float(rng.uniform(0, max(0.01, end - window)))
-        drawn = [_window(track, begin, window, speed) for track in tracks]
+        drawn = [_window(part, begin, window, speed) for part in written]
         if sum(map(len, drawn)) >= seconds:
             break
     bpm = _tempo(score, begin) * speed
     ensemble = _ENSEMBLES[int(rng.integers(len(_ENSEMBLES)))] if rng.random() < 0.55 else ()
-    keep = sorted(range(len(tracks)), key=lambda i: -len(drawn[i]))[:_MAX_PARTS]
+    keep = sorted(range(len(written)), key=lambda i: -len(drawn[i]))[:_MAX_PARTS]
     parts: list[Part] = []
     for index in keep:
         notes = drawn[index]
         if len(notes) < 3:
             continue
-        if tracks[index].is_drum:
+        if written[index].is_drum:
             if not ensemble or rng.random() < 0.6:
                 name = _KITS[int(rng.integers(len(_KITS)))]
                 parts.append(Part(instrument=name, role="drums", notes=tuple(notes), level_db=float(rng.normal(0, 2))))
@@ -202,16 +221,16 @@ def excerpt(path: Path, seconds: float, rng: np.random.Generator) -> Arrangement
     )
 
 
-def _window(track: Any, begin: float, window: float, speed: float) -> list[Note]:
+def _window(part: ScorePart, begin: float, window: float, speed: float) -> list[Note]:
     return [
         Note(
-            (note.start - begin) / speed,
-            float(np.clip(note.duration / speed, 0.05, 8.0)),
+            (note.start_s - begin) / speed,
+            float(np.clip(note.duration_s / speed, 0.05, 8.0)),
             int(np.clip(note.pitch, 1, 126)),
-            float(np.clip(note.velocity / 127, 0.1, 1)),
+            float(np.clip(note.velocity, 0.1, 1)),
         )
-        for note in track.notes
-        if begin <= note.start < begin + window - 0.05
+        for note in part.notes
+        if begin <= note.start_s < begin + window - 0.05
     ]
 
 
@@ -223,9 +242,9 @@ def _octave(pitch: float, low: int, high: int) -> float:
     return max(pitch, low)
 
 
-def _tempo(score: Any, at_s: float) -> float:
+def _tempo(score: Score, at_s: float) -> float:
     qpm = 120.0
-    for tempo in score.tempos:
-        if tempo.time <= at_s + 1e-3:
-            qpm = float(tempo.qpm)
+    for second, found in score.tempos:
+        if second <= at_s + 1e-3:
+            qpm = found
     return float(np.clip(qpm, 40, 220))
