@@ -1,14 +1,16 @@
 """A corpus rendered on Ray Data: shards of clips in parallel, each committed by its list of rows.
 
 Conventions: a shard is the clips [start, stop). Its audio files go out first and `rows/START-STOP.jsonl` last, so a
-shard whose rows exist is complete and a second run skips it. `pairs.parquet` and `corpus.json` are written at the end.
+shard whose rows exist is complete and a second run skips it. `settings.json` is written first and says what the clips
+are, `pairs.parquet` and `corpus.json` at the end.
 """
 
+import contextlib
 import io
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ import pyarrow as pa
 from muscaps.corpus.clip import Clip, ClipSpec
 from muscaps.corpus.isolation import IsolatedRenderer, RenderError
 from pipeline import storage
+from pipeline.embedded_ray import ray_session
 
 ROWS = "rows"
 PAIRS = "pairs.parquet"
+SETTINGS = "settings.json"
 SUMMARY = "corpus.json"
 FAILURES = "failures.jsonl"
 
@@ -64,7 +68,8 @@ class RenderingConfig:
     clip: ClipSpec
     """Settings of every clip; its index is replaced."""
     num_workers: int = 1
-    shard_clips: int = 100
+    shard_clips: int = 20
+    """Clips committed together: some seconds' work."""
     time_limit_s: float = 20.0
     """For one clip."""
 
@@ -119,6 +124,10 @@ class ShardRenderer:
             "failed": np.array([failed for _, failed in counts]),
         }
 
+    def close(self) -> None:
+        """End the rendering process."""
+        self.renderer.close()
+
     def render(self, start: int, stop: int) -> tuple[int, int]:
         """Render the clips [start, stop); returns how many succeeded and failed."""
         lines = []
@@ -149,23 +158,38 @@ def shards_to_do(config: RenderingConfig) -> list[tuple[int, int]]:
     return [(a, b) for a, b in shards if not storage.exists(shard_uri(config.output, a, b))]
 
 
-def render_corpus(config: RenderingConfig) -> RenderingSummary:
+OnProgress = Callable[[int, int], None]
+"""Told how many of this run's clips are done, failed ones too, and how many it has."""
+
+
+def render_corpus(config: RenderingConfig, on_progress: OnProgress | None = None) -> RenderingSummary:
     """Render what is missing of a corpus and write its tables.
 
     Raises:
-        ValueError: No clip could be rendered.
+        ValueError: No clip could be rendered, or the folder holds a corpus of other settings.
         pipeline.storage.StorageError: The output cannot be written.
     """
+    _claim(config)
     todo = shards_to_do(config)
+    total = sum(stop - start for start, stop in todo)
     began = time.monotonic()
     rendered = failed = 0
-    if config.num_workers == 1:
-        stage = ShardRenderer(config)
-        for start, stop in todo:
-            done, lost = stage.render(start, stop)
-            rendered, failed = rendered + done, failed + lost
-        stage.renderer.close()
-    elif todo:
+    for done, lost in _rendered(config, todo):
+        rendered, failed = rendered + done, failed + lost
+        if on_progress is not None:
+            on_progress(rendered + failed, total)
+    elapsed_s = max(1e-6, time.monotonic() - began)
+    return write_tables(config, rendered=rendered, failed=failed, clips_per_s=rendered / elapsed_s)
+
+
+def _rendered(config: RenderingConfig, todo: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Render shards, one here or several on Ray Data; yield how many clips of each succeeded and failed."""
+    if config.num_workers == 1 or not todo:
+        with contextlib.closing(ShardRenderer(config)) as stage:
+            for start, stop in todo:
+                yield stage.render(start, stop)
+        return
+    with ray_session(num_cpus=config.num_workers):
         import ray.data
 
         shards = ray.data.from_items([{"start": a, "stop": b} for a, b in todo], override_num_blocks=len(todo))
@@ -175,10 +199,37 @@ def render_corpus(config: RenderingConfig) -> RenderingSummary:
             batch_size=1,
             num_cpus=1,
             compute=ray.data.ActorPoolStrategy(size=min(config.num_workers, len(todo))),
-        ).to_pandas()
-        rendered, failed = int(counts["rendered"].sum()), int(counts["failed"].sum())
-    elapsed_s = max(1e-6, time.monotonic() - began)
-    return write_tables(config, rendered=rendered, failed=failed, clips_per_s=rendered / elapsed_s)
+        )
+        batch: Any  # a dict of arrays, as asked for
+        for batch in counts.iter_batches(batch_size=None, batch_format="numpy"):
+            yield int(batch["rendered"].sum()), int(batch["failed"].sum())
+
+
+def _settings(config: RenderingConfig) -> dict[str, Any]:
+    """What the clips depend on, without the folders of this machine."""
+    settings = asdict(config.clip)
+    settings["scores"] = sorted({"/".join(Path(path).parts[-2:]) for path in config.clip.scores})
+    settings["soundfonts"] = [Path(path).name for path in config.clip.soundfonts]
+    settings.pop("index")
+    settings.pop("licences")
+    return settings
+
+
+def _claim(config: RenderingConfig) -> None:
+    """Write down what a folder's clips are, or check that they are the same; their number may change.
+
+    Raises:
+        ValueError: The folder holds clips of other settings.
+    """
+    uri = storage.join(config.output, SETTINGS)
+    settings = _settings(config)
+    if not storage.exists(uri):
+        storage.write_once(uri, json.dumps(settings, indent=2).encode())
+        return
+    before = json.loads(storage.read_bytes(uri))
+    changed = [name for name in settings if before.get(name) != settings[name]]
+    if changed:
+        raise ValueError(f"{config.output} holds a corpus with other {' and '.join(changed)}; name another folder")
 
 
 def _rows(config: RenderingConfig) -> Iterator[dict[str, Any]]:
@@ -218,12 +269,7 @@ def write_tables(config: RenderingConfig, *, rendered: int, failed: int, clips_p
         splits=dict(Counter(str(row["split"]) for row in rows)),
         tags={tag: round(count / len(rows), 4) for tag, count in tags.most_common()},
     )
-    settings = asdict(config.clip)
-    settings["scores"] = sorted({"/".join(Path(path).parts[-2:]) for path in config.clip.scores})
-    settings["soundfonts"] = [Path(path).name for path in config.clip.soundfonts]
-    settings.pop("index")
-    settings.pop("licences")
-    document = {**asdict(summary), "settings": settings}
+    document = {**asdict(summary), "settings": _settings(config)}
     storage.write_once(storage.join(config.output, SUMMARY), json.dumps(document, indent=2).encode())
     return summary
 

@@ -54,6 +54,12 @@ def test_a_second_run_renders_only_what_is_missing(corpus: RenderingConfig) -> N
     assert (Path(corpus.output) / "pairs.parquet").read_bytes() == before
 
 
+def test_a_folder_keeps_to_its_corpus(corpus: RenderingConfig) -> None:
+    with pytest.raises(ValueError, match="holds a corpus with other seed and seconds; name another folder"):
+        render_corpus(replace(corpus, clip=replace(corpus.clip, seed=2, seconds=4.0)))
+    assert render_corpus(corpus).num_clips == 5
+
+
 def test_a_score_that_cannot_be_read_fails_alone(corpus: RenderingConfig, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mid"
     broken.write_bytes(b"no music")
