@@ -58,8 +58,14 @@ _DANGLING = frozenset(
         "as",
         "is",
         "that",
+        "into",
+        "over",
+        "built",
+        "led",
+        "featuring",
     )
 )
+"""Words no shortened caption ends with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +137,7 @@ def export_captions(config: ExportConfig) -> ExportSummary:
                 counts["rows"] += batch.num_rows
         size, digest = path.stat().st_size, _sha256(path)
     descriptor = _descriptor(config, schema, rows=counts["rows"], size=size, digest=digest)
-    descriptor_uri = str(config.file)[: -len(Path(config.file).suffix)] + ".datapackage.json"
+    descriptor_uri = f"{config.file}.datapackage.json"  # the whole name: .csv and .parquet of one name keep theirs
     storage.write_once(descriptor_uri, json.dumps(descriptor, indent=2, ensure_ascii=False).encode() + b"\n")
     return ExportSummary(file=config.file, descriptor=descriptor_uri, **counts)
 
@@ -171,8 +177,8 @@ def _plan(table: Table, config: ExportConfig) -> tuple[list[str], pa.Schema]:
         fields.insert(0, pa.field("file_name", pa.string()))
     fields.append(pa.field(AI_COLUMN, pa.bool_()))
     read = list(wanted)
-    if config.audiofolder and "uri" not in read:
-        read.append("uri")
+    if config.audiofolder:
+        read += [name for name in ("track_id", "uri") if name not in read]
     marked = {b"ai_generated": b"true", b"description": _DISCLOSURE.encode()}
     return read, pa.schema(fields, metadata=marked)
 
@@ -184,7 +190,8 @@ def _shaped(batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, coun
         if field.name == AI_COLUMN:
             array = pa.array([True] * batch.num_rows)
         elif field.name == "file_name":
-            array = pa.array([_within(uri, config.file) for uri in batch["uri"].to_pylist()], pa.string())
+            rows = zip(batch["track_id"].to_pylist(), batch["uri"].to_pylist(), strict=True)
+            array = pa.array([_within(uri, track_id, config.file) for track_id, uri in rows], pa.string())
         else:
             array = batch[field.name]
         if field.name == "caption" and config.max_chars is not None:
@@ -202,15 +209,18 @@ def _shaped(batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, coun
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _within(uri: str, file: str) -> str:
-    """The audio's path relative to the metadata file's folder."""
+def _within(uri: str, track_id: str, file: str) -> str:
+    """The audio's path relative to the metadata file's folder; that of its tagged copy where the audio is elsewhere."""
     folder = _plain_path(file).rpartition("/")[0] + "/"
     path = _plain_path(uri)
     if not path.startswith(folder):
-        raise OutputError(
-            f"{uri} does not lie in {folder}: write audiofolder metadata to the folder the audio is in, "
-            "or copy the audio there with --tags copies"
-        )
+        copy = _copy_path(Path(folder), track_id, uri)
+        if storage.is_remote(file) or not copy.exists():
+            raise OutputError(
+                f"{uri} does not lie in {folder}: write audiofolder metadata to the folder the audio is in, "
+                f"or copy the audio there first: muscaps export OUTPUT {folder} --tags copies"
+            )
+        path = str(copy)
     return path[len(folder) :]
 
 
@@ -458,8 +468,7 @@ def _write_one(row: dict[str, Any], folder: Path, target: TagTarget) -> Path:
             tag_file(temporary, row["caption"], model_id=row["model_id"])
             os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
         return path
-    suffix = Path(urlsplit(row["uri"]).path if storage.is_remote(row["uri"]) else row["uri"]).suffix
-    path = _safe_path(folder, row["track_id"], suffix)
+    path = _copy_path(folder, row["track_id"], row["uri"])
     path.parent.mkdir(parents=True, exist_ok=True)
     if not storage.is_remote(row["uri"]) and path.exists() and path.samefile(_plain_path(row["uri"])):
         raise ValueError(f"the copy would replace the original {path}: choose another folder")
@@ -468,6 +477,11 @@ def _write_one(row: dict[str, Any], folder: Path, target: TagTarget) -> Path:
             shutil.copyfileobj(source, sink, 8 << 20)
         tag_file(temporary, row["caption"], model_id=row["model_id"])
     return path
+
+
+def _copy_path(folder: Path, track_id: str, uri: str) -> Path:
+    """Where `copies` puts a track's audio."""
+    return _safe_path(folder, track_id, Path(urlsplit(uri).path if storage.is_remote(uri) else uri).suffix)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def test_exports_go_from_bucket_to_bucket_and_to_disk(output: str, s3_bucket: st
         assert export_captions(ExportConfig(output=output, file=file)).rows == 9
     filesystem, path = storage.filesystem(f"{s3_bucket}/exports/all.parquet")
     assert pq.read_table(path, filesystem=filesystem).equals(pq.read_table(tmp_path / "all.parquet"))
-    package = json.loads(storage.read_bytes(f"{s3_bucket}/exports/all.datapackage.json"))
+    package = json.loads(storage.read_bytes(f"{s3_bucket}/exports/all.parquet.datapackage.json"))
     assert package["resources"][0]["rows"] == 9
 
 

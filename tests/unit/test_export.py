@@ -116,6 +116,7 @@ def test_quotes_commas_and_line_breaks_survive_csv(tmp_path: Path) -> None:
         ("a slow piano piece", 12, "a slow piano"),
         ("a slow piano, with a soft flute", 22, "a slow piano"),
         ("strings and the brass", 15, "strings"),
+        ("a fast house track built on drums", 26, "a fast house track"),
         ("extraordinarily long", 6, "extrao"),
         ("a  spaced\tout caption", 11, "a spaced"),
         ("a spaced out", 12, "a spaced out"),
@@ -131,7 +132,7 @@ def test_the_descriptor_states_rows_digest_types_and_that_a_machine_wrote_it(out
     import hashlib
 
     file = export(output, "captions.csv", max_chars=20)
-    package = json.loads((output.parent / "captions.datapackage.json").read_text())
+    package = json.loads((output.parent / "captions.csv.datapackage.json").read_text())
     [resource] = package["resources"]
     assert package["ai_generated"] is True
     assert resource["path"] == "captions.csv"
@@ -165,6 +166,20 @@ def test_audiofolder_metadata_names_files_relative_to_itself(tmp_path: Path) -> 
             ExportConfig(output=str(tmp_path), file=str(tmp_path / "elsewhere" / "metadata.jsonl"), audiofolder=True)
         )
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_audiofolder_metadata_names_the_tagged_copies_of_audio_that_lies_elsewhere(
+    tmp_path: Path, tone_files: list[Path]
+) -> None:
+    rows = [caption_row(n, track_id=f"{n}/x", uri=str(path)) for n, path in enumerate(tone_files)]
+    write_captions(tmp_path / "out", rows)
+    folder = tmp_path / "dataset"
+    write_tags(TagConfig(output=str(tmp_path / "out"), folder=str(folder), target="copies"))
+    file = folder / "metadata.jsonl"
+    export_captions(ExportConfig(output=str(tmp_path / "out"), file=str(file), audiofolder=True, columns=("caption",)))
+    named = [json.loads(line)["file_name"] for line in file.read_text().splitlines()]
+    assert named == [f"{n}/x.wav" for n in range(5)]
+    assert all((folder / name).exists() for name in named)
 
 
 def test_bad_requests_are_refused_before_any_work(tmp_path: Path) -> None:
