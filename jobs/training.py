@@ -230,7 +230,10 @@ def train(
     extractor: Annotated[
         Path | None, typer.Option(help="Pre-trained extractor, or a captioner for its extractor.")
     ] = None,
-    start: Annotated[Path | None, typer.Option("--from", help="Captioner to fine-tune on this dataset.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Captioner to fine-tune on this dataset; `bundled`: the one muscaps comes with."),
+    ] = None,
     scratch: Annotated[bool, typer.Option("--scratch", help="No pre-training: extractor from random weights.")] = False,
     fine_tune: Annotated[bool, typer.Option("--fine-tune", help="Train the extractor too.")] = False,
     fusion: Annotated[Fusion, typer.Option(help="Where audio meets words; dcase: the baseline.")] = Fusion.EARLY,
@@ -264,10 +267,13 @@ def train(
     The same command again goes on where it stopped.
     """
     with explained():
+        from muscaps.checkpoint import BUNDLED
         from muscaps.config import ExtractorConfig, ModelConfig
         from muscaps.training import CaptionTrainingConfig, ExtractorMode
         from pipeline.distributed_training import CaptionRun, Hardware, train_captioner
 
+        if start == Path("bundled"):
+            start = BUNDLED
         if scratch and fine_tune:
             raise ValueError("--scratch and --fine-tune exclude each other")
         if fusion is Fusion.DCASE:

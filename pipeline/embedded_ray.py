@@ -60,6 +60,8 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
+    # An epoch waits for the controller's next look at its workers, 2 s apart: longer than a small data set's epoch.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     import ray
     import ray.data  # its loggers, before their level is set
 
