@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.captioning import local_checkpoint
+from pipeline.embedded_ray import cluster_size, ray_session
 from pipeline.tables import OutputError, Table, open_table
 
 logger = logging.getLogger(__name__)
@@ -167,13 +168,13 @@ def unknown_words(vocabulary: Any, query: str) -> dict[str, tuple[str, ...]]:
     return unknown
 
 
-def _captioner(checkpoint: str | None) -> Any:
+def _captioner(checkpoint: str | None, device: str | None = None) -> Any:
     import torch
 
     from muscaps.captioner import Captioner
 
     with local_checkpoint(checkpoint) as directory:
-        return Captioner.load(directory, device="cuda" if torch.cuda.is_available() else "cpu")
+        return Captioner.load(directory, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 # One pass over the features, part by part.
@@ -444,29 +445,23 @@ def _distributed(search_pass: _Pass, parts: Sequence[_Part], config: SearchConfi
     import ray
     from ray.util import ActorPool
 
-    started = not ray.is_initialized()
-    if started:
-        ray.init(address=config.address, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    with ray_session(config.address):
+        captioner = ray.put(_captioner(config.checkpoint, device="cpu"))  # the nodes may not see the checkpoint
         actor: Any = ray.remote(num_cpus=1)(_Searcher)
-        workers = max(1, min(int(resources.get("CPU", 1)), len(parts)))
-        pool: Any = ActorPool([actor.remote(config.checkpoint) for _ in range(workers)])
+        workers = min(cluster_size()[0], len(parts))
+        pool: Any = ActorPool([actor.remote(captioner) for _ in range(workers)])
         answers = pool.map_unordered(lambda worker, part: worker.search.remote(search_pass, part), parts)
         return _best(answers, search_pass.top)
-    finally:
-        if started:
-            ray.shutdown()
 
 
 class _Searcher:
     """A captioner in a Ray actor."""
 
-    def __init__(self, checkpoint: str | None) -> None:
+    def __init__(self, captioner: Any) -> None:
         import torch
 
         torch.set_num_threads(1)
-        self._captioner = _captioner(checkpoint)
+        self._captioner = captioner
 
     def search(self, search_pass: _Pass, part: _Part) -> list[_Found]:
         """The best tracks of one features file."""

@@ -172,7 +172,7 @@ def open_table(output: str, name: TableName) -> Table:
 _HOW_TO_GET: dict[TableName, str] = {
     "captions": "run `muscaps caption CATALOGUE OUTPUT` first, or check the path",
     "failures": "no track has failed, or check the path",
-    "features": "run `muscaps caption CATALOGUE OUTPUT --save-features`",
+    "features": "run `muscaps caption CATALOGUE OUTPUT --save-features`, with a new OUTPUT where this one has captions",
 }
 
 
