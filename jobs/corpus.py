@@ -1,16 +1,11 @@
 """Commands that make training data: `muscaps corpus render`."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jobs.outcomes import FAILED_TRACKS, explained
-
-PROGRESS_SECONDS = 10.0
-"""How often a line says how far rendering is."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +30,7 @@ def render(
     time_limit_s: Annotated[float, typer.Option(help="Give a clip up after so many seconds.")] = 20.0,
 ) -> None:
     """Render clips, and their captions and tags, into OUT. Skips what an earlier run finished."""
+    from jobs.progress import shown_count
     from muscaps.corpus.clip import ClipSpec
     from muscaps.corpus.scores import find_scores
     from muscaps.corpus.soundfont import find_soundfonts
@@ -69,28 +65,10 @@ def render(
             num_workers=num_workers,
             time_limit_s=time_limit_s,
         )
-        summary = render_corpus(config, _shown())
+        summary = render_corpus(config, shown_count("clips"))
     typer.echo(
         f"{summary.num_clips} clips ({summary.rendered} rendered now at {summary.clips_per_s:.1f} a second, "
         f"{summary.failed} failed): {join(out, PAIRS)}"
     )
     if summary.failed:
         raise typer.Exit(FAILED_TRACKS)
-
-
-def _shown() -> Callable[[int, int], None]:
-    """A line on stderr every ten seconds."""
-    from jobs.progress import duration
-
-    began = last = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PROGRESS_SECONDS:
-            last = now
-            rate = done / (now - began)
-            left = duration((total - done) / rate)
-            typer.echo(f"{done:,} of {total:,} clips, {rate:.1f} a second, {left} left", err=True)
-
-    return show

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.captioning import Progress
 
+COUNT_SECONDS = 10.0
+"""How often `shown_count` says how far a step is."""
 LINE_SECONDS = 60.0
 """How often a line is written where there is no terminal."""
 
@@ -97,6 +99,26 @@ def _bar() -> "Iterator[Callable[[Progress], None]]":
                 )
 
             yield show
+
+
+def shown_count(what: str, *, quiet: bool = False) -> Callable[[int, int], None]:
+    """Give a function that is told (done, total) and now and then says so on stderr; a lower count is a new start."""
+    first = seen = 0
+    began = last = 0.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal first, last, seen, began
+        now = time.monotonic()
+        if not began or done < seen:
+            first, began, last = done, now, now
+        seen = done
+        if not quiet and done > first and now - last >= COUNT_SECONDS:
+            last = now
+            rate = (done - first) / (now - began)
+            left = duration((total - done) / rate)
+            print(f"{done:,} of {total:,} {what}, {rate:.2g} a second, {left} left", file=sys.stderr)
+
+    return show
 
 
 def duration(seconds: float) -> str:

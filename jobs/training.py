@@ -88,7 +88,7 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
 ) -> None:
     """Clean pairs as the paper does, split them, decode the audio, count the words."""
-    from jobs.progress import set_up_logging
+    from jobs.progress import set_up_logging, shown_count
     from muscaps.dataset import CleaningRules
 
     set_up_logging(quiet=as_json)
@@ -112,7 +112,7 @@ def prepare(
             address=address,
             limit=limit,
         )
-        card = prepare_dataset(config)
+        card = prepare_dataset(config, shown_count("tracks", quiet=as_json))
     if as_json:
         typer.echo(json.dumps(card, indent=2))
         return
@@ -267,6 +267,7 @@ def train(
     The same command again goes on where it stopped.
     """
     with explained():
+        from jobs.progress import shown_count
         from muscaps.checkpoint import BUNDLED
         from muscaps.config import ExtractorConfig, ModelConfig
         from muscaps.training import CaptionTrainingConfig, ExtractorMode
@@ -320,7 +321,8 @@ def train(
             name=name,
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
-        metrics = train_captioner(run, hardware, _shown(as_json, _caption_line(max_epochs)))
+        show, count = _shown(as_json, _caption_line(max_epochs)), shown_count("tracks heard", quiet=as_json)
+        metrics = train_captioner(run, hardware, show, count)
     if as_json:
         typer.echo(json.dumps(dict(metrics), indent=2))
         return

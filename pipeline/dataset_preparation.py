@@ -9,7 +9,7 @@ import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,9 @@ ROWS_PER_TASK = 8
 SAMPLE_RATE = 16_000
 DEFAULT_CHUNK_SECONDS = 3.0
 MAX_TRACK_SECONDS = 1_800.0  # what is cached of one track at most: 58 MB
+
+OnProgress = Callable[[int, int], None]
+"""Told how many tracks are done, and of how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,8 +304,12 @@ def decoded_tracks(
             yield {name: batch[name][index] for name in batch.column_names}
 
 
-def prepare_dataset(config: PreparationConfig) -> dict[str, Any]:
+def prepare_dataset(config: PreparationConfig, on_progress: OnProgress | None = None) -> dict[str, Any]:
     """Clean, split, decode and write a dataset; return its card.
+
+    Args:
+        config: What to prepare.
+        on_progress: Told how many tracks were decoded, and of how many.
 
     Raises:
         DatasetError: The pairs cannot be used, or nothing is left of them.
@@ -324,7 +331,10 @@ def prepare_dataset(config: PreparationConfig) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
     base = storage.join(config.pairs, "") if storage.is_folder(config.pairs) else config.pairs
     with ray_session(config.address, num_cpus=config.num_cpus):
-        for row in decoded_tracks(hopeful, base, config, chunk_samples=round(chunk_seconds * SAMPLE_RATE)):
+        decoded = decoded_tracks(hopeful, base, config, chunk_samples=round(chunk_seconds * SAMPLE_RATE))
+        for done, row in enumerate(decoded, start=1):
+            if on_progress is not None:
+                on_progress(done, len(hopeful))
             track = row["track_id"].as_py()
             if row["stage"].as_py() is not None:
                 failures[row["error_type"].as_py()] += 1
@@ -373,7 +383,9 @@ class ExtractCached:
         return self._stage(pa.table({"index": indices, "pcm": pa.array(pcm, pa.large_binary())}))
 
 
-def cache_features(dataset: PreparedDataset, extractor_directory: Path, version: int = 0) -> FeatureCache:
+def cache_features(
+    dataset: PreparedDataset, extractor_directory: Path, version: int = 0, on_progress: OnProgress | None = None
+) -> FeatureCache:
     """Return a dataset's features by an extractor, computing them on Ray Data if they are not cached.
 
     Needs a running Ray. The dataset's folder must be writable, and the workers must see it under its path.
@@ -382,6 +394,7 @@ def cache_features(dataset: PreparedDataset, extractor_directory: Path, version:
         dataset: The tracks.
         extractor_directory: The extractor's checkpoint, or a captioner's.
         version: 0 for the tracks as they are; else which disturbed copy of the training tracks.
+        on_progress: Told how many tracks are done, and of how many.
 
     Raises:
         DatasetError: The features are not cached and there is no audio to compute them from.
@@ -415,8 +428,12 @@ def cache_features(dataset: PreparedDataset, extractor_directory: Path, version:
     )
 
     def tracks() -> Iterator[tuple[int, np.ndarray]]:
+        done = 0
         batch: Any  # a pyarrow.Table, as asked for
         for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
+            done += batch.num_rows
+            if on_progress is not None:
+                on_progress(done, len(indices))
             for index, features in zip(batch["index"].to_pylist(), batch["features"], strict=True):
                 yield index, np.frombuffer(features.as_buffer(), dtype="<f2").reshape(-1, extractor.feature_dim)
 

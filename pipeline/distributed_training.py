@@ -107,7 +107,12 @@ class TaggerRun:
     """Short name, the first part of the extractor's `model_id`."""
 
 
-def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: OnEpoch | None = None) -> Metrics:
+def train_captioner(
+    run: CaptionRun,
+    hardware: Hardware = Hardware(),
+    on_epoch: OnEpoch | None = None,
+    on_features: Callable[[int, int], None] | None = None,
+) -> Metrics:
     """Train a captioner; `output` ends with `best/`, `last/`, `curve.csv` and `curve.png`.
 
     Called again with the same arguments it goes on where it stopped, or, finished, does nothing.
@@ -116,6 +121,7 @@ def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: 
         run: What to train.
         hardware: What to train it on.
         on_epoch: Told every epoch's metrics, those of an interrupted run not again.
+        on_features: Told of how many tracks, and of how many in all, the features are computed.
 
     Returns:
         The best epoch's metrics, with `epochs` the number trained.
@@ -123,7 +129,6 @@ def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: 
     Raises:
         ValueError: Arguments that do not fit, or an output that holds another run.
     """
-
     dataset = PreparedDataset(run.dataset)
     source = run.start or run.extractor
     _claim(run.output, {"run": _plain(run), "dataset": dataset.card["digest"], "num_workers": hardware.num_workers})
@@ -135,7 +140,7 @@ def train_captioner(run: CaptionRun, hardware: Hardware = Hardware(), on_epoch: 
             from pipeline.dataset_preparation import cache_features
 
             for version in range(run.config.disturbed_versions + 1):
-                cache_features(dataset, source, version)
+                cache_features(dataset, source, version, on_features)
         result = _fit(_caption_loop, run, run.output, hardware, on_epoch)
     with _checkpoint_directory(result) as directory:
         for name in ("best", "last"):
