@@ -6,6 +6,7 @@ changed where the caller asked for `originals`; everything else is written to ne
 """
 
 import hashlib
+import importlib.util
 import json
 import logging
 import math
@@ -421,8 +422,11 @@ def write_tags(config: TagConfig) -> TagSummary:
 
     Raises:
         OutputError: No captions.
+        ValueError: mutagen is not installed.
         StorageError: The output could not be read.
     """
+    if config.target != "sidecars" and importlib.util.find_spec("mutagen") is None:
+        raise ValueError(f"--tags {config.target} needs mutagen: pip install mutagen, or write sidecars")
     table = open_table(config.output, "captions")
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -182,6 +182,15 @@ def test_audiofolder_metadata_names_the_tagged_copies_of_audio_that_lies_elsewhe
     assert all((folder / name).exists() for name in named)
 
 
+def test_tags_without_mutagen_are_refused_with_what_to_install(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    folder = output.parent / "tagged"
+    with pytest.raises(ValueError, match="pip install mutagen, or write sidecars"):
+        write_tags(TagConfig(output=str(output), folder=str(folder), target="copies"))
+    assert not folder.exists()
+    assert write_tags(TagConfig(output=str(output), folder=str(folder), target="sidecars")).written == 20
+
+
 def test_bad_requests_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in \.csv, \.jsonl or \.parquet"):
         ExportConfig(output="x", file="captions.xlsx")
