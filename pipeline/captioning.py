@@ -228,6 +228,8 @@ def caption_catalogue(
         from muscaps.checkpoint import load_checkpoint
 
         checkpoint = load_checkpoint(directory)
+        if config.options.attention and checkpoint.model_config.fusion != "attention":
+            logger.warning("%s hears a track as a whole: it has no attention to keep", checkpoint.model_id)
         run_id = ledger.new_run_id()
         with ledger.Lease(config.output, run_id) as lease:
             run = _Run(config, catalogue, checkpoint, directory, lease)
