@@ -12,6 +12,7 @@ dataset alone, never on how many workers share the work.
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ CARD, EXAMPLES, WORDS, AUDIO, FEATURES = (
     "audio.i16",
     "features.f16",
 )
+CACHES = "features"
+"""Folder of what is worked out from a dataset later: features by other extractors, log-mels."""
 _SPLIT_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation"}
 _SPLIT_NAMES |= {"dev": "validation", "validation": "validation", "test": "test", "eval": "test"}
 
@@ -216,8 +219,17 @@ class DatasetWriter:
     """Writes a prepared dataset: data a track at a time, then the tables."""
 
     def __init__(self, directory: Path, *, feature_dim: int | None = None) -> None:
-        """Start in an empty or new directory; what an unfinished run left there is overwritten."""
+        """Start in an empty or new directory, or over an earlier dataset.
+
+        Raises:
+            DatasetError: The directory holds other things.
+        """
         directory.mkdir(parents=True, exist_ok=True)
+        ours = {CARD, EXAMPLES, WORDS, AUDIO, FEATURES, CACHES}
+        strangers = sorted({path.name for path in directory.iterdir()} - ours)
+        if strangers:
+            raise DatasetError(f"{directory} holds other things ({strangers[0]}); name an empty or new folder")
+        shutil.rmtree(directory / CACHES, ignore_errors=True)
         (directory / CARD).unlink(missing_ok=True)
         self._directory = directory
         self._feature_dim = feature_dim
@@ -461,8 +473,8 @@ class FeatureCache:
         self._own = version == 0 and dataset.card.get("extractor") == digest and dataset.feature_dim is not None
         self._dataset = dataset
         name = f"{digest}-disturbed-{version}" if version else digest
-        self._rows_path = dataset.directory / "features" / f"{name}.f16"
-        self._index_path = dataset.directory / "features" / f"{name}.json"
+        self._rows_path = dataset.directory / CACHES / f"{name}.f16"
+        self._index_path = dataset.directory / CACHES / f"{name}.json"
         self.examples = dataset.split("train") if version else dataset.examples
         self._rows: np.ndarray | None = None
         self._places: dict[int, tuple[int, int]] = {}

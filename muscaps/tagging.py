@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -29,7 +30,7 @@ from torch.nn import functional as F
 from muscaps.augmentation import SILENCE_DB, AugmentationConfig, Augmenter, frames_needed
 from muscaps.checkpoint import learned_weights, save_extractor
 from muscaps.config import ExtractorConfig, TrainingConfig
-from muscaps.dataset import DatasetError, Example, PreparedDataset
+from muscaps.dataset import CACHES, DatasetError, Example, PreparedDataset
 from muscaps.feature_extractors import FeatureExtractor, Musicnn, build_extractor
 from muscaps.spectrogram import N_MELS, LogMel, num_frames
 from muscaps.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
@@ -37,7 +38,7 @@ from muscaps.workers import Workers, share_batch_norms
 
 logger = logging.getLogger(__name__)
 
-LOG_MELS = "log_mels.f16"
+LOG_MELS = f"{CACHES}/log_mels.f16"
 _HEAD_DIM = 200  # as the published taggers' hidden layer
 
 
@@ -199,13 +200,14 @@ def log_mels(dataset: PreparedDataset) -> tuple[np.ndarray, dict[int, tuple[int,
     path = dataset.directory / LOG_MELS
     if not path.exists() or path.stat().st_size != total * N_MELS * 2:
         transform = LogMel()
-        beside = path.with_suffix(".partial")
-        with beside.open("wb") as stream, torch.no_grad():
+        path.parent.mkdir(exist_ok=True)
+        # A name of its own: several workers may be at it, and each puts the same file in place.
+        with NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as stream, torch.no_grad():
             for example in examples:
                 waveform = torch.from_numpy(dataset.audio(example).astype(np.float32) / 32_768)
                 decibels = transform(waveform[None])[0, 0].T
                 stream.write(decibels.numpy().astype("<f2").tobytes())
-        beside.rename(path)
+        Path(stream.name).replace(path)
         logger.info("log-mels of %d clips written to %s", len(examples), path)
     return np.memmap(path, dtype="<f2", mode="r").reshape(-1, N_MELS), places
 

@@ -121,6 +121,19 @@ def test_missing_parts_of_a_dataset_are_named(tmp_path: Path) -> None:
         dataset.features(dataset.examples[0])
 
 
+def test_preparing_again_forgets_what_was_worked_out_and_other_folders_are_left_alone(tmp_path: Path) -> None:
+    for seconds in (1, 2):
+        writer = DatasetWriter(tmp_path / "data")
+        writer.store("a", audio=np.zeros(seconds * 16_000, dtype=np.int16))
+        assert not (tmp_path / "data" / "features").exists()
+        writer.finish([pair("a", "one two three", split="train")], min_count=1)
+        (tmp_path / "data" / "features").mkdir()
+    (tmp_path / "poems").mkdir()
+    (tmp_path / "poems" / "poem.txt").write_text("mine")
+    with pytest.raises(DatasetError, match=r"holds other things \(poem.txt\)"):
+        DatasetWriter(tmp_path / "poems")
+
+
 def test_features_are_cached_by_extractor(tmp_path: Path) -> None:
     DatasetWriter(tmp_path).finish([pair(name, "slow piano", split="train") for name in "ab"])
     dataset = PreparedDataset(tmp_path)

@@ -14,6 +14,7 @@ from muscaps.config import ExtractorConfig
 from muscaps.dataset import DatasetError, DatasetWriter, Pair, PreparedDataset
 from muscaps.feature_extractors import Musicnn
 from muscaps.tagging import (
+    LOG_MELS,
     MelExcerpts,
     TaggerTraining,
     TaggingConfig,
@@ -151,9 +152,9 @@ def test_log_mels_are_the_extractors_and_are_computed_once(tmp_path: Path) -> No
     waveform = torch.from_numpy(dataset.audio(example).astype(np.float32) / 32_768)
     expected = Musicnn(2, 0.02).spectrogram(waveform[None])[0, 0].T
     assert np.allclose(mels[start : start + frames], expected.numpy(), atol=0.07)  # float16 at 100 dB
-    before = (tmp_path / "log_mels.f16").stat().st_mtime_ns
+    before = (tmp_path / LOG_MELS).stat().st_mtime_ns
     log_mels(PreparedDataset(tmp_path))
-    assert (tmp_path / "log_mels.f16").stat().st_mtime_ns == before
+    assert (tmp_path / LOG_MELS).stat().st_mtime_ns == before
 
 
 def test_undisturbed_excerpts_are_cut_from_the_clip(tmp_path: Path) -> None:
