@@ -64,6 +64,11 @@ STOP_WORDS = frozenset(
         "track",
         "song",
         "music",
+        "built",
+        "led",
+        "featuring",
+        "pace",
+        "tempo",
     )
 )
 """Words that say nothing about a track, left out of the frequencies."""
@@ -201,7 +206,7 @@ def summarise(output: str, *, max_tracks: int = 0) -> tuple[Summary, pa.Table]:
         max_tracks: Most tracks to draw.
 
     Returns:
-        The figures over all tracks, and the drawn rows with all their columns, in file order.
+        The figures over all tracks, and the drawn rows with all their columns, by track_id.
 
     Raises:
         OutputError: The output holds neither captions nor failures.
@@ -304,7 +309,7 @@ def _count_captions(captions: Table, summary: Summary, waiting: dict[str, dict[s
     summary.log_probs = np.concatenate(log_probs) if log_probs else np.zeros(0)
     summary.durations = np.concatenate(durations) if durations else np.zeros(0)
     summary.audio_s = float(np.nansum(summary.durations))
-    return drawn if drawn is not None else pa.table({"track_id": []})
+    return drawn.sort_by("track_id") if drawn is not None else pa.table({"track_id": []})
 
 
 def _floats(batch: pa.RecordBatch, name: str) -> np.ndarray:
@@ -359,7 +364,12 @@ def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
     distinct_share = summary.distinct / summary.tracks if summary.tracks else 0.0
     tiles = [
         _tile("Captioned", f"{summary.tracks:,}", f"of {attempted:,} tracks tried"),
-        _tile("Waiting", f"{summary.failed:,}", _share(summary.failed, attempted) + " failed", bad=summary.failed > 0),
+        _tile(
+            "Without caption",
+            f"{summary.failed:,}",
+            _share(summary.failed, attempted) + " failed",
+            bad=summary.failed > 0,
+        ),
         _tile("Audio", _hours(summary.audio_s), f"{summary.partly_heard:,} tracks heard in part"),
         _tile("Time taken", _hours(wall), f"over {len(spans) or 'no'} run{'s' if len(spans) != 1 else ''}"),
         _tile(
@@ -477,7 +487,7 @@ def _throughput(summary: Summary) -> list[dict[str, Any]]:
                     f"from {first:%H:%M} to {last:%H:%M} UTC, at most {top} in {_hours(width)}"
                 ),
                 "top": f"{top:,}",
-                "middle": f"{top / 2:,.0f}" if top > 1 else "",
+                "middle": f"{top // 2:,}" if top % 2 == 0 else f"{top / 2:,.1f}",
                 "bars": bars,
                 "start": f"{first:%Y-%m-%d %H:%M:%S}",
                 "end": f"{last:%Y-%m-%d %H:%M:%S} UTC",
@@ -690,9 +700,7 @@ def _detail(row: dict[str, Any], *, attention_asked: bool) -> dict[str, Any]:
     if row.get("alternatives"):
         detail["alternatives"] = [[a["caption"], _rounded(a["log_prob"])] for a in row["alternatives"]]
     if row.get("segments"):
-        detail["segments"] = [
-            [_rounded(s["start_s"]) or 0.0, _rounded(s["end_s"]) or 0.0, s["caption"]] for s in row["segments"]
-        ]
+        detail["segments"] = _segments(row["segments"])
     if row.get("attention"):
         attention = _attention(row["caption"] or "", row["attention"])
         if attention is not None:
@@ -713,6 +721,17 @@ def _detail(row: dict[str, Any], *, attention_asked: bool) -> dict[str, Any]:
             facts[name.replace("_", " ").capitalize()] = str(value)[:500]
     detail["facts"] = facts
     return detail
+
+
+def _segments(segments: Sequence[dict[str, Any]]) -> list[list[Any]]:
+    """[start, end, caption] of each stretch, neighbours of one caption as one."""
+    merged: list[list[Any]] = []
+    for segment in segments:
+        if merged and merged[-1][2] == segment["caption"]:
+            merged[-1][1] = _rounded(segment["end_s"]) or 0.0
+        else:
+            merged.append([_rounded(segment["start_s"]) or 0.0, _rounded(segment["end_s"]) or 0.0, segment["caption"]])
+    return merged
 
 
 def _rounded(value: float | None) -> float | None:

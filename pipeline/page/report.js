@@ -55,14 +55,17 @@
     { key: "name", label: "Track", value: (i) => fold(title(i)) },
     { key: "caption", label: "Caption", value: (i) => tracks.caption[i].toLowerCase() },
     { key: "duration", label: "Length", number: true, value: (i) => tracks.duration_s[i] },
-    { key: "logp", label: "Log-prob.", number: true, value: (i) => tracks.log_prob[i] },
+    { key: "logp", label: "Log-prob.", number: true, value: (i) => tracks.log_prob[i],
+      tip: "How likely the model finds this caption for this audio; longer captions have lower values" },
   ];
   let sort = { key: null, down: false }, terms = [], only = null, order = [], cursor = 0, chosen = -1;
 
-  const sortedLogs = tracks.log_prob.filter((x) => x !== null).sort((a, b) => a - b);
+  // Per word and end of caption: else the least likely would be the longest.
+  const perWord = tracks.log_prob.map((x, i) => x === null ? null : x / (tracks.caption[i].split(/\s+/).length + 1));
+  const sortedLogs = perWord.filter((x) => x !== null).sort((a, b) => a - b);
   const lowLimit = sortedLogs.length ? sortedLogs[Math.floor(sortedLogs.length * 0.05)] : -Infinity;
   const filters = [
-    ["Least likely 5 %", (i) => tracks.log_prob[i] !== null && tracks.log_prob[i] <= lowLimit],
+    ["Least likely 5 %", (i) => perWord[i] !== null && perWord[i] <= lowLimit],
     ["Partly heard", (i) => tracks.coverage[i] !== null && tracks.coverage[i] < 1],
     ["With attention", (i) => details[i] && details[i].attention],
     ["With segments", (i) => details[i] && details[i].segments],
@@ -88,6 +91,7 @@
     cell.setAttribute("aria-sort", "none");
     const button = make("button", "", column.label);
     button.type = "button";
+    if (column.tip) button.title = column.tip;
     button.addEventListener("click", () => {
       if (sort.key !== column.key) sort = { key: column.key, down: false };
       else if (!sort.down) sort = { key: column.key, down: true };
@@ -170,6 +174,7 @@
     if (!order.length) rows.push(make("p", "empty", "\u2003No track matches."));
     windowNode.style.transform = `translateY(${first * rowHeight()}px)`;
     windowNode.replaceChildren(...rows);
+    $("header").style.marginRight = `${viewport.offsetWidth - viewport.clientWidth}px`;  // the scrollbar's
     if (chosen >= 0 && document.getElementById(`row-${chosen}`)) viewport.setAttribute("aria-activedescendant", `row-${chosen}`);
     else viewport.removeAttribute("aria-activedescendant");
   };

@@ -1,19 +1,24 @@
 """How long a search takes: a captioner of the paper's size with random weights, features of one chunk a track.
 
 Without attention a track's mean feature is all a search reads, so more chunks change only the first search, which
-builds the index. Prints the best of three queries; run it on an idle machine.
+builds the index. Prints the best of three queries and the process's peak memory; run it on an idle machine.
 
     python tests/benchmark/search_speed.py 100000 --fusion early
 """
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
@@ -46,11 +51,13 @@ def main() -> None:
                 output, dict(list(rows.items())[: arguments.tracks - part * 5_000]), f"{part}.parquet", model_id
             )
         request = SearchConfig(output=str(output), query=arguments.query, checkpoint=str(checkpoint))
+        before = _peak_mib()
         started = time.monotonic()
         search(request)
         first = time.monotonic() - started
         best = min(search(request).seconds for _ in range(3))
     print(f"{arguments.tracks:,} tracks, {arguments.fusion}: first search {first:.1f} s, then {best:.1f} s a query")
+    print(f"peak memory {_peak_mib():,.0f} MiB, of which {before:,.0f} before the first search")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
 
 

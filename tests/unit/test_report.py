@@ -124,6 +124,16 @@ def test_attention_that_was_asked_for_in_vain_is_told_from_attention_not_asked_f
     assert [details[n].get("no_attention", False) for n in "012"] == [True, False, False]
 
 
+def test_stretches_that_say_the_same_are_shown_as_one(tmp_path: Path) -> None:
+    said = ("piano", "piano", "drums", "piano")
+    segments = [
+        {"start_s": 30.0 * n, "end_s": 30.0 * n + 30, "caption": text, "log_prob": -3.0} for n, text in enumerate(said)
+    ]
+    write_captions(tmp_path, [caption_row(1, segments=segments)])
+    shown = data_of(page_of(tmp_path))["details"]["0"]["segments"]
+    assert shown == [[0.0, 60.0, "piano"], [60.0, 90.0, "drums"], [90.0, 120.0, "piano"]]
+
+
 def test_attention_rows_are_named_by_the_models_own_tokens(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(1, caption="Soft, bright mid-tempo piano.", attention=[[0.5, 0.5]] * 6)])
     attention = data_of(page_of(tmp_path))["details"]["0"]["attention"]
