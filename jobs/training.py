@@ -196,6 +196,7 @@ def pretrain(
             name=name,
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
+        _announce(dataset, as_json)
         metrics = train_tagger(run, hardware, _shown(as_json, _tagger_line(run.config.max_epochs)))
     if as_json:
         typer.echo(json.dumps(dict(metrics), indent=2))
@@ -205,6 +206,16 @@ def pretrain(
         typer.echo(f"  {tag:40s}{value:9.3f}{metrics['pr_auc'][tag]:8.3f}")
     typer.echo(f"  {'mean':40s}{metrics['validation_roc_auc']:9.3f}{metrics['validation_pr_auc']:8.3f}")
     typer.echo(f"extractor: {output / 'extractor'}")
+
+
+def _announce(dataset: Path, quiet: bool) -> None:
+    """Say what is about to be trained on, since the first epoch may take its time."""
+    from muscaps.dataset import PreparedDataset
+
+    splits = PreparedDataset(dataset).card["splits"]
+    if not quiet:
+        tracks = f"{splits.get('train', 0):,} tracks, validating on {splits.get('validation', 0):,}"
+        typer.echo(f"training on {tracks}; starting Ray", err=True)
 
 
 def _additive(dataset: Path) -> tuple[str, ...] | None:
@@ -321,6 +332,7 @@ def train(
             name=name,
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
+        _announce(dataset, as_json)
         show, count = _shown(as_json, _caption_line(max_epochs)), shown_count("tracks heard", quiet=as_json)
         metrics = train_captioner(run, hardware, show, count)
     if as_json:

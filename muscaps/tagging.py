@@ -44,7 +44,7 @@ _HEAD_DIM = 200  # as the published taggers' hidden layer
 
 @dataclass(frozen=True, kw_only=True)
 class TaggingConfig(TrainingConfig):
-    """How a tagger is trained. The learning rate rises for 200 steps, then falls along a cosine."""
+    """How a tagger is trained. The learning rate rises for 200 steps at most, then falls along a cosine."""
 
     learning_rate: float = 2e-3
     batch_size: int = 32
@@ -348,8 +348,9 @@ def masked_tagging_loss(logits: Tensor, targets: Tensor, known: Tensor, weight: 
 
 
 def learning_rate_at(step: int, progress: float, peak: float, warm_up: int = 200) -> float:
-    """Rise linearly for `warm_up` steps, then fall along a cosine as `progress` goes from 0 to 1."""
-    return peak * min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    """Rise linearly for `warm_up` steps or a tenth of the run, then fall along a cosine as `progress` goes to 1."""
+    rise = min(1.0, max((step + 1) / warm_up, 10 * progress))
+    return peak * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 Reporter: TypeAlias = Callable[[Mapping[str, Any], Callable[[Path], None]], None]

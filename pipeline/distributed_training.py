@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
 """Times a run goes on after losing workers."""
+_TITLES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "cider": "CIDEr"}
 RECORD, RESULT, CURVE_CSV, CURVE_PNG = "training.json", "result.json", "curve.csv", "curve.png"
 
 Metrics = Mapping[str, Any]
@@ -455,7 +456,9 @@ def write_curve(output: Path, history: Sequence[Metrics], columns: Sequence[str]
         for name in members:
             values = [row.get(name, math.nan) for row in history]
             axis.plot(epochs, values, marker="." if len(epochs) < 30 else "", label=name.replace("_", " "))
-        axis.set(title=title.replace("_", " "), xlabel="epoch")
+        axis.set(title=_TITLES.get(title, title.replace("_", " ")), xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.ticklabel_format(axis="y", scilimits=(-3, 4))
         axis.grid(alpha=0.3)
         if len(members) > 1:
             axis.legend()

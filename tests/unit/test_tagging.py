@@ -92,6 +92,8 @@ def test_unknown_tags_leave_the_loss() -> None:
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert learning_rate_at(0, 0.0, 1.0) == pytest.approx(1 / 200)
+    assert learning_rate_at(100, 0.01, 1.0) == pytest.approx(101 / 200, abs=1e-3)
+    assert learning_rate_at(10, 0.1, 1.0) > 0.97  # of a run of 100 steps
     assert learning_rate_at(500, 0.5, 1.0) == pytest.approx(0.5)
     assert learning_rate_at(500, 1.0, 1.0) == pytest.approx(0.0)
 
