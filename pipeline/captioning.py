@@ -46,6 +46,8 @@ BLOCK_BYTES = 32 * 2**20
 """PCM handed over at a time: five or six tracks of three minutes; also what one forward pass works on."""
 GPU_BLOCK_BYTES = 128 * 2**20
 """The same where GPUs caption, which want more tracks at once."""
+GPU_BATCH_TRACKS = 32
+"""Tracks a GPU is given at a time: of three minutes each they are 1,920 chunks and 184 MB of PCM."""
 ROWS_PER_TASK = 16
 """Most tracks one decode task takes: starting a task costs some 10 ms, decoding a track some 100 ms."""
 SHARD_ROWS = 100_000
@@ -553,14 +555,18 @@ class _Run:
             ray_remote_args_fn=lambda: {"max_retries": retries},
         )
         actors = session.num_gpus or max(1, min(session.num_cpus, tasks))
+        per_batch = None  # a core takes blocks as they come
+        if session.num_gpus:  # Ray insists on a number for a GPU, and puts blocks together to reach it
+            per_batch = 1 if careful else max(1, min(GPU_BATCH_TRACKS, rows.num_rows // (4 * actors)))
         return decoded.map_batches(
             stages.CaptionTracks,
-            batch_size=None,
+            batch_size=per_batch,
             batch_format="pyarrow",
             zero_copy_batch=True,
             fn_constructor_args=(session.checkpoint(self._directory), config.options),
             fn_constructor_kwargs={"use_gpu": session.num_gpus > 0, "save_features": config.save_features},
-            compute=ray.data.ActorPoolStrategy(size=actors),
+            # A dying actor takes what waits for it along; a careful round blames a track only for its own turn.
+            compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1 if careful else None),
             num_cpus=1 if session.num_gpus else ACTOR_CPUS,
             num_gpus=1 if session.num_gpus else None,
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": retries},

@@ -530,6 +530,7 @@ class CaptionSink:
             LeaseLostError: Another run took over.
             StorageError: The store failed for longer than `OUTAGE_SECONDS`, or refuses to be written.
         """
+        rows = rows.combine_chunks()  # they come in as many pieces as tracks, which makes every step below slow
         fresh = []
         for track_id in rows["track_id"].to_pylist():
             fresh.append(track_id not in self._answered)

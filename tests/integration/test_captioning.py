@@ -8,6 +8,7 @@ Covered here:
 - retry: only failed tracks, counted as another attempt
 - a killed captioning or decode worker: nothing lost, nothing doubled
 - a file that kills whoever decodes it: everything else is captioned, it gets a row
+- SIGTERM while Ray starts
 - SIGKILL of the driver, SIGTERM, relaunch: verify agrees, captions equal those of an undisturbed run
 - two runs at once: the second names the first and leaves
 - too many failures stop a run; a time limit drains it
@@ -309,6 +310,21 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
         assert process.poll() is None, f"the driver ended with {process.returncode}"
         assert time.monotonic() < deadline, "nothing was committed"
         time.sleep(0.02)
+
+
+def test_a_term_signal_while_ray_starts_ends_the_run_with_status_75(
+    music: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    driver = start_driver(catalogue_of(tmp_path, music, 20), output, tiny_checkpoint)
+    wait_for(lambda: any((output / "runs").glob("*.json")), driver)  # written just before Ray is started
+    time.sleep(1.0)
+    driver.send_signal(signal.SIGTERM)
+    started = time.monotonic()
+    said, _ = driver.communicate(timeout=60)
+    assert time.monotonic() - started < 30
+    assert (driver.returncode, said.split()) == (75, ["drained", "0", "20"])
+    assert not (output / "lease.json").exists()
 
 
 @pytest.mark.slow
