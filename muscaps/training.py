@@ -423,6 +423,12 @@ class CaptionerTraining:
         late = config.max_minutes is not None and self.elapsed_s >= 60 * config.max_minutes
         return self.epoch >= config.max_epochs or self.stale >= config.patience or late
 
+    def _most_seconds_left(self) -> float:
+        """Seconds until epochs or time are used up; training ends sooner when patience does."""
+        left = self.elapsed_s / self.epoch * (self.config.max_epochs - self.epoch)
+        limit = math.inf if self.config.max_minutes is None else 60 * self.config.max_minutes - self.elapsed_s
+        return max(0.0, min(left, limit))
+
     def train(self, report: Reporter | None = None) -> None:
         """Train until `finished`.
 
@@ -451,7 +457,7 @@ class CaptionerTraining:
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "seconds": seconds,
                 "best_epoch": self.best_epoch,
-                "eta_s": seconds * min(self.config.max_epochs - self.epoch, self.config.patience - self.stale),
+                "eta_s": self._most_seconds_left(),
             }
             self.history.append(metrics)
             logger.info(
