@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.outcomes import FAILED_TRACKS, explained
+from jobs.outcomes import FAILED_TRACKS, explained, resumable
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def render(
     from pipeline.rendering import PAIRS, RenderingConfig, licences_of, render_corpus
     from pipeline.storage import join
 
-    with explained():
+    with explained(), resumable():
         folders = [folder.resolve() for folder in scores or []]
         files = find_scores(folders)
         if folders and not files:

@@ -18,6 +18,8 @@ def explained() -> Iterator[None]:
     """Turn a refusal into one line on stderr: exit 2 for a bad request, 1 for work that cannot go on."""
     try:
         yield
+    except typer.Exit:  # a RuntimeError by descent
+        raise
     except Exception as error:
         if _is_of_ray(error):
             request = _bad_request(error)
@@ -28,6 +30,15 @@ def explained() -> Iterator[None]:
             wrong_place = getattr(error, "error_type", None) in _WRONG_PLACE
             raise refused(str(error), USAGE if wrong_place else FAILED) from None
         raise
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say after Ctrl-C that what is finished is kept; exit 75."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise refused("interrupted; the same command goes on from what is finished", DRAINED) from None
 
 
 def refused(message: str, status: int = USAGE) -> typer.Exit:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.outcomes import explained
+from jobs.outcomes import explained, resumable
 
 dataset_app = typer.Typer(
     help="Audio-caption pairs, cleaned and ready to train on.", no_args_is_help=True, rich_markup_mode=None
@@ -168,7 +168,7 @@ def pretrain(
 
     The same command again goes on where it stopped.
     """
-    with explained():
+    with explained(), resumable():
         from muscaps.augmentation import NO_AUGMENTATION, AugmentationConfig
         from muscaps.config import ExtractorConfig
         from muscaps.tagging import TaggingConfig
@@ -277,7 +277,7 @@ def train(
 
     The same command again goes on where it stopped.
     """
-    with explained():
+    with explained(), resumable():
         from jobs.progress import shown_count
         from muscaps.checkpoint import BUNDLED
         from muscaps.config import ExtractorConfig, ModelConfig

@@ -12,8 +12,8 @@ import math
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,27 +262,6 @@ def _fit(
         raise ValueError(f"num_workers={hardware.num_workers} exceeds the {cpus} CPUs that Ray has")
     threads = hardware.threads or max(1, cpus // hardware.num_workers)
     board: Any = ray.remote(num_cpus=0)(_Board).remote()
-    stop = threading.Event()
-
-    def follow() -> None:
-        seen = 0
-        while True:
-            last = stop.wait(0.5)
-            try:
-                rows = ray.get(board.since.remote(seen), timeout=10)
-            except ray.exceptions.GetTimeoutError:  # still starting, or busy
-                if last:
-                    return
-                continue
-            except ray.exceptions.RayError:  # the cluster is gone; fit() says why
-                return
-            for row in rows:
-                seen += 1
-                if on_epoch is not None:
-                    on_epoch(row)
-            if last:
-                return
-
     trainer = TorchTrainer(
         loop,
         train_loop_config={"run": run, "board": board, "threads": threads},
@@ -298,13 +277,30 @@ def _fit(
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
-    follower = threading.Thread(target=follow, daemon=True)
-    follower.start()
+    # In a thread of its own: in the main one Ray would take Ctrl-C for itself and end the process.
+    pool = ThreadPoolExecutor(max_workers=1)
+    fitting = pool.submit(trainer.fit)
+    pool.shutdown(wait=False)
+    seen = 0
+    while True:
+        ended = bool(wait([fitting], timeout=0.5).done)
+        for row in _rows_since(board, seen):
+            seen += 1
+            if on_epoch is not None:
+                on_epoch(row)
+        if ended:
+            return fitting.result()
+
+
+def _rows_since(board: Any, seen: int) -> list[Metrics]:
+    """What the board shows beyond the first `seen` rows; nothing if it does not answer."""
+    import ray
+
     try:
-        return trainer.fit()
-    finally:
-        stop.set()
-        follower.join(timeout=15)
+        rows: list[Metrics] = ray.get(board.since.remote(seen), timeout=10)
+    except ray.exceptions.RayError:  # busy, or the cluster is gone, and then fit() says why
+        return []
+    return rows
 
 
 def _set_up(config: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """A renderer in a process of its own, which can be ended when a score hangs it."""
 
 import multiprocessing
+import signal
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ class RenderError(RuntimeError):
 
 
 def _serve(connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     while True:
         try:
             spec = connection.recv()

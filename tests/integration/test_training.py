@@ -1,12 +1,14 @@
 """Training on Ray Train, real processes throughout.
 
 Covered: one worker against two with the same global batch; a worker killed (SIGKILL) in the middle of training; the
-driver killed and the command given again; arguments refused; and the whole way by the commands of the README, from
-rendered music to captions.
+driver killed or interrupted and the command given again; arguments refused; the commands of the README in order, from rendered music
+to captions, small; and the bundled captioner fine-tuned on a few pairs with a word it does not know.
 """
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,8 +24,7 @@ from muscaps.config import ExtractorConfig, ModelConfig
 from muscaps.dataset import DatasetWriter, Pair
 from muscaps.training import CaptionTrainingConfig
 from pipeline.distributed_training import CaptionRun, Hardware, train_captioner
-
-pytestmark = pytest.mark.slow  # minutes on two cores, and not yet seen to pass whole on an idle machine
+from tests.conftest import tones
 
 EXTRACTOR = ExtractorConfig(num_channels=2, frontend_scale=0.02)
 MODEL = ModelConfig(
@@ -34,6 +35,7 @@ MODEL = ModelConfig(
     hidden_dim=16,
     attention_dim=8,
 )
+ROOT = Path(__file__).parents[2]
 CLI = "from jobs.cli import main; main()"
 WORDS = ("piano", "guitar", "drums", "strings", "flute", "harp", "brass", "organ")
 
@@ -154,45 +156,64 @@ def test_a_folder_keeps_to_its_training(ray_here: None, prepared: tuple[Path, Pa
         train_captioner(a_run(prepared, tmp_path / "notes"), Hardware(threads=1))
 
 
-def muscaps(*arguments: object, check: bool = True, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+def muscaps(
+    *arguments: object, check: bool = True, timeout: float = 280, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", CLI, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=folder, check=False
+    )
     assert not check or done.returncode == 0, done.stderr[-3000:]
     return done
 
 
-@pytest.mark.slow
-def test_a_killed_driver_goes_on_where_it_was(prepared: tuple[Path, Path], tmp_path: Path) -> None:
-    dataset, extractor = prepared
-
-    def command(output: str) -> list[str]:
-        return [
-            *("train", str(dataset), str(tmp_path / output), "--extractor", str(extractor), "--fusion", "late"),
-            *("--hidden-dim", "16", "--word-dim", "12", "--batch-size", "2", "--learning-rate", "1e-3"),
-            *("--max-epochs", "40", "--patience", "99", "--threads", "1"),
-        ]
-
-    muscaps(*command("calm"))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    driver = subprocess.Popen(
-        [sys.executable, "-c", CLI, *command("drill")],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "Ctrl-C"])
+def test_a_stopped_driver_goes_on_where_it_was(
+    blow: signal.Signals, prepared: tuple[Path, Path], undisturbed: Path, tmp_path: Path
+) -> None:
+    drill = tmp_path / "drill"
+    command = [sys.executable, "-c", CLI, *stopped_command(prepared, drill)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("w") as log:
+        driver = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+        )
     deadline = time.monotonic() + 200
-    while not list((tmp_path / "drill" / "ray").glob("checkpoint_*/state/state.safetensors")):
+    while not list((drill / "ray").glob("checkpoint_*/state/state.safetensors")):
         assert driver.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(driver.pid, signal.SIGKILL)
-    driver.wait()
-    assert not (tmp_path / "drill" / "last").exists()
-    muscaps(*command("drill"))
-    calm, drill = weights(tmp_path / "calm"), weights(tmp_path / "drill")
-    assert all(np.array_equal(value, drill[name]) for name, value in calm.items())
+    if blow is signal.SIGKILL:
+        os.killpg(driver.pid, blow)
+        driver.wait()
+    else:
+        driver.send_signal(blow)
+        assert driver.wait(timeout=60) == 75
+        said = (tmp_path / "log").read_text()
+        assert said.endswith("muscaps: interrupted; the same command goes on from what is finished\n")
+        assert "Traceback" not in said
+    assert not (drill / "last").exists()
+    muscaps(*command[3:])
+    calm, resumed = weights(undisturbed), weights(drill)
+    assert all(np.array_equal(value, resumed[name]) for name, value in calm.items())
+
+
+def stopped_command(prepared: tuple[Path, Path], output: Path) -> list[str]:
+    dataset, extractor = prepared
+    return [
+        *("train", str(dataset), str(output), "--extractor", str(extractor), "--fusion", "late"),
+        *("--hidden-dim", "16", "--word-dim", "12", "--batch-size", "2", "--learning-rate", "1e-3"),
+        *("--max-epochs", "16", "--patience", "99", "--threads", "1"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command makes when nothing stops it."""
+    output = tmp_path_factory.mktemp("calm") / "out"
+    muscaps(*stopped_command(prepared, output))
+    return output
 
 
 def test_wrong_use_gets_one_line_and_status_2(prepared: tuple[Path, Path], tmp_path: Path) -> None:
@@ -211,40 +232,65 @@ def test_wrong_use_gets_one_line_and_status_2(prepared: tuple[Path, Path], tmp_p
         assert "Traceback" not in done.stderr
 
 
+SMALL = {
+    "render": "--num-clips 48 --seconds 6",
+    "prepare": "",
+    "pretrain": "--channels 4 --frontend-scale 0.05 --max-epochs 2 --batch-size 8 --threads 1",
+    "train": "--hidden-dim 32 --word-dim 16 --learning-rate 5e-3 --max-epochs 3 --threads 1",
+    "caption": "",
+}
+"""What makes the README's training small enough for a test; a later option wins."""
+
+
 def test_from_rendered_music_to_captions(tmp_path: Path) -> None:
-    """Render -> prepare -> pretrain -> train -> caption, as the README has it."""
+    """The README's commands from rendering to captions, as they stand there, with smaller sizes."""
     pytest.importorskip("symusic")
+    import pyarrow.parquet as pq
+    import soundfile
+
     from muscaps.corpus.soundfont import find_soundfonts
 
     if not find_soundfonts():
         pytest.skip("no soundfont is installed")
-    data, ears, model = tmp_path / "data", tmp_path / "ears", tmp_path / "model"
-    muscaps("corpus", "render", tmp_path / "corpus", "--num-clips", 48, "--seconds", 6)
-    prepared = muscaps("dataset", "prepare", tmp_path / "corpus" / "pairs.parquet", data, "--min-seconds", 3, "--json")
-    card = json.loads(prepared.stdout)
-    assert card["cleaning"]["pairs"] == 48
-    assert sum(card["splits"].values()) == card["cleaning"]["kept_pairs"]
-    muscaps(
-        "pretrain",
-        data,
-        ears,
-        "--channels",
-        4,
-        "--frontend-scale",
-        0.05,
-        "--max-epochs",
-        2,
-        "--batch-size",
-        8,
-        "--threads",
-        1,
-    )
-    assert (ears / "tags.csv").read_text().startswith("tag,roc_auc,pr_auc")
-    settings = ("--hidden-dim", 32, "--word-dim", 16, "--learning-rate", 5e-3, "--max-epochs", 3, "--threads", 1)
-    muscaps("train", data, model, "--extractor", ears / "extractor", *settings)
-    muscaps("caption", tmp_path / "corpus" / "audio", tmp_path / "out", "--checkpoint", model / "best", "--limit", 4)
+    (tmp_path / "my-music").mkdir()
+    for seed in range(2):
+        soundfile.write(tmp_path / "my-music" / f"{seed}.wav", tones(7.0, seed), 16_000)
+    [block] = re.findall(r"^```sh\n(muscaps corpus render .*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    said = {}
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)[1:]
+        name = next(word for word in words if word in SMALL)
+        said[name] = muscaps(*words, *shlex.split(SMALL[name]), folder=tmp_path)
+    assert list(said) == list(SMALL)
+    assert "48 clips (48 rendered now" in said["render"].stdout
+    assert said["prepare"].stdout.startswith("48 of 48 tracks kept")
+    assert (tmp_path / "tagger" / "tags.csv").read_text().startswith("tag,roc_auc,pr_auc")
+    assert re.search(r"epoch 1/3 .* ETA at most \d+:\d\d", said["train"].stderr)
+    assert re.search(r"best epoch \d of 3: validation loss [\d.]+, CIDEr [\d.]+", said["train"].stdout)
+    captions = pq.read_table(tmp_path / "captions" / "captions").to_pylist()
+    assert [row["track_id"] for row in sorted(captions, key=lambda row: row["track_id"])] == ["0.wav", "1.wav"]
+    assert all(row["caption"] for row in captions)
+
+
+def test_the_bundled_captioner_learns_a_word_from_a_few_pairs(tmp_path: Path) -> None:
+    import soundfile
+
+    from muscaps.checkpoint import BUNDLED, load_checkpoint
+
+    rows = ["uri,caption,split"]
+    for index in range(12):
+        soundfile.write(tmp_path / f"{index}.wav", tones(4.0, index), 16_000)
+        rows.append(f'{index}.wav,"a slow, bouncetastic piece for piano",{"train" if index < 8 else "validation"}')
+    (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
+    muscaps("dataset", "prepare", "pairs.csv", "data", "--min-seconds", 0, "--keep-duplicates", folder=tmp_path)
+    settings = ("--learning-rate", 2e-3, "--max-epochs", 12, "--threads", 1, "--json")
+    done = muscaps("train", "data", "tuned", "--from", "bundled", *settings, folder=tmp_path)
+    assert json.loads(done.stdout)["epochs"] == 12
+    before, after = load_checkpoint(BUNDLED), load_checkpoint(tmp_path / "tuned" / "best")
+    assert after.vocabulary.words[: len(before.vocabulary)] == before.vocabulary.words
+    assert "bouncetastic" in after.vocabulary.words[len(before.vocabulary) :]
+    muscaps("caption", ".", "captions", "--checkpoint", "tuned/best", "--limit", 1, folder=tmp_path)
     import pyarrow.parquet as pq
 
-    captions = pq.read_table(tmp_path / "out" / "captions").to_pylist()
-    assert len(captions) == 4
-    assert all(row["caption"] for row in captions)
+    [row] = pq.read_table(tmp_path / "captions" / "captions").to_pylist()
+    assert row["caption"] == "A slow, bouncetastic piece for piano."

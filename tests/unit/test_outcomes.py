@@ -5,7 +5,7 @@ import ray.exceptions
 import typer
 from ray.train import ControllerError, WorkerGroupError
 
-from jobs.outcomes import explained
+from jobs.outcomes import explained, resumable
 from pipeline.storage import StorageError
 
 
@@ -62,3 +62,10 @@ def test_trouble_of_ray_is_one_line_and_status_1(error: Exception, capsys: pytes
 def test_a_mistake_of_ours_keeps_its_stack_trace() -> None:
     with pytest.raises(KeyError), explained():
         raise KeyError("mine")
+
+
+def test_an_interrupted_command_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, explained(), resumable():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 75
+    assert capsys.readouterr().err == "muscaps: interrupted; the same command goes on from what is finished\n"
