@@ -1,8 +1,8 @@
 """Training on Ray Train, real processes throughout.
 
 Covered: one worker against two with the same global batch; a worker killed (SIGKILL) in the middle of training; the
-driver killed or interrupted and the command given again; arguments refused; the commands of the README in order, from rendered music
-to captions, small; and the bundled captioner fine-tuned on a few pairs with a word it does not know.
+driver killed or interrupted and the command given again; arguments refused; the commands of the README in order, from
+rendered music to captions, small; and the bundled captioner fine-tuned on a few pairs with a word it does not know.
 """
 
 import json
