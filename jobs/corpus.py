@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from jobs.outcomes import FAILED_TRACKS, explained, resumable
+from jobs.progress import shown_count
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +31,6 @@ def render(
     time_limit_s: Annotated[float, typer.Option(help="Give a clip up after so many seconds.")] = 20.0,
 ) -> None:
     """Render clips, and their captions and tags, into OUT. Skips what an earlier run finished."""
-    from jobs.progress import shown_count
     from muscaps.corpus.clip import ClipSpec
     from muscaps.corpus.scores import find_scores
     from muscaps.corpus.soundfont import find_soundfonts

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.outcomes import explained, resumable
+from jobs.progress import duration, set_up_logging, shown_count
 
 dataset_app = typer.Typer(
     help="Audio-caption pairs, cleaned and ready to train on.", no_args_is_help=True, rich_markup_mode=None
@@ -45,12 +46,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(dataset_app, name="dataset")
     app.command("pretrain")(pretrain)
     app.command("train")(train)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _shown(quiet: bool, describe: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], None]:
@@ -88,7 +83,6 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
 ) -> None:
     """Clean pairs as the paper does, split them, decode the audio, count the words."""
-    from jobs.progress import set_up_logging, shown_count
     from muscaps.dataset import CleaningRules
 
     set_up_logging(quiet=as_json)
@@ -231,7 +225,7 @@ def _additive(dataset: Path) -> tuple[str, ...] | None:
 def _tagger_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: (
         f"epoch {row['epoch']}/{max_epochs}  loss {row['loss']:.4f}  ROC-AUC {row['validation_roc_auc']:.3f}  "
-        f"PR-AUC {row['validation_pr_auc']:.3f}  {row['chunks_per_s']:.0f} chunks/s  ETA {_duration(row['eta_s'])}"
+        f"PR-AUC {row['validation_pr_auc']:.3f}  {row['chunks_per_s']:.0f} chunks/s  ETA {duration(row['eta_s'])}"
     )
 
 
@@ -278,7 +272,6 @@ def train(
     The same command again goes on where it stopped.
     """
     with explained(), resumable():
-        from jobs.progress import shown_count
         from muscaps.checkpoint import BUNDLED
         from muscaps.config import ExtractorConfig, ModelConfig
         from muscaps.training import CaptionTrainingConfig, ExtractorMode
@@ -355,5 +348,5 @@ def _config_of(extractor: Path) -> Any:
 def _caption_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: (
         f"epoch {row['epoch']}/{max_epochs}  loss {row['train_loss']:.4f}  validation {row['validation_loss']:.4f}  "
-        f"CIDEr {row['validation_cider']:.3f}  {row['seconds']:.1f} s an epoch  ETA at most {_duration(row['eta_s'])}"
+        f"CIDEr {row['validation_cider']:.3f}  {row['seconds']:.1f} s an epoch  ETA at most {duration(row['eta_s'])}"
     )
