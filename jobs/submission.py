@@ -76,7 +76,7 @@ def prepare(arguments: Sequence[str], *, paths_are_shared: bool = False, with_co
     read, written = _paths(command, context)
     for path in {*read, *written}:
         if paths_are_shared:
-            words = [str(Path(path).absolute()) if word == path else word for word in words]
+            words = _renamed(words, path, str(Path(path).absolute()))
         elif path in written:
             raise ValueError(
                 f"{path} is a folder of this machine, which the cluster cannot write: name a bucket prefix, or "
@@ -85,16 +85,24 @@ def prepare(arguments: Sequence[str], *, paths_are_shared: bool = False, with_co
         elif Path(path).exists():
             name = f"inputs/{len(uploads)}/{Path(path).name}"
             uploads[name] = Path(path)
-            words = [name if word == path else word for word in words]
+            words = _renamed(words, path, name)
     _check_size(uploads)
     if any("--address" in parameter.opts for parameter in command.params) and not context.params.get("address"):
-        words[1:1] = ["--address", "auto"]
+        names = len(context.info_name.split())
+        words[names:names] = ["--address", "auto"]
     program = ["muscaps"]
     if with_code:
         for package in ("muscaps", "pipeline", "jobs"):
             uploads[package] = Path(__file__).parents[1] / package
         program = ["python", "-c", "from jobs.cli import main; main()"]
     return Submission(entrypoint="exec " + shlex.join([*program, *words]), uploads=uploads)
+
+
+def _renamed(words: list[str], path: str, name: str) -> list[str]:
+    """The words with another name for a path, be it a word of its own or the value in `--option=value`."""
+    given = {path: name}
+    split = [word.partition("=") if word.startswith("--") else ("", "", word) for word in words]
+    return [before + sign + given.get(value, value) for before, sign, value in split]
 
 
 def _parsed(arguments: list[str]) -> tuple[Any, Any]:

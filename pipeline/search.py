@@ -122,13 +122,14 @@ def search(config: SearchConfig) -> SearchResult:
     ]
     tracks = sum(int(part.keep.sum()) for part in parts)
     _forget_stale(config.output, captioner.model_id, table)
-    in_two_steps = captioner.model_config.fusion == "attention" and not config.exact
+    fusion = captioner.model_config.fusion
+    in_two_steps = fusion == "attention" and not config.exact
     wanted = config.top * CANDIDATES_PER_HIT if in_two_steps else config.top
     first = _Pass(
         query=config.query,
         top=wanted,
         bias_correction=config.bias_correction,
-        mean=in_two_steps or captioner.model_config.fusion != "attention",
+        mean=in_two_steps or fusion in ("early", "late"),  # all these hear
         exact=config.exact,
         candidates=config.top * CANDIDATES_PER_HIT,
     )
@@ -197,6 +198,7 @@ class _Pass:
     top: int
     bias_correction: bool
     mean: bool
+    """Score the mean feature, not the chunks."""
     exact: bool
     candidates: int
 
@@ -251,10 +253,11 @@ def _rough_scores(captioner: Any, means: np.ndarray, query: str) -> np.ndarray:
     """log P(query | mean feature) in bfloat16, (tracks,)."""
     import torch
 
+    from muscaps.inference import prepare_decoder
     from muscaps.vocabulary import tokenize
 
     if getattr(captioner, "_rough_model", None) is None:
-        captioner._rough_model = copy.deepcopy(captioner.model).bfloat16()
+        captioner._rough_model = prepare_decoder(copy.deepcopy(captioner.model).bfloat16())
     model, ids = captioner._rough_model, captioner.vocabulary.encode(tokenize(query))
     scores = []
     with torch.inference_mode():

@@ -42,6 +42,20 @@ def test_local_inputs_travel_with_the_job(tmp_path: Path) -> None:
     assert str(tmp_path) not in submission.entrypoint
 
 
+def test_a_path_given_with_an_equals_sign_travels_too(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "model"
+    checkpoint.mkdir()
+    submission = prepare(["caption", "s3://b/l.csv", "s3://b/out", f"--checkpoint={checkpoint}", "--json"])
+    assert words(submission.entrypoint)[-2:] == ["--checkpoint=inputs/0/model", "--json"]
+
+
+def test_a_command_of_two_words_joins_the_cluster_after_both(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("uri,caption\n")
+    submission = prepare(["dataset", "prepare", str(pairs), "data"], paths_are_shared=True)
+    assert words(submission.entrypoint)[:5] == ["muscaps", "dataset", "prepare", "--address", "auto"]
+
+
 def test_shared_paths_become_absolute_and_nothing_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.csv").write_text("uri\n")
