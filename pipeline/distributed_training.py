@@ -357,8 +357,9 @@ def _caption_loop(config: dict[str, Any]) -> None:
     device = _set_up(config)
     dataset = PreparedDataset(run.dataset)
     seed = run.config.seed
-    if run.start is not None:
-        model, vocabulary = grow_captioner(load_checkpoint(run.start), dataset, seed)
+    start = load_checkpoint(run.start) if run.start else None
+    if start is not None:
+        model, vocabulary = grow_captioner(start, dataset, seed)
     else:
         vocabulary = dataset.vocabulary
         vectors = load_glove(run.glove, vocabulary, run.model.word_embedding_dim) if run.glove else None
@@ -376,7 +377,7 @@ def _caption_loop(config: dict[str, Any]) -> None:
     _resume(training)
     facts = {
         "extractor": extractor_digest(model.feature_extractor) if run.config.extractor_mode == "frozen" else None,
-        "started_from": run.start.name if run.start else None,
+        "started_from": start.model_id if start else None,
         "word_vectors": "GloVe" if run.glove else "learned from the captions",
     }
     training.train(

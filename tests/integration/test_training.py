@@ -287,6 +287,7 @@ def test_the_bundled_captioner_learns_a_word_from_a_few_pairs(tmp_path: Path) ->
     done = muscaps("train", "data", "tuned", "--from", "bundled", *settings, folder=tmp_path)
     assert json.loads(done.stdout)["epochs"] == 12
     before, after = load_checkpoint(BUNDLED), load_checkpoint(tmp_path / "tuned" / "best")
+    assert after.card["training"]["started_from"] == before.model_id
     assert after.vocabulary.words[: len(before.vocabulary)] == before.vocabulary.words
     assert "bouncetastic" in after.vocabulary.words[len(before.vocabulary) :]
     muscaps("caption", ".", "captions", "--checkpoint", "tuned/best", "--limit", 1, folder=tmp_path)
