@@ -739,19 +739,25 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _attention(caption: str, weights: Sequence[Sequence[float]]) -> dict[str, Any] | None:
-    """Weights as bytes, each word's row scaled to its own peak; None where they are not a rectangle."""
+    """Weights as bytes, and what each row is called; None where they are not a rectangle.
+
+    A row is scaled to its own peak, or to twice an even row's weights where that is more: a word that listened
+    everywhere alike stays pale. Rows are numbered where the caption shows fewer words than the model said.
+    """
     from muscaps.vocabulary import tokenize
 
     if len({len(row) for row in weights}) != 1 or not weights[0]:
         return None
     matrix = np.nan_to_num(np.asarray(weights, dtype=np.float64))
-    words = tokenize(caption)
-    names = [*words[: len(matrix)], *["(end)"] * (len(matrix) - len(words))]
+    rows, chunks = matrix.shape
+    names = [*tokenize(caption), "(end)"]
+    if rows not in (len(names), len(names) - 1):
+        names = [*(f"word {n}" for n in range(1, rows)), "(end)"]
     peaks = matrix.max(axis=1)
-    scaled = np.round(255 * matrix / np.maximum(peaks, 1e-12)[:, None]).clip(0, 255).astype(np.uint8)
+    scaled = np.round(255 * matrix / np.maximum(peaks, 2 / chunks)[:, None]).clip(0, 255).astype(np.uint8)
     return {
-        "words": names,
-        "chunks": matrix.shape[1],
+        "words": names[:rows],
+        "chunks": chunks,
         "peaks": [round(float(peak), 4) for peak in peaks],
         "data": base64.b64encode(scaled.tobytes()).decode(),
     }

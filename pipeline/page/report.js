@@ -355,7 +355,7 @@
     detail.querySelectorAll(".terms button").forEach((button, n) => button.setAttribute("aria-pressed", String(n === word)));
   };
   const standing = () => figure.more.attention
-    ? "Each row is scaled to its own peak. Point at a word to light up what it heard."
+    ? "Each row is scaled to its own peak; a pale one listened everywhere alike. Point at a word to light up what it heard."
     : figure.more.no_attention
       ? "No attention to show: this model hears a track as a whole. One trained with --fusion attention shows which seconds spoke for which word."
       : "No attention to show: the run did not keep it (caption --attention, with a model that attends).";

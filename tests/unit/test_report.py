@@ -106,14 +106,14 @@ def test_the_script_may_run_and_no_other(tmp_path: Path) -> None:
     assert f"script-src 'sha256-{digest}'" in page
 
 
-def test_attention_rows_are_scaled_to_their_own_peak(tmp_path: Path) -> None:
+def test_attention_rows_are_scaled_to_their_own_peak_and_even_ones_stay_pale(tmp_path: Path) -> None:
     weights = [[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3]]
     write_captions(tmp_path, [caption_row(1, caption="soft piano", attention=weights)])
     attention = data_of(page_of(tmp_path))["details"]["0"]["attention"]
     assert attention["words"] == ["soft", "piano", "(end)"]
     assert attention["peaks"] == [0.5, 0.8, 0.3333]
     values = np.frombuffer(base64.b64decode(attention["data"]), np.uint8).reshape(3, 3)
-    assert values.tolist() == [[255, 128, 128], [32, 32, 255], [255, 255, 255]]
+    assert values.tolist() == [[191, 96, 96], [32, 32, 255], [128, 128, 128]]
 
 
 def test_attention_that_was_asked_for_in_vain_is_told_from_attention_not_asked_for(tmp_path: Path) -> None:
@@ -138,6 +138,17 @@ def test_attention_rows_are_named_by_the_models_own_tokens(tmp_path: Path) -> No
     write_captions(tmp_path, [caption_row(1, caption="Soft, bright mid-tempo piano.", attention=[[0.5, 0.5]] * 6)])
     attention = data_of(page_of(tmp_path))["details"]["0"]["attention"]
     assert attention["words"] == ["soft", ",", "bright", "mid-tempo", "piano", "(end)"]
+
+
+def test_attention_of_words_the_caption_does_not_show_is_numbered(tmp_path: Path) -> None:
+    rows = [
+        caption_row(1, caption="a", attention=[[0.5, 0.5]] * 4),
+        caption_row(2, caption="a b", attention=[[1.0]] * 2),
+    ]
+    write_captions(tmp_path, rows)
+    details = data_of(page_of(tmp_path))["details"]
+    assert details["0"]["attention"]["words"] == ["word 1", "word 2", "word 3", "(end)"]
+    assert details["1"]["attention"]["words"] == ["a", "b"]  # cut off before its end
 
 
 def test_ragged_attention_and_numbers_that_are_none_do_not_stop_the_page(tmp_path: Path) -> None:
