@@ -131,6 +131,15 @@ def test_both_kuberay_files_ask_for_the_same_cluster() -> None:
     assert job == cluster
 
 
+def test_the_job_takes_its_cluster_along_and_a_drained_run_is_taken_up_again() -> None:
+    spec = custom_resources()["RayJob"]["spec"]
+    assert spec["shutdownAfterJobFinishes"] is True
+    assert spec["ttlSecondsAfterFinished"] > 0
+    assert spec["activeDeadlineSeconds"] > 0
+    assert spec["backoffLimit"] > 0  # 75, a drained run, is a failure to Kubernetes
+    assert "[ $status -eq 3 ] || exit $status" in spec["entrypoint"]  # finished with failed tracks is finished
+
+
 def test_ray_versions_are_the_one_tested_with() -> None:
     tested = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert tested
