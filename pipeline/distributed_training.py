@@ -12,8 +12,9 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -277,10 +278,16 @@ def _fit(
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
+    fitting: Future[Result] = Future()
+
+    def fit() -> None:
+        try:
+            fitting.set_result(trainer.fit())
+        except BaseException as error:
+            fitting.set_exception(error)
+
     # In a thread of its own: in the main one Ray would take Ctrl-C for itself and end the process.
-    pool = ThreadPoolExecutor(max_workers=1)
-    fitting = pool.submit(trainer.fit)
-    pool.shutdown(wait=False)
+    threading.Thread(target=fit, daemon=True).start()
     seen = 0
     while True:
         ended = bool(wait([fitting], timeout=0.5).done)
