@@ -50,8 +50,9 @@ GPU_BATCH_TRACKS = 32
 """Tracks a GPU is given at a time: of three minutes each they are 1,920 chunks and 184 MB of PCM."""
 ROWS_PER_TASK = 16
 """Most tracks one decode task takes: starting a task costs some 10 ms, decoding a track some 100 ms."""
-SHARD_ROWS = 100_000
-"""Tracks one Ray execution is given, so that its bookkeeping stays small however long the catalogue."""
+SHARD_ROWS, SHARD_ROWS_PER_CPU = (10_000, 100_000), 1_000
+"""Tracks one Ray execution is given, at least and at most, and a core's part: some ten minutes of work, beside which
+starting its workers is nothing. Ray's books in the driver grow by 5 KB a track and are closed with the execution."""
 ACTOR_CPUS, DECODE_CPUS = 0.75, 0.25
 """Shares of a core without GPUs: one captioning actor and one decode task a core, since captioning takes
 several times as long as decoding and the operating system balances the two."""
@@ -335,14 +336,14 @@ class _Run:
 
     def _work(self, wanted: np.ndarray, attempts: np.ndarray) -> None:
         """Start Ray and caption the wanted rows, a shard at a time."""
-        shards = self._catalogue.select(wanted, slice_rows=SHARD_ROWS)
-        starts = range(0, int(wanted.sum()), SHARD_ROWS)
         try:
             with self._signals(), Session(self._config.address, cpus=self._config.cpus, gpus=self._config.gpus) as ray:
-                for start, rows in zip(starts, shards, strict=True):
+                least, most = SHARD_ROWS
+                size = min(most, max(least, SHARD_ROWS_PER_CPU * ray.num_cpus))
+                for number, rows in enumerate(self._catalogue.select(wanted, slice_rows=size)):
                     if self._stopping:
                         break
-                    tried = pa.array(attempts[start : start + SHARD_ROWS] + 1)
+                    tried = pa.array(attempts[number * size : (number + 1) * size] + 1)
                     self._shard(stages.input_rows(rows, tried), ray)
         except SystemExit:  # Ray's own answer to a SIGTERM while it starts
             self._stop("received SIGTERM")

@@ -227,14 +227,15 @@ def test_a_driver_killed_at_20_random_moments_loses_and_doubles_nothing(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("catalogue", [600], indirect=True)
-def test_workers_killed_every_three_seconds_lose_and_double_nothing(
+def test_workers_killed_every_five_seconds_lose_and_double_nothing(
     our_ray: None, catalogue: str, checkpoint: Path, expected: Any, tell: Callable[[str], None]
 ) -> None:
     calm, captions = undisturbed(catalogue, checkpoint, expected[1])
     chance, killed, ended = random.Random(3), [], threading.Event()
 
     def kill_now_and_then() -> None:
-        while not ended.wait(3.0):
+        # A dozen, then no more: where the last worker always dies before it has started, nobody can finish.
+        while not ended.wait(5.0) and len(killed) < 12:
             if workers := our_workers():
                 killed.append(chance.choice(workers))
                 with contextlib.suppress(ProcessLookupError):
@@ -333,7 +334,7 @@ def test_throttling_resets_and_lost_answers_cost_only_time(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("catalogue", [200], indirect=True)
+@pytest.mark.parametrize("catalogue", [600], indirect=True)
 def test_two_runs_exclude_each_other_and_a_successor_takes_over(
     our_ray: None, catalogue: str, checkpoint: Path, expected: Any, tell: Callable[[str], None]
 ) -> None:
@@ -364,7 +365,7 @@ def test_two_runs_exclude_each_other_and_a_successor_takes_over(
     assert drained < 30
     status, captioned, left = said.split()
     assert status == "drained"
-    assert len(rows_of(output)) == 200 - int(left) > int(captioned)
+    assert len(rows_of(output)) == 600 - int(left) > int(captioned)
 
     last = start_driver(catalogue, checkpoint)
     _, errors = last.communicate(timeout=300)
