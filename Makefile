@@ -28,7 +28,7 @@ bench: $(READY)  ## this machine's ceiling, and how near the job comes
 $(READY): pyproject.toml constraints.txt
 ifdef UV
 	test -d $(VENV) || uv venv --quiet --python $(PYTHON) $(VENV)
-	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
 else
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
