@@ -2,7 +2,7 @@
 
 The output must hold features: `muscaps caption CATALOGUE OUTPUT --save-features`.
 
-    python tests/benchmark/search_recall.py /work/shared/audio/pairs/catalogue.csv captions/
+    python tests/benchmark/search_recall.py CATALOGUE.csv captions/
 """
 
 import argparse

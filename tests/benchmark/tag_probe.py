@@ -4,7 +4,7 @@ The catalogue is a CSV with `uri`, `instruments`, `feel` and `bpm`. Ridge regres
 strength chosen inside each training fold by leave-one-out; four folds over tracks, twenty shuffles, the mean ROC-AUC
 of the folds. Both kinds of features go through the same.
 
-    python tests/benchmark/tag_probe.py /work/shared/audio/pairs/catalogue.csv
+    python tests/benchmark/tag_probe.py CATALOGUE.csv
 """
 
 import argparse
