@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.outcomes import explained
+from jobs.outcomes import explained, resumable
 
 if TYPE_CHECKING:
     from muscaps.evaluation import Evaluation
@@ -288,7 +288,7 @@ def experiment(
     from jobs.progress import set_up_logging
 
     set_up_logging(quiet=as_json)
-    with explained():
+    with explained(), resumable():
         from jobs.recipes import paper_experiment, small_experiment
         from pipeline.experiment import run_experiment
 

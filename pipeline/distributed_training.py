@@ -23,6 +23,7 @@ from muscaps.config import ExtractorConfig, ModelConfig
 from muscaps.dataset import FeatureCache, PreparedDataset, extractor_digest
 from muscaps.tagging import TaggingConfig
 from muscaps.training import CaptionTrainingConfig
+from pipeline.claims import claim
 from pipeline.embedded_ray import cluster_size, ray_session
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def train_captioner(
     """
     dataset = PreparedDataset(run.dataset)
     source = run.start or run.extractor
-    _claim(run.output, {"run": _plain(run), "dataset": dataset.card["digest"], "num_workers": hardware.num_workers})
+    _claim(run, dataset, hardware.num_workers)
     if (run.output / RESULT).exists():
         finished: Metrics = json.loads((run.output / RESULT).read_text(encoding="utf-8"))
         return finished
@@ -174,7 +175,7 @@ def train_tagger(run: TaggerRun, hardware: Hardware = Hardware(), on_epoch: OnEp
     from muscaps.checkpoint import load_extractor
 
     dataset = PreparedDataset(run.dataset)
-    _claim(run.output, {"run": _plain(run), "dataset": dataset.card["digest"], "num_workers": hardware.num_workers})
+    _claim(run, dataset, hardware.num_workers)
     if (run.output / RESULT).exists():
         finished: Metrics = json.loads((run.output / RESULT).read_text(encoding="utf-8"))
         return finished
@@ -201,36 +202,17 @@ def _finish(output: Path, metrics: Metrics) -> Metrics:
     return metrics
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(asdict(value), default=str))
-
-
-def _claim(output: Path, settings: Mapping[str, Any]) -> None:
+def _claim(run: CaptionRun | TaggerRun, dataset: PreparedDataset, num_workers: int) -> None:
     """Write down what a folder's training is, or check that it is the same.
 
     Raises:
         ValueError: The folder holds a training with other settings, or other things.
     """
-    path = output / RECORD
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before != settings:
-            raise ValueError(f"{output} holds another training{_difference(before, settings)}; name another folder")
-        return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    output = run.output
+    if not (output / RECORD).exists() and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} exists and holds no training; name an empty or new folder")
-    output.mkdir(parents=True, exist_ok=True)
-    beside = output / f".{RECORD}"
-    beside.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
-def _difference(before: Any, now: Any, path: str = "") -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
-            if before.get(key) != now.get(key):
-                return _difference(before.get(key), now.get(key), f"{path}.{key}" if path else key)
-    return f" ({path} was {before}, is {now})"
+    settings = {"run": asdict(run), "dataset": dataset.card["digest"], "num_workers": num_workers}
+    claim(output, RECORD, "training", settings)
 
 
 class _Board:

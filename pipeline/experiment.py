@@ -26,12 +26,13 @@ from muscaps.dcase_baseline import LOG_MEL
 from muscaps.metrics import CaptionScorer, ConventionName, decoding_statistics
 from muscaps.tagging import TaggingConfig
 from muscaps.training import CaptionTrainingConfig
+from pipeline.claims import claim
 
 logger = logging.getLogger(__name__)
 
 SystemName = Literal["dcase", "musicnn", "hcnn", "scratch", "late", "attention"]
 CONVENTIONS: tuple[ConventionName, ...] = ("default", "published")
-RESULT, SETTINGS = "result.json", "experiment.json"
+RESULT, SETTINGS, SECONDS = "result.json", "experiment.json", "seconds.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,26 +223,20 @@ def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> Experime
 
 def _claim(config: ExperimentConfig, dataset: PreparedDataset) -> None:
     """Write down what OUTPUT holds, or check that it is the same experiment; seeds and systems may be added."""
-    settings = json.loads(json.dumps(asdict(config), default=str))
+    settings = asdict(config) | {"dataset_digest": dataset.card["digest"]}
     for name in ("output", "dataset", "systems", "seeds", "address", "num_cpus"):
         settings.pop(name)
-    settings["dataset_digest"] = dataset.card["digest"]
-    path = config.output / SETTINGS
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        changed = [name for name in settings if before.get(name) != settings[name]]
-        if changed:
-            raise ValueError(
-                f"{config.output} holds another experiment ({', '.join(changed)} differ); name a new folder"
-            )
-        return
-    config.output.mkdir(parents=True, exist_ok=True)
-    _write_json(path, {"settings": settings, "seconds": 0.0})
+    claim(config.output, SETTINGS, "experiment", settings)
+
+
+def seconds_spent(output: Path) -> float:
+    """Wall seconds of all calls that worked on an experiment."""
+    path = output / SECONDS
+    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.exists() else 0.0
 
 
 def _add_seconds(output: Path, seconds: float) -> None:
-    document = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
-    _write_json(output / SETTINGS, {**document, "seconds": document["seconds"] + seconds})
+    _write_json(output / SECONDS, {"seconds": seconds_spent(output) + seconds})
 
 
 def _write_json(path: Path, document: Any) -> None:

@@ -492,10 +492,9 @@ def _cell(text: str) -> str:
 
 def _heading(config: "ExperimentConfig", results: Results) -> str:
     """Say what was run, on what, and for how long."""
-    from pipeline.experiment import SETTINGS, captioner_cells
+    from pipeline.experiment import captioner_cells, seconds_spent
 
     card = PreparedDataset(config.dataset).card
-    document = json.loads((config.output / SETTINGS).read_text(encoding="utf-8"))
     cells = list(captioner_cells(config).values())
     trained = sum(cell["training_seconds"] for cell in cells) / 3600
     splits = ", ".join(f"{count} {name}" for name, count in card["splits"].items())
@@ -509,7 +508,7 @@ def _heading(config: "ExperimentConfig", results: Results) -> str:
         f"Dataset `{card['digest'][:12]}`: {splits} tracks, {card['audio_seconds'] / 3600:.1f} h of audio, "
         f"{card['vocabulary_size']} words. Seeds {', '.join(map(str, seeds)) or 'none'}; {widths}, learning rate "
         f"{config.training.learning_rate:g}; ablation on {config.ablation}. {trained:.1f} h of training in "
-        f"{document['seconds'] / 3600:.1f} h, on {platform.processor() or platform.machine()}.{missing}\n\n"
+        f"{seconds_spent(config.output) / 3600:.1f} h, on {platform.processor() or platform.machine()}.{missing}\n\n"
         "Scores are times 100, means over seeds, ± half a 95% interval; bold is within two standard deviations of "
         "the best. The published convention leaves `<sos>`, `<eos>` and `<unk>` in, as the paper's code does.\n"
     )

@@ -21,6 +21,7 @@ import pyarrow as pa
 from muscaps.corpus.clip import Clip, ClipSpec
 from muscaps.corpus.isolation import IsolatedRenderer, RenderError
 from pipeline import storage
+from pipeline.claims import claim
 from pipeline.embedded_ray import ray_session
 
 ROWS = "rows"
@@ -169,7 +170,7 @@ def render_corpus(config: RenderingConfig, on_progress: OnProgress | None = None
         ValueError: No clip could be rendered, or the folder holds a corpus of other settings.
         pipeline.storage.StorageError: The output cannot be written.
     """
-    _claim(config)
+    claim(config.output, SETTINGS, "corpus", _settings(config))  # the number of clips may change
     todo = shards_to_do(config)
     total = sum(stop - start for start, stop in todo)
     began = time.monotonic()
@@ -213,23 +214,6 @@ def _settings(config: RenderingConfig) -> dict[str, Any]:
     settings.pop("index")
     settings.pop("licences")
     return settings
-
-
-def _claim(config: RenderingConfig) -> None:
-    """Write down what a folder's clips are, or check that they are the same; their number may change.
-
-    Raises:
-        ValueError: The folder holds clips of other settings.
-    """
-    uri = storage.join(config.output, SETTINGS)
-    settings = _settings(config)
-    if not storage.exists(uri):
-        storage.write_once(uri, json.dumps(settings, indent=2).encode())
-        return
-    before = json.loads(storage.read_bytes(uri))
-    changed = [name for name in settings if before.get(name) != settings[name]]
-    if changed:
-        raise ValueError(f"{config.output} holds a corpus with other {' and '.join(changed)}; name another folder")
 
 
 def _rows(config: RenderingConfig) -> Iterator[dict[str, Any]]:
