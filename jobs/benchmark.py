@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.cataloguing import PrecisionOption
+
 DEMO_TRACKS = Path(__file__).parent / "demo_tracks"
 """Excerpts that the default catalogue is made of."""
 
@@ -26,6 +28,7 @@ def bench(
         str, typer.Option(metavar="N[,N...]", help="Tracks of the whole job; several: one job each, the last counts.")
     ] = "60",
     beam_size: Annotated[int, typer.Option(metavar="N", help="Hypotheses kept; 1 is greedy.")] = 5,
+    precision: PrecisionOption = "float32",
     repeats: Annotated[int, typer.Option(metavar="N", help="Measurements of each part; the median counts.")] = 5,
     reference_words: Annotated[
         int, typer.Option(metavar="N", help="Words the plain program is timed on; 0 leaves it out.")
@@ -54,6 +57,7 @@ def bench(
                 catalogue=location,
                 checkpoint=checkpoint,
                 options=options,
+                precision=precision,  # type: ignore[arg-type]  # checked there
                 num_tracks=counts,
                 repeats=repeats,
                 reference_words=reference_words,
@@ -89,7 +93,8 @@ def _catalogue(given: str | None, num_tracks: int) -> Iterator[str]:
 def _in_words(found: dict[str, Any]) -> Iterator[str]:
     machine, parts, job = found["machine"], found["parts"], found["job"]
     gpus = f", {len(machine['gpus'])} x {machine['gpus'][0]}" if machine["gpus"] else ""
-    yield f"{machine['processor']}, {machine['cores']} cores{gpus}; {found['checkpoint']}, beam {found['beam_size']}"
+    yield f"{machine['processor']}, {machine['cores']} cores{gpus}"
+    yield f"{found['checkpoint']}, beam {found['beam_size']}, {found['precision']}"
     yield f"{parts['workers']} workers; medians of {parts['rounds']} rounds over {parts['tracks']} tracks"
     yield ""
     yield f"{'':16}{'tracks/s':>10}{'x real time':>14}"

@@ -18,6 +18,9 @@ CatalogueArgument = Annotated[str, typer.Argument(help="CSV, TSV, JSONL, Parquet
 OutputArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of the results.")]
 CheckpointOption = Annotated[str | None, typer.Option(metavar="DIR", help="Model; default: the bundled one.")]
 BeamOption = Annotated[int, typer.Option(metavar="N", help="Hypotheses kept; 1 is greedy.")]
+PrecisionOption = Annotated[
+    str, typer.Option(metavar="TYPE", help="float32, or bfloat16 where the audio network is faster in it.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -41,6 +44,7 @@ def caption(
         bool, typer.Option("--save-features", help="Keep features, for search and training.")
     ] = False,
     max_chunks: Annotated[int, typer.Option(metavar="N", help="Chunks heard of a long track.")] = 600,
+    precision: PrecisionOption = "float32",
     limit: Annotated[int | None, typer.Option(metavar="N", help="Do at most N tracks.")] = None,
     max_error_rate: Annotated[float, typer.Option(metavar="R", help="Stop when more than this share fails.")] = 0.2,
     max_runtime: Annotated[float | None, typer.Option(metavar="S", help="Drain and end after S seconds.")] = None,
@@ -69,6 +73,7 @@ def caption(
             ),
             save_features=save_features,
             max_chunks=max_chunks,
+            precision=precision,  # type: ignore[arg-type]  # checked there
             limit=limit,
             max_error_rate=max_error_rate,
             max_runtime_s=max_runtime,

@@ -44,6 +44,7 @@ def retry_failed(
         options=DecodingOptions(**before["options"]),
         save_features=before["save_features"],
         max_chunks=before["max_chunks"],
+        precision=before.get("precision", "float32"),  # runs before there was a choice
         only_failed=True,
         max_error_rate=1.0,
         address=address,

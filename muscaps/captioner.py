@@ -12,7 +12,7 @@ from torch import Tensor
 
 from muscaps.audio import to_chunks
 from muscaps.checkpoint import Checkpoint, load_checkpoint
-from muscaps.config import AudioConfig, DecodingOptions, ModelConfig
+from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import Caption, Segment, beam_search, to_caption
 from muscaps.inference import fold_weight_norm, prepare_decoder, prepare_extractor
 from muscaps.model import EncodedAudio
@@ -33,8 +33,21 @@ class Captioner:
     A caption never depends on what shares its batch.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", feature_batch: int | None = None) -> None:
-        """Put a loaded checkpoint to work on a device: `cpu`, `cuda`, `cuda:1`..."""
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        feature_batch: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        """Put a loaded checkpoint to work.
+
+        Args:
+            checkpoint: What `load_checkpoint` returned.
+            device: `cpu`, `cuda`, `cuda:1`...
+            feature_batch: Chunks a forward pass of the audio network; what suits the device if not given.
+            precision: `bfloat16` lets the audio network multiply in it where that is faster.
+        """
         self.device = torch.device(device)
         self.model = fold_weight_norm(checkpoint.model.eval().requires_grad_(False)).to(self.device)
         self.vocabulary: Vocabulary = checkpoint.vocabulary
@@ -43,17 +56,17 @@ class Captioner:
         self.card: dict[str, Any] = checkpoint.card
         self.model_id = checkpoint.model_id
         self.feature_batch = feature_batch or FEATURE_BATCH.get(self.device.type, 64)
-        self._extract = prepare_extractor(self.model.feature_extractor)
+        self._extract = prepare_extractor(self.model.feature_extractor, precision)
         self._decoder = prepare_decoder(self.model)
 
     @classmethod
-    def load(cls, directory: Path | str, device: str = "cpu") -> "Captioner":
-        """Read a checkpoint directory.
+    def load(cls, directory: Path | str, device: str = "cpu", precision: Precision = "float32") -> "Captioner":
+        """Read a checkpoint directory and put it to work.
 
         Raises:
             CheckpointError: Naming the file and what is wrong with it.
         """
-        return cls(load_checkpoint(directory), device)
+        return cls(load_checkpoint(directory), device, precision=precision)
 
     @property
     def name(self) -> str:

@@ -9,6 +9,8 @@ from typing import Literal
 
 ExtractorName = Literal["musicnn", "hcnn", "log_mel"]
 FusionName = Literal["early", "late", "attention", "dcase"]
+Precision = Literal["float32", "bfloat16"]
+"""What the audio network multiplies in; spectrograms and the search over words are float32 either way."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,6 @@ An extractor turns one chunk of audio into one feature vector a_i. The classific
 puts on top live in `muscaps.tagging`.
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,7 +32,7 @@ class FeatureExtractor(nn.Module):
 
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
         """Turn a spectrogram into features, (batch, feature): the maximum over time."""
-        return self.frames(spectrogram).amax(dim=-1)
+        return self.frames(spectrogram).amax(dim=-1).float()
 
     def forward(self, chunks: Tensor) -> Tensor:
         """Extract one feature vector a chunk.
@@ -46,6 +44,11 @@ class FeatureExtractor(nn.Module):
             Features a_i, (batch, feature).
         """
         return self.from_spectrogram(self.spectrogram(chunks))
+
+
+def _as_weights(maps: Tensor, layers: nn.Module) -> Tensor:
+    """Bring maps to the type of the weights they meet, bfloat16 where inference was asked to use it."""
+    return maps.to(next(layers.parameters()).dtype)
 
 
 class _VerticalConvolution(nn.Module):
@@ -117,9 +120,9 @@ class Musicnn(FeatureExtractor):
 
     def frames(self, spectrogram: Tensor) -> Tensor:
         """(batch, 1, mels, frames) -> (batch, feature, frames): front end beside three residual layers."""
-        normed = self.spectrogram_norm(spectrogram)
+        normed = _as_weights(self.spectrogram_norm(spectrogram), self.horizontal)
         front = torch.cat([branch(normed) for branch in (*self.vertical, *self.horizontal)], dim=1)
-        first = self.temporal[0](front)
+        first = self.temporal[0](_as_weights(front, self.temporal))
         second = self.temporal[1](first) + first
         third = self.temporal[2](second) + second
         return torch.cat([front, first, second, third], dim=1)
@@ -184,10 +187,10 @@ class HarmonicCNN(FeatureExtractor):
 
     def frames(self, spectrogram: Tensor) -> Tensor:
         """(batch, harmonics, bands, frames) -> (batch, feature, pooled frames)."""
-        maps = self.spectrogram_norm(spectrogram)
+        maps = _as_weights(self.spectrogram_norm(spectrogram), self.blocks)
         for block in self.blocks:
             maps = block(maps)
-        return cast(Tensor, maps.squeeze(2))
+        return maps.squeeze(2)
 
 
 def build_extractor(config: ExtractorConfig) -> FeatureExtractor:

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muscaps.config import DecodingOptions
+from muscaps.config import DecodingOptions, Precision
 from pipeline import stages
 from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, local_checkpoint
 from pipeline.catalogue import Catalogue, read_catalogue
@@ -55,6 +55,8 @@ class BenchmarkConfig:
     """Checkpoint directory; None for the bundled one."""
     options: DecodingOptions = field(default_factory=DecodingOptions)
     """How captions are searched for."""
+    precision: Precision = "float32"
+    """What the audio network multiplies in, the plain program's apart."""
     num_tracks: tuple[int, ...] = (60,)
     """Tracks of the whole job; with several numbers it is run for each, and the last counts."""
     repeats: int = 5
@@ -121,6 +123,7 @@ def benchmark(config: BenchmarkConfig, say: Callable[[str], None] = lambda step:
             "machine": _machine(workers.num_gpus),
             "checkpoint": workers.model_id,
             "beam_size": config.options.beam_size,
+            "precision": config.precision,
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "parts": parts,
             "ceiling": _rates(job["captioned"], job["audio_seconds"], job["ceiling_seconds"]),
@@ -151,7 +154,12 @@ class PartWorker:
     """One worker's share of every part: decodes tracks, then keeps what the next part needs."""
 
     def __init__(
-        self, checkpoint: str | dict[str, bytes], options: DecodingOptions, how: dict[str, Any], use_gpu: bool = False
+        self,
+        checkpoint: str | dict[str, bytes],
+        options: DecodingOptions,
+        how: dict[str, Any],
+        precision: Precision,
+        use_gpu: bool = False,
     ) -> None:
         """Load the checkpoint, a directory here or its files by name, on one thread as the job's workers do."""
         import torch
@@ -160,7 +168,8 @@ class PartWorker:
 
         torch.set_num_threads(1)
         with stages._directory_of(checkpoint) as directory:
-            self._captioner = Captioner.load(directory, "cuda" if use_gpu and torch.cuda.is_available() else "cpu")
+            device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+            self._captioner = Captioner.load(directory, device, precision)
         self._options, self._how = options, how
         self._waveforms: list[np.ndarray] = []
         self._features: list[Any] = []
@@ -224,7 +233,7 @@ class _Workers:
         checkpoint: str | dict[str, bytes] = str(self._directory.resolve())
         if self._config.address is not None:  # other machines do not have the directory
             checkpoint = {path.name: path.read_bytes() for path in self._directory.iterdir() if path.is_file()}
-        arguments = (checkpoint, self._config.options, how, self.num_gpus > 0)
+        arguments = (checkpoint, self._config.options, how, self._config.precision, self.num_gpus > 0)
         self._actors = [actor.remote(*arguments) for _ in self.rows]
         decoded = ray.get([one.decode.remote(rows) for one, rows in zip(self._actors, self.rows, strict=True)])
         chunks = ray.get([one.features.remote() for one in self._actors])
@@ -312,6 +321,7 @@ def _whole_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> dic
                 output=output,
                 checkpoint=str(directory),
                 options=config.options,
+                precision=config.precision,
                 limit=num_tracks,
                 max_error_rate=1.0,
                 address=config.address,

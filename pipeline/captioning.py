@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from muscaps import __version__
-from muscaps.config import DecodingOptions
+from muscaps.config import DecodingOptions, Precision
 from pipeline import compaction, ledger, stages, storage
 from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
 from pipeline.execution import ENDED, DrainFlag, Execution, Session, cause_of, is_our_fault
@@ -50,7 +50,7 @@ GPU_BATCH_TRACKS = 32
 """Tracks a GPU is given at a time: of three minutes each they are 1,920 chunks and 184 MB of PCM."""
 ROWS_PER_TASK = 16
 """Most tracks one decode task takes: starting a task costs some 10 ms, decoding a track some 100 ms."""
-SHARD_ROWS, SHARD_ROWS_PER_CPU = (10_000, 100_000), 1_000
+SHARD_ROWS, SHARD_ROWS_PER_CPU = (2_000, 100_000), 1_000
 """Tracks one Ray execution is given, at least and at most, and a core's part: some ten minutes of work, beside which
 starting its workers is nothing. Ray's books in the driver grow by 5 KB a track and are closed with the execution."""
 ACTOR_CPUS, DECODE_CPUS = 0.75, 0.25
@@ -81,6 +81,8 @@ class CaptioningConfig:
     """Checkpoint directory, local or remote; None for the bundled one."""
     options: DecodingOptions = field(default_factory=DecodingOptions)
     """How captions are searched for."""
+    precision: Precision = "float32"
+    """What the audio network multiplies in; rows of either count as the same work done."""
     save_features: bool = False
     """Whether `features/` is written."""
     max_chunks: int = stages.MAX_CHUNKS
@@ -107,6 +109,8 @@ class CaptioningConfig:
     """Seconds without a result after which an execution is given up and begun again."""
 
     def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision must be {' or '.join(get_args(Precision))}, not {self.precision!r}")
         if self.max_chunks < 1:
             raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
         if self.limit is not None and self.limit < 1:
@@ -287,6 +291,7 @@ class _Run:
         self._recorded = self._started
         self._stopping = ""
         self._deadline = math.inf
+        self._starting = False
         self._reasons: Counter[str] = Counter()
         self._stage_seconds: dict[str, float] = defaultdict(float)
         self._peaks: dict[str, int] = {}
@@ -336,8 +341,10 @@ class _Run:
 
     def _work(self, wanted: np.ndarray, attempts: np.ndarray) -> None:
         """Start Ray and caption the wanted rows, a shard at a time."""
+        self._starting = True
         try:
             with self._signals(), Session(self._config.address, cpus=self._config.cpus, gpus=self._config.gpus) as ray:
+                self._starting = False
                 least, most = SHARD_ROWS
                 size = min(most, max(least, SHARD_ROWS_PER_CPU * ray.num_cpus))
                 for number, rows in enumerate(self._catalogue.select(wanted, slice_rows=size)):
@@ -345,7 +352,7 @@ class _Run:
                         break
                     tried = pa.array(attempts[number * size : (number + 1) * size] + 1)
                     self._shard(stages.input_rows(rows, tried), ray)
-        except SystemExit:  # Ray's own answer to a SIGTERM while it starts
+        except SystemExit:  # ours, or Ray's own answer to a SIGTERM while it starts
             self._stop("received SIGTERM")
 
     def _plan(self) -> tuple[np.ndarray, np.ndarray]:
@@ -507,7 +514,7 @@ class _Run:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Drain on SIGTERM and Ctrl-C; leave at once on the second."""
+        """Drain on SIGTERM and Ctrl-C; leave at once on the second, and while there is nothing yet to drain."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -516,6 +523,8 @@ class _Run:
             if self._stopping:
                 self._deadline = 0.0
             self._stop(f"received {signal.Signals(number).name}")
+            if self._starting:  # importing and starting Ray takes seconds, on a busy machine a minute
+                raise SystemExit
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -565,7 +574,11 @@ class _Run:
             batch_format="pyarrow",
             zero_copy_batch=True,
             fn_constructor_args=(session.checkpoint(self._directory), config.options),
-            fn_constructor_kwargs={"use_gpu": session.num_gpus > 0, "save_features": config.save_features},
+            fn_constructor_kwargs={
+                "use_gpu": session.num_gpus > 0,
+                "precision": config.precision,
+                "save_features": config.save_features,
+            },
             # A dying actor takes what waits for it along; a careful round blames a track only for its own turn.
             compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1 if careful else None),
             num_cpus=1 if session.num_gpus else ACTOR_CPUS,

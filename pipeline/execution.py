@@ -92,7 +92,11 @@ class Session:
     def __enter__(self) -> "Session":
         if self.owned:
             embedded_ray.start_ray(self._address, num_cpus=self._cpus)
-        self._look_around()
+        try:
+            self._look_around()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,8 +106,6 @@ class Session:
     def _look_around(self) -> None:
         self.num_cpus, found = embedded_ray.cluster_size()
         if self._gpus is not None and self._gpus > found and self._address is None:
-            if self.owned:
-                embedded_ray.stop_ray()
             raise ValueError(f"gpus={self._gpus} were asked for, but Ray finds {found} here")
         self.num_gpus = found if self._gpus is None else self._gpus
 

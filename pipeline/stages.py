@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from muscaps.config import DecodingOptions
+from muscaps.config import DecodingOptions, Precision
 from pipeline import storage
 from pipeline.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
 
@@ -227,8 +227,9 @@ class CaptionTracks:
         *,
         use_gpu: bool = False,
         threads: int = 1,
+        precision: Precision = "float32",
         save_features: bool = False,
-        load: "Callable[[str, str], Captioner] | None" = None,
+        load: "Callable[[str, str, Precision], Captioner] | None" = None,
     ) -> None:
         """Load the checkpoint.
 
@@ -237,8 +238,9 @@ class CaptionTracks:
             options: How captions are searched for.
             use_gpu: Whether a GPU was set aside for this; without CUDA the work is done on the CPU.
             threads: CPU threads; one each, and as many callers as cores, measured fastest.
+            precision: What the audio network multiplies in.
             save_features: Whether to hand on the chunk features.
-            load: Makes a captioner of a directory and a device; `Captioner.load` unless a test says otherwise.
+            load: Makes a captioner of a directory, a device and a precision; `Captioner.load` but in tests.
         """
         import torch
 
@@ -248,7 +250,7 @@ class CaptionTracks:
         device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         self._options, self._save_features = options, save_features
         with _directory_of(checkpoint) as directory:
-            self._captioner = (load or Captioner.load)(directory, device)
+            self._captioner = (load or Captioner.load)(directory, device, precision)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Caption the tracks that have PCM; a track that cannot be captioned fails alone.

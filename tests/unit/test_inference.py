@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from muscaps import inference
 from muscaps.config import DecodingOptions, ExtractorConfig, ModelConfig
 from muscaps.decoding import beam_search
 from muscaps.feature_extractors import build_extractor
@@ -47,6 +48,23 @@ def test_prepared_features_equal_the_trained_networks(config):
     with torch.inference_mode():
         expected, found = extractor(chunks), prepare_extractor(extractor)(chunks)
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    "config", [ExtractorConfig(num_channels=16, frontend_scale=0.1), ExtractorConfig(name="hcnn", num_channels=8)]
+)
+@pytest.mark.parametrize("has_units", [True, False])
+def test_bfloat16_is_near_float32_and_left_alone_without_units(config, has_units, monkeypatch, caplog):
+    torch.manual_seed(0)
+    monkeypatch.setattr(inference, "has_bfloat16_units", lambda: has_units)
+    extractor = randomised(build_extractor(config))
+    chunks = 0.1 * torch.randn(3, extractor.chunk_samples)
+    with torch.inference_mode():
+        exact, rough = (prepare_extractor(extractor, precision)(chunks) for precision in ("float32", "bfloat16"))
+    assert rough.dtype == torch.float32
+    difference = float((rough - exact).abs().max() / exact.abs().max())
+    assert (0 < difference < 0.03) if has_units else difference == 0
+    assert bool(caplog.records) == (not has_units)
 
 
 def test_prepared_features_do_not_depend_on_the_batch():

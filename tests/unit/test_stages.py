@@ -50,7 +50,9 @@ class FakeCaptioner:
 
 
 def captioning(**settings: Any) -> stages.CaptionTracks:
-    return stages.CaptionTracks("nowhere", DecodingOptions(), load=lambda path, device: FakeCaptioner(), **settings)
+    return stages.CaptionTracks(
+        "nowhere", DecodingOptions(), load=lambda path, device, precision: FakeCaptioner(), **settings
+    )
 
 
 def test_uris_become_pcm_with_what_is_known_of_the_file(tone_files: list[Path]) -> None:
@@ -144,7 +146,7 @@ def test_a_broken_gpu_takes_the_worker_down_instead_of_failing_every_track(tone_
         def features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    stage = stages.CaptionTracks("nowhere", DecodingOptions(), load=lambda path, device: Broken())
+    stage = stages.CaptionTracks("nowhere", DecodingOptions(), load=lambda path, device, precision: Broken())
     with pytest.raises(RuntimeError, match="CUDA error"):
         stage(decoded(rows(str(tone_files[1])), "/"))
 
