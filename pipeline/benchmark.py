@@ -132,7 +132,10 @@ def benchmark(config: BenchmarkConfig, say: Callable[[str], None] = lambda step:
         }
         if len(jobs) > 1:
             found["by_size"] = [
-                {name: one[name] for name in ("captioned", "seconds", "seconds_per_track", "peak_memory_bytes")}
+                {
+                    name: one[name]
+                    for name in ("captioned", "seconds", "seconds_per_track", "efficiency", "peak_memory_bytes")
+                }
                 for one in jobs
             ]
         say("beam search by batch size")
