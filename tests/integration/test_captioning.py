@@ -312,7 +312,6 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
         time.sleep(0.02)
 
 
-@pytest.mark.slow  # on a machine at load 5 it hung once; passes in 5 s on an idle one
 def test_a_term_signal_while_ray_starts_ends_the_run_with_status_75(
     music: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
