@@ -110,7 +110,8 @@ def _in_words(found: dict[str, Any]) -> Iterator[str]:
     if parts["features"]["chunks_per_second"]:
         yield f"features        {parts['features']['of_them_a_worker']:.0f} chunks/s and worker"
     for one in found.get("by_size", []):
-        yield f"{one['captioned']:>5} tracks    {one['seconds_per_track']:.3f} s each, {one['efficiency']:.2f} of the ceiling"
+        each = f"{one['seconds_per_track']:.3f} s each, {one['efficiency']:.2f} of the ceiling"
+        yield f"{one['captioned']:>5} tracks    {each}"
     rates = ", ".join(f"{rate:,.0f} at {size}" for size, rate in found["search_by_batch"].items())
     yield f"beam search     captions/s on one thread by tracks at once: {rates}"
     if "reference" in found:

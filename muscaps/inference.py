@@ -41,7 +41,7 @@ def prepare_extractor(extractor: FeatureExtractor, precision: Precision = "float
             if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
-    on_cpu = next(folded.parameters()).device.type == "cpu"
+    on_cpu = all(weight.device.type == "cpu" for weight in folded.parameters())  # bare frames have no weights
     if isinstance(folded, Musicnn) and on_cpu:
         # A GPU runs the plain convolution well, and would wait for many small steps.
         folded.vertical = nn.ModuleList(TallCorrelationMax(cast(nn.Conv2d, one.conv)) for one in folded.vertical)

@@ -39,7 +39,12 @@ def test_tall_correlations_equal_the_convolution(height, frames):
 
 
 @pytest.mark.parametrize(
-    "config", [ExtractorConfig(num_channels=16, frontend_scale=0.1), ExtractorConfig(name="hcnn", num_channels=8)]
+    "config",
+    [
+        ExtractorConfig(num_channels=16, frontend_scale=0.1),
+        ExtractorConfig(name="hcnn", num_channels=8),
+        ExtractorConfig(name="log_mel"),  # has no weights
+    ],
 )
 def test_prepared_features_equal_the_trained_networks(config):
     torch.manual_seed(0)
