@@ -204,7 +204,7 @@ def stopped_command(prepared: tuple[Path, Path], output: Path) -> list[str]:
     return [
         *("train", str(dataset), str(output), "--extractor", str(extractor), "--fusion", "late"),
         *("--hidden-dim", "16", "--word-dim", "12", "--batch-size", "2", "--learning-rate", "1e-3"),
-        *("--max-epochs", "16", "--patience", "99", "--threads", "1"),
+        *("--max-epochs", "40", "--patience", "99", "--threads", "1"),
     ]
 
 
