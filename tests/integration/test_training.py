@@ -173,7 +173,9 @@ def test_a_stopped_driver_goes_on_where_it_was(
     blow: signal.Signals, prepared: tuple[Path, Path], undisturbed: Path, tmp_path: Path
 ) -> None:
     drill = tmp_path / "drill"
-    command = [sys.executable, "-c", CLI, *stopped_command(prepared, drill)]
+    # A shell starts its background jobs deaf to Ctrl-C, the tests among them; a terminal does not.
+    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", hearing + CLI, *stopped_command(prepared, drill)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (tmp_path / "log").open("w") as log:
         driver = subprocess.Popen(
@@ -204,7 +206,7 @@ def stopped_command(prepared: tuple[Path, Path], output: Path) -> list[str]:
     return [
         *("train", str(dataset), str(output), "--extractor", str(extractor), "--fusion", "late"),
         *("--hidden-dim", "16", "--word-dim", "12", "--batch-size", "2", "--learning-rate", "1e-3"),
-        *("--max-epochs", "40", "--patience", "99", "--threads", "1"),
+        *("--max-epochs", "16", "--patience", "99", "--threads", "1"),
     ]
 
 
