@@ -5,12 +5,18 @@ Conventions: frozen, keyword-only dataclasses; units are in the names; a checkpo
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 ExtractorName = Literal["musicnn", "hcnn", "log_mel"]
 FusionName = Literal["early", "late", "attention", "dcase"]
 Precision = Literal["float32", "bfloat16"]
 """What the audio network multiplies in; spectrograms and the search over words are float32 either way."""
+
+
+def check_precision(precision: str) -> None:
+    """Raise ValueError for a precision that is not known."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be {' or '.join(get_args(Precision))}, not {precision!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

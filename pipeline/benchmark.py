@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muscaps.config import DecodingOptions, Precision
+from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import stages
 from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, local_checkpoint
 from pipeline.catalogue import Catalogue, read_catalogue
@@ -71,6 +71,7 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         if not self.num_tracks or min(self.num_tracks) < 1:
             raise ValueError(f"num_tracks must be one or more positive numbers, not {self.num_tracks}")
+        check_precision(self.precision)
         if self.repeats < 1:
             raise ValueError(f"repeats must be at least 1, not {self.repeats}")
         if self.reference_words < 0:

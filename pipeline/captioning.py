@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from muscaps import __version__
-from muscaps.config import DecodingOptions, Precision
+from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import compaction, ledger, stages, storage
 from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
 from pipeline.execution import ENDED, DrainFlag, Execution, Session, cause_of, is_our_fault
@@ -109,8 +109,7 @@ class CaptioningConfig:
     """Seconds without a result after which an execution is given up and begun again."""
 
     def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"precision must be {' or '.join(get_args(Precision))}, not {self.precision!r}")
+        check_precision(self.precision)
         if self.max_chunks < 1:
             raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
         if self.limit is not None and self.limit < 1:
