@@ -232,17 +232,15 @@ def _ranked(words: list[list[list[int]]], score: list[list[float]], live: list[l
 
 
 def to_caption(hypotheses: list[Hypothesis], vocabulary: Vocabulary, num_alternatives: int) -> Caption:
-    """Put a track's ranked hypotheses into words; a hypothesis without any counts only where there is no other."""
-    spoken = [hypothesis for hypothesis in hypotheses if hypothesis.word_ids] or hypotheses
-    best, *others = spoken
-    words = tuple(vocabulary.words[index] for index in best.word_ids)
+    """Put a track's ranked hypotheses into words; one that says nothing counts only where every one does."""
+    texts = [(hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids))) for hypothesis in hypotheses]
+    (best, text), *others = [said for said in texts if said[1]] or texts
     return Caption(
-        text=detokenize(words),
-        words=words,
+        text=text,
+        words=tuple(vocabulary.words[index] for index in best.word_ids),
         word_ids=best.word_ids,
         log_prob=best.log_prob,
         alternatives=tuple(
-            Alternative(text=detokenize(vocabulary.decode(other.word_ids)), log_prob=other.log_prob)
-            for other in others[:num_alternatives]
+            Alternative(text=text, log_prob=other.log_prob) for other, text in others[:num_alternatives]
         ),
     )
