@@ -1,9 +1,11 @@
 """A checkpoint and waveforms in; captions, features and scores out. No Ray needed."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,23 +16,27 @@ from muscaps.audio import to_chunks
 from muscaps.checkpoint import Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import Caption, Segment, beam_search, to_caption
-from muscaps.inference import fold_weight_norm, prepare_decoder, prepare_extractor
+from muscaps.inference import fold_weight_norm, multiplying_in, prepare_decoder, prepare_extractor
 from muscaps.model import EncodedAudio
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 
+logger = logging.getLogger(__name__)
+
 FEATURE_BATCH = {"cpu": 4, "cuda": 256}
 """Chunks a forward pass: activations of a small batch stay in a CPU's cache; a GPU wants many."""
-MAX_TRACKS = 256
+SEARCH_BATCH = 256
 """Tracks searched at once; bounds memory whatever the caller passes."""
 
 Waveform = npt.NDArray[np.float32] | npt.NDArray[np.int16]
 Features = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+_Found = TypeVar("_Found")
 
 
 class Captioner:
     """Captions music: features once per chunk, then a search over words, batched across tracks.
 
-    A caption never depends on what shares its batch.
+    A caption never depends on what shares its batch. A batch too large for the device's memory is halved, and so are
+    those after it.
     """
 
     def __init__(
@@ -46,7 +52,7 @@ class Captioner:
             checkpoint: What `load_checkpoint` returned.
             device: `cpu`, `cuda`, `cuda:1`...
             feature_batch: Chunks a forward pass of the audio network; what suits the device if not given.
-            precision: `bfloat16` lets the audio network multiply in it where that is faster.
+            precision: `bfloat16`, or on a GPU `tf32`, lets the audio network multiply in it where that is faster.
         """
         self.device = torch.device(device)
         self.model = fold_weight_norm(checkpoint.model.eval().requires_grad_(False)).to(self.device)
@@ -56,6 +62,8 @@ class Captioner:
         self.card: dict[str, Any] = checkpoint.card
         self.model_id = checkpoint.model_id
         self.feature_batch = feature_batch or FEATURE_BATCH.get(self.device.type, 64)
+        self.search_batch = SEARCH_BATCH
+        self.precision: Precision = precision
         self._extract = prepare_extractor(self.model.feature_extractor, precision)
         self._decoder = prepare_decoder(self.model)
 
@@ -97,17 +105,23 @@ class Captioner:
             ValueError: A waveform is empty, not one-dimensional or not finite.
         """
         chunked = [to_chunks(waveform, self.chunk_samples) for waveform in _of_one_type(waveforms)]
-        counts = [len(chunks) for chunks in chunked]
-        batches = _batches(chunked, self.feature_batch)
-        parts = [self._extract(self._to_device(batch)).cpu().numpy() for batch in batches]
-        if not parts:
+        if not chunked:
             return []
-        return np.split(np.concatenate(parts), np.cumsum(counts)[:-1])
+        counts = [len(chunks) for chunks in chunked]
+        parts: list[Tensor] = []  # on the device until all are there: a GPU works on while the next are put together
+        with multiplying_in(self.precision):
+            for batch in _batches(chunked, self.feature_batch):
+                found, self.feature_batch = _in_batches(self._extracted, batch, self.feature_batch)
+                parts += found
+        return np.split(torch.cat(parts).cpu().numpy(), np.cumsum(counts)[:-1])
 
-    def _to_device(self, chunks: npt.NDArray[Any]) -> Tensor:
-        """Move chunks as they are, int16 or float32, and scale on the device."""
-        tensor = torch.from_numpy(np.ascontiguousarray(chunks)).to(self.device)
-        return tensor.float() / 32768 if tensor.dtype == torch.int16 else tensor
+    def _extracted(self, chunks: npt.NDArray[Any]) -> list[Tensor]:
+        """Features of some chunks on the device; they move there as they are, int16 or float32, and are scaled there."""
+        tensor = torch.from_numpy(np.ascontiguousarray(chunks))
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()  # so that the transfer runs beside the work on the batch before
+        tensor = tensor.to(self.device, non_blocking=True)
+        return [self._extract(tensor.float() / 32768 if tensor.dtype == torch.int16 else tensor)]
 
     def caption(self, waveforms: Sequence[Waveform], options: DecodingOptions | None = None) -> list[Caption]:
         """Caption tracks.
@@ -128,9 +142,8 @@ class Captioner:
     def caption_features(self, features: Sequence[Features], options: DecodingOptions | None = None) -> list[Caption]:
         """Caption tracks whose features are already known, (chunks, feature) each."""
         options = options or DecodingOptions()
-        captions: list[Caption] = []
-        for start in range(0, len(features), MAX_TRACKS):
-            captions += self._caption_some(features[start : start + MAX_TRACKS], options)
+        work = partial(self._caption_some, options=options)
+        captions, self.search_batch = _in_batches(work, features, self.search_batch)
         if options.segment_seconds is None:
             return captions
         return [
@@ -210,8 +223,8 @@ class Captioner:
         ids = self.vocabulary.encode(tokens)
         assert ids[0] == SOS and ids[-1] == EOS
         scores = []
-        for start in range(0, len(features), MAX_TRACKS):
-            encoded = self._encode(features[start : start + MAX_TRACKS])
+        for start in range(0, len(features), SEARCH_BATCH):
+            encoded = self._encode(features[start : start + SEARCH_BATCH])
             state, batch = self._decoder.start(encoded), encoded.embedding.shape[0]
             total = torch.zeros(batch, dtype=torch.float64, device=self.device)
             for word, following in zip(ids, ids[1:], strict=False):
@@ -219,6 +232,32 @@ class Captioner:
                 total += log_probs[:, following].double()
             scores.append(total.cpu().numpy())
         return np.concatenate(scores) if scores else np.zeros(0)
+
+
+def _in_batches(work: Callable[[Any], list[_Found]], items: Any, size: int) -> tuple[list[_Found], int]:
+    """Work on `size` items at a time, on half of them from where the device's memory is too small.
+
+    Returns:
+        What was found, in order, and the size at the end.
+
+    Raises:
+        torch.OutOfMemoryError: The memory is too small for one.
+    """
+    found: list[_Found] = []
+    done = 0
+    while done < len(items):
+        batch = items[done : done + size]
+        try:
+            found += work(batch)
+            done += len(batch)
+            continue
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        torch.cuda.empty_cache()  # not within `except`, where the error keeps alive what filled the memory
+        size = (len(batch) + 1) // 2
+        logger.warning("not enough memory for %d at once on the device: %d from now on", len(batch), size)
+    return found, size
 
 
 def _checked(waveform: Waveform) -> Waveform:

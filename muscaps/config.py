@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 ExtractorName = Literal["musicnn", "hcnn", "log_mel"]
 FusionName = Literal["early", "late", "attention", "dcase"]
-Precision = Literal["float32", "bfloat16"]
-"""What the audio network multiplies in; spectrograms and the search over words are float32 either way."""
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""What the audio network multiplies in; spectrograms and the search over words are always float32."""
 
 
 def check_precision(precision: str) -> None:

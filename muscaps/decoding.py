@@ -19,6 +19,8 @@ from muscaps.config import DecodingOptions
 from muscaps.model import CaptionModel, EncodedAudio
 from muscaps.vocabulary import EOS, SOS, Vocabulary, detokenize
 
+WORDS_BETWEEN_LOOKS = {"cpu": 1, "cuda": 4}
+"""Words after which a search looks whether it is done: a look makes the host wait for a GPU, a word costs little."""
 NO_WORD = -1
 """Fills the places after a hypothesis' last word; `<pad>` cannot, a model may say it."""
 
@@ -98,7 +100,7 @@ def greedy_search(model: CaptionModel, encoded: EncodedAudio, max_words: int) ->
         log_prob += torch.where(done, 0.0, best.double())
         words[:, t] = torch.where(done, NO_WORD, word)
         done |= word == EOS
-        if bool(done.all()):
+        if _looks(t, device) and bool(done.all()):
             break
     return [_hypothesis(*row) for row in zip(words.tolist(), log_prob.tolist(), done.tolist(), strict=True)]
 
@@ -136,11 +138,13 @@ def beam_search(model: CaptionModel, encoded: EncodedAudio, options: DecodingOpt
         last = beams.words[:, :, t - 1] if t else torch.full_like(beams.words[:, :, 0], SOS)
         log_probs, state = model.step(encoded, state, last.clamp(min=0).flatten())
         beams, parent = beams.extended(log_probs, t)
+        state = state.select((torch.arange(len(tracks), device=device).unsqueeze(1) * beam + parent).flatten())
+        if not _looks(t, device):
+            continue
         working = beams.live.any(dim=1)
         num_working = int(working.sum())
         if num_working == 0:
             break
-        state = state.select((torch.arange(len(tracks), device=device).unsqueeze(1) * beam + parent).flatten())
         if num_working <= len(tracks) // 2:
             done.append((tracks[~working], beams.select((~working).nonzero().squeeze(1))))
             rows = working.nonzero().squeeze(1)
@@ -152,6 +156,11 @@ def beam_search(model: CaptionModel, encoded: EncodedAudio, options: DecodingOpt
         for track, hypotheses in zip(index.tolist(), part.ranked(), strict=True):
             ranked[track] = hypotheses
     return ranked
+
+
+def _looks(t: int, device: torch.device) -> bool:
+    """Whether to look, after word `t`, how many tracks are done."""
+    return (t + 1) % WORDS_BETWEEN_LOOKS.get(device.type, 1) == 0
 
 
 class _Beams(NamedTuple):

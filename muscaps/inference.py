@@ -5,8 +5,10 @@ weights, and the captioner is arranged for search (see `search_model`). On a CPU
 rearranged as well (see `tall_correlation`), and Harmonic CNN's maps lie channels last.
 """
 
+import contextlib
 import copy
 import logging
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -31,7 +33,7 @@ def prepare_extractor(extractor: FeatureExtractor, precision: Precision = "float
     Args:
         extractor: The network.
         precision: `bfloat16` lets those layers multiply in it that are faster so; a CPU without units for it stays
-            with float32.
+            with float32, and so does every CPU for `tf32`, which `multiplying_in` sees to on a GPU.
     """
     folded = copy.deepcopy(extractor).eval().requires_grad_(False)
     for module in list(folded.modules()):
@@ -44,12 +46,21 @@ def prepare_extractor(extractor: FeatureExtractor, precision: Precision = "float
     on_cpu = all(weight.device.type == "cpu" for weight in folded.parameters())  # bare frames have no weights
     if isinstance(folded, Musicnn) and on_cpu:
         # A GPU runs the plain convolution well, and would wait for many small steps.
-        folded.vertical = nn.ModuleList(TallCorrelationMax(cast(nn.Conv2d, one.conv)) for one in folded.vertical)
+        folded.vertical = nn.ModuleList([TallCorrelationMax([cast(nn.Conv2d, one.conv) for one in folded.vertical])])
     if isinstance(folded, HarmonicCNN) and on_cpu:
         folded.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    if precision == "tf32" and on_cpu:
+        logger.warning("only a GPU multiplies in tf32: float32 is used")
     if precision == "bfloat16":
         _lower(folded, on_cpu)
     return folded
+
+
+@contextlib.contextmanager
+def multiplying_in(precision: Precision) -> Iterator[None]:
+    """Let a GPU's convolutions use tf32 only where that was asked for; torch's default is to use it unasked."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
+        yield
 
 
 def _lower(extractor: FeatureExtractor, on_cpu: bool) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from muscaps import Captioner, DecodingOptions
 from muscaps.vocabulary import EOS, SOS
@@ -34,6 +35,29 @@ def test_captions_do_not_depend_on_the_batch(captioner, tracks, beam_size):
         assert one.word_ids == two.word_ids == three.word_ids
         assert one.log_prob == pytest.approx(two.log_prob, abs=1e-4)
         assert one.log_prob == pytest.approx(three.log_prob, abs=1e-4)
+
+
+def test_batches_too_large_for_the_memory_are_halved_from_then_on(tiny_checkpoint, tracks, monkeypatch, caplog):
+    roomy, cramped = Captioner.load(tiny_checkpoint), Captioner.load(tiny_checkpoint)
+    cramped.feature_batch = 16
+
+    def with_room_for(most, work):
+        def tried(items, *rest):
+            if len(items) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return work(items, *rest)
+
+        return tried
+
+    monkeypatch.setattr(cramped, "_extract", with_room_for(3, cramped._extract))
+    monkeypatch.setattr(cramped._decoder, "encode", with_room_for(2, cramped._decoder.encode))
+    for one, two in zip(roomy.caption(tracks), cramped.caption(tracks), strict=True):
+        assert one.word_ids == two.word_ids
+    assert (cramped.feature_batch, cramped.search_batch) == (2, 2)
+    assert len(caplog.records) == 3 + 2  # 16, 8, 4 and 8, 4: later batches begin small
+    monkeypatch.setattr(cramped, "_extract", with_room_for(0, cramped._extract))
+    with pytest.raises(torch.OutOfMemoryError):
+        cramped.caption(tracks[:1])
 
 
 def test_a_track_shorter_than_a_chunk_gets_one_padded_chunk(captioner):

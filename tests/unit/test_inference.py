@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from muscaps import inference
+from muscaps import decoding, inference
 from muscaps.config import DecodingOptions, ExtractorConfig, ModelConfig
 from muscaps.decoding import beam_search
 from muscaps.feature_extractors import build_extractor
@@ -11,6 +11,7 @@ from muscaps.inference import prepare_decoder, prepare_extractor
 from muscaps.model import build_captioner
 from muscaps.search_model import SearchModel
 from muscaps.tall_correlation import TallCorrelationMax
+from muscaps.vocabulary import EOS
 
 
 def randomised(module, seed=0):
@@ -25,15 +26,15 @@ def randomised(module, seed=0):
     return module.eval()
 
 
-@pytest.mark.parametrize("height", [38, 67, 95, 96])
+@pytest.mark.parametrize("heights", [(38, 67), (95,), (96, 1)])
 @pytest.mark.parametrize("frames", [1, 5, 188])
-def test_tall_correlations_equal_the_convolution(height, frames):
-    torch.manual_seed(height)
-    conv = torch.nn.Conv2d(1, 6, (height, 7), padding=(0, 3))
+def test_tall_correlations_equal_the_convolutions(heights, frames):
+    torch.manual_seed(frames)
+    convolutions = [torch.nn.Conv2d(1, 6, (height, 7), padding=(0, 3)) for height in heights]
     spectrogram = torch.randn(3, 1, 96, frames)
     with torch.inference_mode():
-        expected = torch.relu(conv(spectrogram).amax(dim=2))
-        found = TallCorrelationMax(conv, block_frames=11)(spectrogram)
+        expected = torch.cat([torch.relu(one(spectrogram).amax(dim=2)) for one in convolutions], dim=1)
+        found = TallCorrelationMax(convolutions, block_frames=11)(spectrogram)
     assert found.shape == expected.shape
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
@@ -70,6 +71,16 @@ def test_bfloat16_is_near_float32_and_left_alone_without_units(config, has_units
     difference = float((rough - exact).abs().max() / exact.abs().max())
     assert (0 < difference < 0.03) if has_units else difference == 0
     assert bool(caplog.records) == (not has_units)
+
+
+def test_tf32_is_for_gpus_that_were_asked_for_it(caplog):
+    with inference.multiplying_in("float32"):
+        assert not torch.backends.cudnn.allow_tf32
+    with inference.multiplying_in("tf32"):
+        assert torch.backends.cudnn.allow_tf32
+    extractor = build_extractor(ExtractorConfig(num_channels=8, frontend_scale=0.05))
+    prepare_extractor(extractor, "tf32")
+    assert [record.message for record in caplog.records] == ["only a GPU multiplies in tf32: float32 is used"]
 
 
 def test_prepared_features_do_not_depend_on_the_batch():
@@ -121,6 +132,27 @@ def test_the_arranged_decoder_predicts_what_the_model_predicts(fusion, scale):
         for one, two in zip(beam_search(model, plain, options), beam_search(arranged, quick, options), strict=True):
             assert one[0].word_ids == two[0].word_ids
             assert one[0].log_prob == pytest.approx(two[0].log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_looking_seldom_whether_a_search_is_done_changes_nothing(beam_size, monkeypatch):
+    torch.manual_seed(3)
+    extractor = ExtractorConfig(num_channels=8, frontend_scale=0.05)
+    config = ModelConfig(fusion="early", extractor=extractor, vocabulary_size=12, hidden_dim=24, audio_embedding_dim=24)
+    trained = randomised(build_captioner(config))
+    trained.output.bias.data[EOS] += 0.2  # so that captions end
+    model = SearchModel(trained)
+    features = 3 * torch.randn(9, 4, build_extractor(extractor).feature_dim)
+    options = DecodingOptions(beam_size=beam_size, max_words=11)
+    found = []
+    for words in (1, 4, 20):
+        monkeypatch.setitem(decoding.WORDS_BETWEEN_LOOKS, "cpu", words)
+        encoded = model.encode(features, torch.ones(9, 4, dtype=torch.bool))
+        found.append(beam_search(model, encoded, options))
+    assert all(hypotheses[0].finished for hypotheses in found[0])
+    for often, seldom in zip(found[0] * 2, found[1] + found[2], strict=True):
+        assert [one.word_ids for one in often] == [one.word_ids for one in seldom]
+        assert [one.log_prob for one in often] == pytest.approx([one.log_prob for one in seldom], abs=1e-5)
 
 
 def test_keys_beyond_every_exponent_still_saturate():
