@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.cataloguing import PrecisionOption
+from jobs.cataloguing import PrecisionOption, WorkersPerGpuOption
 
 DEMO_TRACKS = Path(__file__).parent / "demo_tracks"
 """Excerpts that the default catalogue is made of."""
@@ -35,6 +35,7 @@ def bench(
     ] = 2,
     address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster; default: start one.")] = None,
     gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")] = None,
+    workers_per_gpu: WorkersPerGpuOption = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure decoding, features and search alone, the whole job, and how near the job comes to them.
@@ -63,6 +64,7 @@ def bench(
                 reference_words=reference_words,
                 address=address,
                 gpus=gpus,
+                workers_per_gpu=workers_per_gpu,
             )
             found = benchmark(config, say=lambda step: typer.echo(f"{step} ...", err=True))
     print(json.dumps(found, indent=2) if as_json else "\n".join(_in_words(found)))
@@ -95,7 +97,8 @@ def _in_words(found: dict[str, Any]) -> Iterator[str]:
     gpus = f", {len(machine['gpus'])} x {machine['gpus'][0]}" if machine["gpus"] else ""
     yield f"{machine['processor']}, {machine['cores']} cores{gpus}"
     yield f"{found['checkpoint']}, beam {found['beam_size']}, {found['precision']}"
-    yield f"{parts['workers']} workers; medians of {parts['rounds']} rounds over {parts['tracks']} tracks"
+    decode, features = parts["decode"], parts["features"]
+    yield f"{decode['workers']} workers decode, {features['workers']} caption; medians of {parts['rounds']} rounds"
     yield ""
     yield f"{'':16}{'tracks/s':>10}{'x real time':>14}"
     lines = [(name, parts[name]) for name in ("decode", "features", "search")]
@@ -107,8 +110,12 @@ def _in_words(found: dict[str, Any]) -> Iterator[str]:
     yield "time goes to    " + ", ".join(f"{name} {share:.1%}" for name, share in job["stage_shares"].items())
     peak = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in job["peak_memory_bytes"].items())
     yield f"peak memory     {peak}"
-    if parts["features"]["chunks_per_second"]:
-        yield f"features        {parts['features']['of_them_a_worker']:.0f} chunks/s and worker"
+    yield (
+        f"features        {features['of_them_a_worker']:,.0f} chunks/s and worker, {features['gflop_per_chunk']:.2f} "
+        f"GFLOP each: {features['of_peak']:.0%} of {features['peak_gflops']:,.0f} GFLOP/s in large products of matrices"
+    )
+    if job["gpu_busy"] is not None:
+        yield f"GPUs busy       {job['gpu_busy']:.0%} of the time"
     for one in found.get("by_size", []):
         each = f"{one['seconds_per_track']:.3f} s each, {one['efficiency']:.2f} of the ceiling"
         yield f"{one['captioned']:>5} tracks    {each}"

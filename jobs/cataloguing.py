@@ -19,8 +19,9 @@ OutputArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of t
 CheckpointOption = Annotated[str | None, typer.Option(metavar="DIR", help="Model; default: the bundled one.")]
 BeamOption = Annotated[int, typer.Option(metavar="N", help="Hypotheses kept; 1 is greedy.")]
 PrecisionOption = Annotated[
-    str, typer.Option(metavar="TYPE", help="float32, or bfloat16 where the audio network is faster in it.")
+    str, typer.Option(metavar="TYPE", help="float32; bfloat16 or, on a GPU, tf32 where the network is faster so.")
 ]
+WorkersPerGpuOption = Annotated[int, typer.Option(metavar="N", help="Captioning workers that share a GPU.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -50,6 +51,7 @@ def caption(
     max_runtime: Annotated[float | None, typer.Option(metavar="S", help="Drain and end after S seconds.")] = None,
     address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster; default: start one.")] = None,
     gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")] = None,
+    workers_per_gpu: WorkersPerGpuOption = 2,
     as_json: JsonOption = False,
 ) -> None:
     """Caption every track of a catalogue; repeat it to do the rest.
@@ -79,6 +81,7 @@ def caption(
             max_runtime_s=max_runtime,
             address=address,
             gpus=gpus,
+            workers_per_gpu=workers_per_gpu,
         )
         summary = run_captioning(config, quiet=as_json)
     _tell(summary, as_json)

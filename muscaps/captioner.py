@@ -116,7 +116,7 @@ class Captioner:
         return np.split(torch.cat(parts).cpu().numpy(), np.cumsum(counts)[:-1])
 
     def _extracted(self, chunks: npt.NDArray[Any]) -> list[Tensor]:
-        """Features of some chunks on the device; they move there as they are, int16 or float32, and are scaled there."""
+        """Features of some chunks, still on the device; int16 moves there as it is and is scaled there."""
         tensor = torch.from_numpy(np.ascontiguousarray(chunks))
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()  # so that the transfer runs beside the work on the batch before

@@ -9,13 +9,13 @@ slows both. Start-up, until the first worker begins, is reported apart and belon
 import contextlib
 import logging
 import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,17 @@ import pyarrow.compute as pc
 
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import stages
-from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, local_checkpoint
+from pipeline.captioning import (
+    GPU_BATCH_TRACKS,
+    WORKERS_PER_GPU,
+    CaptioningConfig,
+    RunSummary,
+    caption_catalogue,
+    local_checkpoint,
+)
 from pipeline.catalogue import Catalogue, read_catalogue
-from pipeline.embedded_ray import ray_session
+from pipeline.embedded_ray import cluster_size, ray_session
+from pipeline.hardware import GpuWatch, describe_machine, flops_per_chunk, multiplying_rate
 
 if TYPE_CHECKING:
     from muscaps.model import EncodedAudio, MusCaps
@@ -67,6 +75,8 @@ class BenchmarkConfig:
     """Ray cluster; None for an embedded Ray."""
     gpus: int | None = None
     """GPUs to use; None for all."""
+    workers_per_gpu: int = WORKERS_PER_GPU
+    """Captioning workers that share a GPU."""
 
     def __post_init__(self) -> None:
         if not self.num_tracks or min(self.num_tracks) < 1:
@@ -114,14 +124,14 @@ def benchmark(config: BenchmarkConfig, say: Callable[[str], None] = lambda step:
             workers.start()
             rounds += [workers.measure() for _ in range(config.repeats - before)]
             workers.stop()
-            num_workers, on_gpu = len(workers.rows), workers.num_gpus > 0
-        parts = _parts(rounds, workers.totals, num_workers)
+            on_gpu = workers.num_gpus > 0
+        parts = _parts(rounds, workers.totals, workers.pace)
         for job in jobs:
             job["ceiling_seconds"] = _ceiling_seconds(parts, job["audio_seconds"], job["captioned"], on_gpu)
             job["efficiency"] = round(job["ceiling_seconds"] / job["seconds"], 3)
         job = jobs[-1]
         found: dict[str, Any] = {
-            "machine": _machine(workers.num_gpus),
+            "machine": describe_machine(workers.num_gpus),
             "checkpoint": workers.model_id,
             "beam_size": config.options.beam_size,
             "precision": config.precision,
@@ -140,7 +150,7 @@ def benchmark(config: BenchmarkConfig, say: Callable[[str], None] = lambda step:
                 for one in jobs
             ]
         say("beam search by batch size")
-        found["search_by_batch"] = search_by_batch(directory, config.options, config.repeats)
+        found["search_by_batch"] = search_by_batch(directory, config.options, config.repeats, on_gpu=on_gpu)
         if config.reference_words:
             say("the plain program")
             reference = _reference(config, catalogue, directory)
@@ -154,8 +164,25 @@ def benchmark(config: BenchmarkConfig, say: Callable[[str], None] = lambda step:
 # The parts
 
 
-class PartWorker:
-    """One worker's share of every part: decodes tracks, then keeps what the next part needs."""
+class DecodeWorker:
+    """One core's share of the decoding."""
+
+    def __init__(self, how: dict[str, Any]) -> None:
+        """Keep how tracks are decoded, the keyword arguments of `stages.fetch_and_decode`."""
+        self._how = how
+        self._waveforms: list[np.ndarray] = []
+
+    def decode(self, rows: pa.Table) -> dict[str, float]:
+        """Fetch and decode tracks, keeping the PCM; the tracks and their seconds."""
+        tables = list(stages.fetch_and_decode(rows, **self._how))
+        good = [table for table in tables if table["pcm"][0].is_valid]
+        self._waveforms = [np.frombuffer(table["pcm"][0].as_buffer(), dtype="<i2") for table in good]
+        seconds = sum(table["heard_duration_s"][0].as_py() for table in good)
+        return {"tracks": len(good), "audio_seconds": seconds}
+
+
+class PartWorker(DecodeWorker):
+    """One captioning worker's share of every part: keeps of each what the next part needs."""
 
     def __init__(
         self,
@@ -170,21 +197,13 @@ class PartWorker:
 
         from muscaps.captioner import Captioner
 
+        super().__init__(how)
         torch.set_num_threads(1)
         with stages._directory_of(checkpoint) as directory:
             device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
             self._captioner = Captioner.load(directory, device, precision)
-        self._options, self._how = options, how
-        self._waveforms: list[np.ndarray] = []
+        self._options = options
         self._features: list[Any] = []
-
-    def decode(self, rows: pa.Table) -> dict[str, float]:
-        """Fetch and decode tracks, keeping the PCM; the tracks and their seconds."""
-        tables = list(stages.fetch_and_decode(rows, **self._how))
-        good = [table for table in tables if table["pcm"][0].is_valid]
-        self._waveforms = [np.frombuffer(table["pcm"][0].as_buffer(), dtype="<i2") for table in good]
-        seconds = sum(table["heard_duration_s"][0].as_py() for table in good)
-        return {"tracks": len(good), "audio_seconds": seconds}
 
     def features(self) -> int:
         """Extract the features of the tracks just decoded; how many chunks there were."""
@@ -195,30 +214,43 @@ class PartWorker:
         """Search captions for them; how many."""
         return len(self._captioner.caption_features(self._features, self._options))
 
+    def pace(self) -> tuple[float, float]:
+        """FLOP a second in a large product of matrices, and FLOP of a chunk's features."""
+        return multiplying_rate(self._captioner), flops_per_chunk(self._captioner)
+
     def model_id(self) -> str:
         """Which checkpoint this is."""
         return self._captioner.model_id
 
 
 class _Workers:
-    """As many part workers as the job has, one a core (or GPU), on the same Ray."""
+    """As many workers as the job has, on the same Ray: one a core, or some a GPU and one a core to decode for them."""
 
     def __init__(self, config: BenchmarkConfig, catalogue: Catalogue, directory: Path) -> None:
-        import ray
-
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        self.num_gpus = int(resources.get("GPU", 0)) if config.gpus is None else config.gpus
-        self._count = self.num_gpus or max(1, int(resources.get("CPU", 1)))
+        self.num_cpus, found = cluster_size()
+        self.num_gpus = found if config.gpus is None else config.gpus
         self._config, self._catalogue, self._directory = config, catalogue, directory
-        wanted = min(catalogue.num_tracks, self._count * TRACKS_A_WORKER)
-        every = np.linspace(0, catalogue.num_tracks - 1, wanted).astype(int)
-        chosen = stages.input_rows(catalogue.rows.take(pa.array(every)), pa.array(np.ones(wanted, dtype=np.int32)))
-        shares = np.array_split(np.arange(wanted), min(self._count, wanted))
-        self.rows = [chosen.take(pa.array(share)).combine_chunks() for share in shares]
-        self._actors: list[Any] = []
+        if self.num_gpus:
+            self._heard = self._shares(self.num_gpus * config.workers_per_gpu, GPU_BATCH_TRACKS)
+            self._decoded = self._shares(self.num_cpus, TRACKS_A_WORKER)
+        else:
+            self._heard = self._decoded = self._shares(self.num_cpus, TRACKS_A_WORKER)
+        self._captioners: list[Any] = []
+        self._decoders: list[Any] = []
         self.model_id = ""
-        self.totals: dict[str, float] = {}
+        self.totals: dict[str, dict[str, float]] = {}
+        """Per part the workers, and the tracks, seconds of audio and chunks they work on together."""
+        self.pace = 0.0, 0.0
+        """FLOP a second of all processors in large products of matrices, and FLOP of a chunk."""
         self.start()
+
+    def _shares(self, num_workers: int, each: int) -> list[pa.Table]:
+        """Tracks for every worker, spread over the whole catalogue."""
+        wanted = min(self._catalogue.num_tracks, num_workers * each)
+        every = np.linspace(0, self._catalogue.num_tracks - 1, wanted).astype(int)
+        chosen = stages.input_rows(self._catalogue.rows.take(pa.array(every)), pa.array(np.ones(wanted, np.int32)))
+        shares = np.array_split(np.arange(wanted), min(num_workers, wanted))
+        return [chosen.take(pa.array(share)).combine_chunks() for share in shares]
 
     def start(self) -> None:
         """Start the workers and let each do everything once, unmeasured."""
@@ -232,24 +264,35 @@ class _Workers:
             "sample_rate": audio.sample_rate,
             "chunk_samples": audio.chunk_samples,
         }
-        options = {"num_cpus": 1, "num_gpus": 1 if self.num_gpus else 0}
-        actor = ray.remote(PartWorker).options(**options)
+        on_gpu = self.num_gpus > 0
+        needs = {"num_cpus": 0, "num_gpus": 1 / self._config.workers_per_gpu} if on_gpu else {"num_cpus": 1}
         checkpoint: str | dict[str, bytes] = str(self._directory.resolve())
         if self._config.address is not None:  # other machines do not have the directory
             checkpoint = {path.name: path.read_bytes() for path in self._directory.iterdir() if path.is_file()}
-        arguments = (checkpoint, self._config.options, how, self._config.precision, self.num_gpus > 0)
-        self._actors = [actor.remote(*arguments) for _ in self.rows]
-        decoded = ray.get([one.decode.remote(rows) for one, rows in zip(self._actors, self.rows, strict=True)])
-        chunks = ray.get([one.features.remote() for one in self._actors])
-        ray.get([one.search.remote() for one in self._actors])
-        self.model_id = ray.get(self._actors[0].model_id.remote())
-        self.totals = {name: sum(share[name] for share in decoded) for name in ("tracks", "audio_seconds")}
-        self.totals["chunks"] = sum(chunks)
-        if not self.totals["tracks"]:
+        actor = ray.remote(PartWorker).options(**needs)
+        arguments = (checkpoint, self._config.options, how, self._config.precision, on_gpu)
+        self._captioners = [actor.remote(*arguments) for _ in self._heard]
+        heard = ray.get([one.decode.remote(rows) for one, rows in zip(self._captioners, self._heard, strict=True)])
+        chunks = ray.get([one.features.remote() for one in self._captioners])
+        ray.get([one.search.remote() for one in self._captioners])
+        self.model_id = ray.get(self._captioners[0].model_id.remote())
+        paces = ray.get(
+            [one.pace.remote() for one in self._captioners[:: self._config.workers_per_gpu if on_gpu else 1]]
+        )
+        self.pace = sum(rate for rate, _ in paces), paces[0][1]
+        self._decoders, decoded = self._captioners, heard
+        if on_gpu:
+            self._decoders = [ray.remote(DecodeWorker).options(num_cpus=1).remote(how) for _ in self._decoded]
+            decoded = ray.get(
+                [one.decode.remote(rows) for one, rows in zip(self._decoders, self._decoded, strict=True)]
+            )
+        self.totals = {name: _summed(decoded if name == "decode" else heard) for name in PARTS}
+        self.totals["features"]["chunks"] = sum(chunks)
+        if not self.totals["decode"]["tracks"] or not self.totals["features"]["tracks"]:
             raise ValueError(f"{self._config.catalogue}: none of the tracks tried can be decoded")
 
     def measure(self) -> dict[str, float]:
-        """Seconds each part takes, all workers at once."""
+        """Seconds each part takes, all of its workers at once."""
         import ray
 
         def timed(calls: list[Any]) -> float:
@@ -257,36 +300,48 @@ class _Workers:
             ray.get([call() for call in calls])
             return time.perf_counter() - started
 
-        pairs = list(zip(self._actors, self.rows, strict=True))
-        return {
-            "decode": timed([lambda one=one, rows=rows: one.decode.remote(rows) for one, rows in pairs]),
-            "features": timed([one.features.remote for one in self._actors]),
-            "search": timed([one.search.remote for one in self._actors]),
-        }
+        shares = zip(self._decoders, self._decoded, strict=True)
+        seconds = {"decode": timed([partial(one.decode.remote, rows) for one, rows in shares])}
+        for name in ("features", "search"):
+            seconds[name] = timed([getattr(one, name).remote for one in self._captioners])
+        return seconds
 
     def stop(self) -> None:
         """Give their cores back."""
         import ray
 
-        for one in self._actors:
+        for one in {*self._captioners, *self._decoders}:
             ray.kill(one)
-        self._actors = []
+        self._captioners = self._decoders = []
 
 
-def _parts(rounds: Sequence[dict[str, float]], totals: dict[str, float], num_workers: int) -> dict[str, Any]:
+def _summed(shares: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {"workers": len(shares)} | {name: sum(share[name] for share in shares) for name in shares[0]}
+
+
+def _parts(
+    rounds: Sequence[dict[str, float]], totals: dict[str, dict[str, float]], pace: tuple[float, float]
+) -> dict[str, Any]:
     """Medians of the rounds as rates, and how far the rounds lie apart."""
     parts: dict[str, Any] = {}
     for name in PARTS:
-        seconds = [one[name] for one in rounds]
+        seconds, total = [one[name] for one in rounds], totals[name]
         middle = statistics.median(seconds)
-        parts[name] = _rates(totals["tracks"], totals["audio_seconds"], middle) | {
-            "seconds_per_track_and_worker": round(middle * num_workers / totals["tracks"], 4),
+        parts[name] = _rates(total["tracks"], total["audio_seconds"], middle) | {
+            "workers": int(total["workers"]),
+            "tracks": int(total["tracks"]),
+            "seconds_per_track_and_worker": round(middle * total["workers"] / total["tracks"], 4),
             "fastest_and_slowest_seconds": [round(min(seconds), 3), round(max(seconds), 3)],
         }
-        if name == "features":
-            rate = totals["chunks"] / middle
-            parts[name] |= {"chunks_per_second": round(rate, 1), "of_them_a_worker": round(rate / num_workers, 1)}
-    return parts | {"workers": num_workers, "tracks": int(totals["tracks"]), "rounds": len(rounds)}
+    rate = totals["features"]["chunks"] / statistics.median(one["features"] for one in rounds)
+    parts["features"] |= {
+        "chunks_per_second": round(rate, 1),
+        "of_them_a_worker": round(rate / totals["features"]["workers"], 1),
+        "gflop_per_chunk": round(pace[1] / 1e9, 3),
+        "peak_gflops": round(pace[0] / 1e9, 1),
+        "of_peak": round(rate * pace[1] / pace[0], 3),
+    }
+    return parts | {"rounds": len(rounds)}
 
 
 def _rates(tracks: float, audio_seconds: float, seconds: float) -> dict[str, float]:
@@ -317,7 +372,7 @@ def _whole_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> dic
         work = sum(pc.sum(rows[f"{name}_seconds"]).as_py() or 0.0 for name in ("feature", "search"))
         arrivals.append((time.perf_counter(), work))
 
-    with tempfile.TemporaryDirectory(prefix="muscaps-bench-") as output:
+    with tempfile.TemporaryDirectory(prefix="muscaps-bench-") as output, GpuWatch() as gpus:
         began = time.perf_counter()
         summary = caption_catalogue(
             CaptioningConfig(
@@ -330,6 +385,7 @@ def _whole_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> dic
                 max_error_rate=1.0,
                 address=config.address,
                 gpus=config.gpus,
+                workers_per_gpu=config.workers_per_gpu,
             ),
             on_results=note,
         )
@@ -339,7 +395,7 @@ def _whole_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> dic
     # The first worker began when its first batch came out, less the time that batch took.
     first, work = arrivals[0]
     start = max(began, first - work)
-    return _job(summary, start - began, ended - start)
+    return _job(summary, start - began, ended - start) | {"gpu_busy": gpus.busy_since(start)}
 
 
 def _job(summary: RunSummary, startup_seconds: float, seconds: float) -> dict[str, Any]:
@@ -361,9 +417,13 @@ def _job(summary: RunSummary, startup_seconds: float, seconds: float) -> dict[st
 
 
 def search_by_batch(
-    directory: Path, options: DecodingOptions, repeats: int, batches: Sequence[int] = SEARCH_BATCHES
+    directory: Path,
+    options: DecodingOptions,
+    repeats: int,
+    batches: Sequence[int] = SEARCH_BATCHES,
+    on_gpu: bool = False,
 ) -> dict[str, float]:
-    """Time the search alone on one thread, at several batch sizes in alternation.
+    """Time the search alone, on one thread or one GPU, at several batch sizes in alternation.
 
     Returns:
         Batch size -> captions a second, the median of `repeats`.
@@ -372,7 +432,7 @@ def search_by_batch(
 
     from muscaps.captioner import Captioner
 
-    captioner = Captioner.load(directory)
+    captioner = Captioner.load(directory, "cuda" if on_gpu and torch.cuda.is_available() else "cpu")
     rng = np.random.default_rng(0)
     tracks = [
         rng.standard_normal((SEARCH_CHUNKS, captioner.feature_dim)).astype(np.float32) for _ in range(max(batches))
@@ -522,28 +582,6 @@ def _reference(config: BenchmarkConfig, catalogue: Catalogue, directory: Path) -
         "seconds_timed": round(seconds, 2),
         "seconds_per_copy": round(per_copy, 3),
         "seconds_per_track": round(decode_seconds + per_copy * whole.copies, 2),
-    }
-
-
-# What it all runs on
-
-
-def _machine(num_gpus: int) -> dict[str, Any]:
-    import torch
-
-    from pipeline.captioning import installed_versions
-
-    processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
-    return {
-        "processor": processor,
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": [torch.cuda.get_device_name(index) for index in range(num_gpus if torch.cuda.is_available() else 0)],
-        "load_average": round(os.getloadavg()[0], 1),
-        "versions": installed_versions(),
     }
 
 

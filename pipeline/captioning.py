@@ -48,6 +48,8 @@ GPU_BLOCK_BYTES = 128 * 2**20
 """The same where GPUs caption, which want more tracks at once."""
 GPU_BATCH_TRACKS = 32
 """Tracks a GPU is given at a time: of three minutes each they are 1,920 chunks and 184 MB of PCM."""
+WORKERS_PER_GPU = 2
+"""Captioning actors that share a GPU, so that it works on the features of one while another searches."""
 ROWS_PER_TASK = 16
 """Most tracks one decode task takes: starting a task costs some 10 ms, decoding a track some 100 ms."""
 SHARD_ROWS, SHARD_ROWS_PER_CPU = (2_000, 100_000), 1_000
@@ -98,7 +100,9 @@ class CaptioningConfig:
     address: str | None = None
     """Ray cluster; None for an embedded Ray, or the one the caller has started."""
     gpus: int | None = None
-    """Captioning actors with a GPU each; None for as many as there are, 0 for the CPU."""
+    """GPUs to caption on; None for as many as there are, 0 for the CPU."""
+    workers_per_gpu: int = WORKERS_PER_GPU
+    """Captioning actors that share a GPU."""
     cpus: int | None = None
     """Cores for an embedded Ray; None for all."""
     allow_local: bool = False
@@ -120,6 +124,8 @@ class CaptioningConfig:
             raise ValueError(f"max_runtime_s must be positive, not {self.max_runtime_s}")
         if self.gpus is not None and self.gpus < 0:
             raise ValueError(f"gpus must be 0 or more, not {self.gpus}")
+        if self.workers_per_gpu < 1:
+            raise ValueError(f"workers_per_gpu must be at least 1, not {self.workers_per_gpu}")
         if self.cpus is not None and self.cpus < 1:
             raise ValueError(f"cpus must be at least 1, not {self.cpus}")
         if storage.is_remote(self.output):
@@ -563,7 +569,7 @@ class _Run:
             num_cpus=1 if session.num_gpus else DECODE_CPUS,
             ray_remote_args_fn=lambda: {"max_retries": retries},
         )
-        actors = session.num_gpus or max(1, min(session.num_cpus, tasks))
+        actors = session.num_gpus * config.workers_per_gpu or max(1, min(session.num_cpus, tasks))
         per_batch = None  # a core takes blocks as they come
         if session.num_gpus:  # Ray insists on a number for a GPU, and puts blocks together to reach it
             per_batch = 1 if careful else max(1, min(GPU_BATCH_TRACKS, rows.num_rows // (4 * actors)))
@@ -580,8 +586,9 @@ class _Run:
             },
             # A dying actor takes what waits for it along; a careful round blames a track only for its own turn.
             compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1 if careful else None),
-            num_cpus=1 if session.num_gpus else ACTOR_CPUS,
-            num_gpus=1 if session.num_gpus else None,
+            # On a GPU an actor waits most of the time: a machine of few cores and many GPUs must decode as well.
+            num_cpus=0 if session.num_gpus else ACTOR_CPUS,
+            num_gpus=1 / config.workers_per_gpu if session.num_gpus else None,
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": retries},
         )
 

@@ -84,7 +84,7 @@ class Session:
         Args:
             address: Of a cluster; None for an embedded Ray, or the one the caller has started.
             cpus: Cores for an embedded Ray; None for all.
-            gpus: Captioning actors with a GPU each; None for as many as there are.
+            gpus: GPUs to caption on; None for as many as there are.
         """
         self._address, self._cpus, self._gpus = address, cpus, gpus
         self.owned = not embedded_ray.is_running()
