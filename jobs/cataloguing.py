@@ -45,6 +45,9 @@ def caption(
         bool, typer.Option("--save-features", help="Keep features, for search and training.")
     ] = False,
     max_chunks: Annotated[int, typer.Option(metavar="N", help="Chunks heard of a long track.")] = 600,
+    decode_only_needed: Annotated[
+        bool, typer.Option("--decode-only-needed", help="Seek to those chunks instead of decoding all.")
+    ] = False,
     precision: PrecisionOption = "float32",
     limit: Annotated[int | None, typer.Option(metavar="N", help="Do at most N tracks.")] = None,
     max_error_rate: Annotated[float, typer.Option(metavar="R", help="Stop when more than this share fails.")] = 0.2,
@@ -75,6 +78,7 @@ def caption(
             ),
             save_features=save_features,
             max_chunks=max_chunks,
+            decode_only_needed=decode_only_needed,
             precision=precision,  # type: ignore[arg-type]  # checked there
             limit=limit,
             max_error_rate=max_error_rate,

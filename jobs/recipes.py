@@ -37,14 +37,13 @@ def retry_failed(
     if record is None:
         raise ValueError(f"{output}: no run has written there, so nothing has failed; use `muscaps caption`")
     before = record["config"]
+    same = ("save_features", "max_chunks", "decode_only_needed", "precision")
     return CaptioningConfig(
         catalogue=catalogue,
         output=output,
         checkpoint=checkpoint or before["checkpoint"],
         options=DecodingOptions(**before["options"]),
-        save_features=before["save_features"],
-        max_chunks=before["max_chunks"],
-        precision=before.get("precision", "float32"),  # runs before there was a choice
+        **{name: before[name] for name in same if name in before},  # some are younger than some runs
         only_failed=True,
         max_error_rate=1.0,
         address=address,

@@ -7,11 +7,13 @@ which would shift dB features). Tracks are read, mixed and resampled block by bl
 what is kept and not on the file, and nothing a header claims is ever allocated.
 
 libsndfile decodes PCM, FLAC and MP3, where it is the faster; FFmpeg, through PyAV, decodes everything else
-and whatever libsndfile cannot open or finds damaged.
+and whatever libsndfile cannot open or finds damaged. Where libsndfile decodes and only some chunks are wanted,
+`only_needed` decodes no more than those.
 """
 
 import errno
 import io
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +39,8 @@ _VALUES_PER_SECOND = 192_000  # decoding effort allowed per allowed second: ster
 _HEAD_BYTES = 65_536  # enough of a file's beginning to tell what it is
 _SANE_PEAK = 8.0  # float files overshoot full scale a little, never by 18 dB
 _LENGTH_TOLERANCE_SECONDS = 1.0  # a length estimated from an MP3 or a container may be this far off
+_EDGE_SAMPLES = 256  # how far soxr looks, at the lower of both rates; what lies beyond adds less than 0.05 steps
+_RESERVOIR_SECONDS = 0.5  # MP3 keeps bits in earlier frames: enough for 8 kbit/s mono; from 16 on, 0.25 s would be
 
 # What FFmpeg may open: plain media files. Playlists and manifests (HLS, DASH, concat) are left out because
 # they make it fetch other files and addresses.
@@ -80,7 +84,7 @@ class DecodedAudio:
     channels: int
     """Channels of the file; of its longest part where they change."""
     duration_s: float
-    """Seconds of audio really decoded, whether kept in `pcm` or not."""
+    """Seconds of audio really decoded, whether kept in `pcm` or not; those stated if only needed chunks were."""
     coverage: float
     """Share of the track's chunks present in `pcm`, in (0, 1]."""
     chunk_indices: tuple[int, ...] | None = None
@@ -95,6 +99,7 @@ def decode_audio(
     sample_rate: int = 16_000,
     chunk_samples: int | None = None,
     max_chunks: int | None = None,
+    only_needed: bool = False,
     min_seconds: float = MIN_SECONDS,
     max_seconds: float = MAX_SECONDS,
     allow_silence: bool = False,
@@ -107,6 +112,10 @@ def decode_audio(
         chunk_samples: Samples per chunk at `sample_rate`; needed with `max_chunks`.
         max_chunks: Keep at most this many evenly spaced chunks; memory is then at most four times that many,
             however long the track. A track of no more chunks is kept whole, incomplete last chunk included.
+        only_needed: Decode only the chunks kept, by seeking, where the format allows it; needs `max_chunks`.
+            PCM, FLAC and MP3 do, if beginning and end of the file are as its header says; in any doubt, and where
+            it would save nothing, the whole track is decoded. Given up for it: damage between the chunks goes
+            unnoticed, and `duration_s` is what the header states, for MP3 corrected by where its end was found.
         min_seconds: A track with less audio is refused.
         max_seconds: A track with more audio is refused as soon as that much is decoded.
         allow_silence: Return a silent track instead of refusing it; a caption of it would be invention.
@@ -117,9 +126,10 @@ def decode_audio(
     Raises:
         AudioError: The track cannot be heard, is silent, too short or too long.
         OSError: The file could not be read.
-        ValueError: An argument is out of range, or `max_chunks` comes without `chunk_samples`.
+        ValueError: An argument is out of range, or `max_chunks` comes without `chunk_samples`, or `only_needed`
+            without `max_chunks`.
     """
-    _check_arguments(sample_rate, chunk_samples, max_chunks, min_seconds, max_seconds)
+    _check_arguments(sample_rate, chunk_samples, max_chunks, only_needed, min_seconds, max_seconds)
     with _open(source) as file:
         head, size = file.head(_HEAD_BYTES), file.size()
         if size == 0:
@@ -132,7 +142,10 @@ def decode_audio(
             return _run(decoder, file, mix, _Resampler(sample_rate, kept), max_seconds)
 
         decoders = _decoders_for(head)
-        best = attempt(decoders[0])
+        best = None
+        if only_needed and decoders[0] is _soundfile_blocks and not _missing_end(file, head, size):
+            best = _run_needed(file, size, sample_rate, _KeptPcm(chunk_samples, max_chunks), max_seconds)
+        best = best or attempt(decoders[0])
         for decoder in decoders[1:]:
             if best.facts.fatal is None and (best.facts.problems or best.facts.doubtful or not best.seconds):
                 best = _better(best, attempt(decoder))
@@ -192,6 +205,7 @@ def _check_arguments(
     sample_rate: int,
     chunk_samples: int | None,
     max_chunks: int | None,
+    only_needed: bool,
     min_seconds: float,
     max_seconds: float,
 ) -> None:
@@ -203,6 +217,8 @@ def _check_arguments(
         raise ValueError(f"chunk_samples must be at least 1, not {chunk_samples}")
     if max_chunks is not None and max_chunks < 1:
         raise ValueError(f"max_chunks must be at least 1, not {max_chunks}")
+    if only_needed and max_chunks is None:
+        raise ValueError("only_needed=True needs max_chunks; without it the whole track is kept")
     if not 0 <= min_seconds < max_seconds:
         raise ValueError(f"min_seconds={min_seconds} must lie in 0 to max_seconds={max_seconds}")
 
@@ -397,31 +413,59 @@ def _decoders_for(head: bytes) -> tuple[_Decoder, ...]:
     return (_pyav_blocks, _pyav_flac_blocks)
 
 
+class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A file whose MP3 frames are read straight on between seeks.
+
+    soundfile seeks after every read to where the read ended. After that seek libmpg123 knows only a few of the
+    earlier frames, in which MP3 keeps bits, and at low bit rates the next block begins with a glitch.
+    """
+
+    def seekable(self) -> bool:
+        """What soundfile asks before it seeks of itself; FLAC needs it, to be heard beyond a length that is wrong."""
+        return bool(super().seekable()) and self.format != "MP3"
+
+
 def _soundfile_blocks(file: _File, facts: _Facts) -> _Blocks:
     file.seek(0)
     samples = position = 0
     try:
-        with soundfile.SoundFile(file) as audio:
+        with _SoundFile(file) as audio:
             facts.name = audio.format
-            block = np.empty((max(1, _BLOCK_VALUES // audio.channels), audio.channels), np.float32)
-            # Asking for more than there is would send libsndfile through the rest of the file.
-            while samples < audio.frames:
-                decoded = audio.read(min(len(block), audio.frames - samples), out=block)
-                if not len(decoded):
-                    break
-                samples += len(decoded)
+            for block in _next_blocks(audio, audio.frames):
+                samples += len(block)
                 position = file.tell()
-                yield decoded, audio.samplerate
+                yield block, audio.samplerate
             seconds, stated = samples / audio.samplerate, audio.frames / audio.samplerate
-            is_estimate = audio.subtype.startswith("MPEG")
-            if stated - seconds > (_LENGTH_TOLERANCE_SECONDS if is_estimate else 0.0):
+            if stated - seconds > (_LENGTH_TOLERANCE_SECONDS if _is_mpeg(audio) else 0.0):
                 facts.problems.append(_ended_early(seconds, stated))
-            facts.doubtful = audio.format in ("FLAC", "MP3") and file.size() - position > _LARGEST_TRAILER
+            facts.doubtful = _goes_on(audio, position, file.size())
     except soundfile.LibsndfileError as error:
         if error.code == _SFE_SEEK_FAILED:  # how FLAC without a length, or changing its rate, ends
             facts.doubtful = True
         else:
             facts.problems.append(_in_words(error))
+
+
+def _next_blocks(audio: soundfile.SoundFile, frames: int) -> Iterator[Waveform]:
+    """So many frames from where the file is, or as many as there are; each block takes the place of the last."""
+    block = np.empty((max(1, _BLOCK_VALUES // audio.channels), audio.channels), np.float32)
+    # Asking for more than there is would send libsndfile through the rest of the file.
+    while frames > 0:
+        decoded = audio.read(min(len(block), frames), out=block)
+        if not len(decoded):
+            break
+        frames -= len(decoded)
+        yield decoded
+
+
+def _is_mpeg(audio: soundfile.SoundFile) -> bool:
+    """True where the length may be an estimate, and where a frame needs some before it."""
+    return str(audio.subtype).startswith("MPEG")
+
+
+def _goes_on(audio: soundfile.SoundFile, position: int, size: int) -> bool:
+    """True if more than tags follow the end of the audio."""
+    return audio.format in ("FLAC", "MP3") and size - position > _LARGEST_TRAILER
 
 
 def _pyav_flac_blocks(file: _File, facts: _Facts) -> _Blocks:
@@ -573,11 +617,11 @@ class _KeptPcm:
     remains is at least twice what is wanted, to choose from evenly.
     """
 
-    def __init__(self, chunk_samples: int | None, max_chunks: int | None) -> None:
-        self._chunk_bytes = 2 * (chunk_samples or 0)
-        self._max_chunks = max_chunks
+    def __init__(self, chunk_samples: int | None = None, max_chunks: int | None = None) -> None:
+        self.chunk_samples = chunk_samples or 0
+        self.max_chunks = max_chunks or 0  # 0: all of the track
         self._pending = bytearray()
-        self._kept: list[bytes] = []
+        self._kept: dict[int, bytes] = {}  # by which chunk of the track it is, ascending
         self._stride = 1
         self._num_chunks = 0
         self.peak = 0
@@ -587,32 +631,41 @@ class _KeptPcm:
             return
         self.peak = max(self.peak, int(pcm.max()), -int(pcm.min()))
         self._pending += pcm.tobytes()
-        if self._max_chunks is not None:
-            self._cut(self._max_chunks)
+        if self.max_chunks:
+            self._cut()
 
-    def _cut(self, max_chunks: int) -> None:
-        num_ready = len(self._pending) // self._chunk_bytes
-        for ready in range(num_ready):
+    def skip_to(self, index: int) -> None:
+        """Pass over chunks that are not decoded, up to the one that comes next."""
+        self._num_chunks = index
+
+    def _cut(self) -> None:
+        chunk_bytes = 2 * self.chunk_samples
+        num_ready = len(self._pending) // chunk_bytes
+        for start in range(0, num_ready * chunk_bytes, chunk_bytes):
             if self._num_chunks % self._stride == 0:
-                start = ready * self._chunk_bytes
-                self._kept.append(bytes(self._pending[start : start + self._chunk_bytes]))
-                if len(self._kept) > 4 * max_chunks:
-                    self._kept = self._kept[::2]
+                self._kept[self._num_chunks] = bytes(self._pending[start : start + chunk_bytes])
+                if len(self._kept) > 4 * self.max_chunks:
+                    self._kept = dict(list(self._kept.items())[::2])
                     self._stride *= 2
             self._num_chunks += 1
-        del self._pending[: num_ready * self._chunk_bytes]
+        del self._pending[: num_ready * chunk_bytes]
 
     def finish(self) -> tuple[Pcm, tuple[int, ...] | None, float]:
         """The PCM, which chunks it holds (None: the whole track) and their share of the track."""
-        if self._max_chunks is None or self._num_chunks <= self._max_chunks:
-            whole = bytearray().join([*self._kept, self._pending]) if self._kept else self._pending
+        if self._num_chunks <= self.max_chunks or not self.max_chunks:
+            whole = bytearray().join([*self._kept.values(), self._pending]) if self._kept else self._pending
             return np.frombuffer(whole, np.int16), None, 1.0
-        # The kept chunk nearest to the middle of each of max_chunks equal parts of the track.
-        parts = 2 * np.arange(self._max_chunks) + 1
-        middles = parts * self._num_chunks // (2 * self._max_chunks)
-        places = np.minimum((middles + self._stride // 2) // self._stride, len(self._kept) - 1).tolist()
-        pcm = np.frombuffer(bytearray().join([self._kept[place] for place in places]), np.int16)
-        return pcm, tuple(place * self._stride for place in places), len(places) / self._num_chunks
+        middles = _middles(self._num_chunks, self.max_chunks)
+        nearest = (middles + self._stride // 2) // self._stride * self._stride
+        indices = np.minimum(nearest, max(self._kept)).tolist()
+        pcm = np.frombuffer(bytearray().join([self._kept[index] for index in indices]), np.int16)
+        return pcm, tuple(indices), len(indices) / self._num_chunks
+
+
+def _middles(num_chunks: int, max_chunks: int) -> NDArray[np.int_]:
+    """The chunk in the middle of each of max_chunks equal parts of a track."""
+    parts = 2 * np.arange(max_chunks) + 1
+    return parts * num_chunks // (2 * max_chunks)
 
 
 class _Resampler:
@@ -694,6 +747,88 @@ def _repair(mono: Waveform) -> int:
     np.nan_to_num(mono, copy=False, nan=0.0, posinf=_SANE_PEAK, neginf=-_SANE_PEAK)
     np.clip(mono, -_SANE_PEAK, _SANE_PEAK, out=mono)
     return int(wrong.sum())
+
+
+# Only what is needed.
+
+
+def _run_needed(file: _File, size: int, sample_rate: int, kept: _KeptPcm, max_seconds: float) -> _Attempt | None:
+    """Decode only the chunks that will be kept; None in doubt or where it saves nothing."""
+    file.seek(0)
+    try:
+        with _SoundFile(file) as audio:
+            rate, frames = audio.samplerate, _frames_there(audio, file, size, max_seconds)
+            # soxr rounds the length of a track at the new rate half up.
+            num_chunks = (2 * frames * sample_rate + rate) // (2 * rate * kept.chunk_samples)
+            if num_chunks <= kept.max_chunks:
+                return None
+            needed = {
+                index: _stretch(audio, frames, sample_rate, index * kept.chunk_samples, kept.chunk_samples)
+                for index in _middles(num_chunks, kept.max_chunks).tolist()
+            }
+            if sum(len(stretch) for stretch, _ in needed.values()) >= frames:
+                return None
+            for index, (stretch, lead) in needed.items():
+                resampler = _Resampler(sample_rate, _KeptPcm())
+                part = _run(_stretch_decoder(audio, stretch), file, _mean_of_channels, resampler, max_seconds)
+                if part.facts.problems:
+                    return None
+                pcm, _, _ = part.kept.finish()
+                kept.skip_to(index)
+                kept.append(pcm[lead : lead + kept.chunk_samples])
+            kept.skip_to(num_chunks)
+            facts = _Facts(sample_rate=rate, channels=audio.channels)
+    except soundfile.LibsndfileError:
+        return None
+    if kept.peak <= SILENT_PEAK:
+        return None  # there may be music elsewhere, or in channels that cancel each other out
+    return _Attempt(decoder=_soundfile_blocks, facts=facts, kept=kept, seconds=frames / rate)
+
+
+def _frames_there(audio: soundfile.SoundFile, file: _File, size: int, max_seconds: float) -> int:
+    """The length of a file if its end is where the header says, or else 0."""
+    rate, stated = int(audio.samplerate), int(audio.frames)
+    most = max_seconds * min(rate, _VALUES_PER_SECOND / audio.channels)
+    if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1] or stated > most:
+        return 0
+    tail = min(stated, round(_LENGTH_TOLERANCE_SECONDS * rate))
+    found = position = 0
+    audio.seek(stated - tail)
+    for block in _next_blocks(audio, tail):
+        found += len(block)
+        position = file.tell()
+    if not found or (found < tail and not _is_mpeg(audio)) or _goes_on(audio, position, size):
+        return 0
+    return stated - tail + found
+
+
+def _stretch(
+    audio: soundfile.SoundFile, frames: int, sample_rate: int, first: int, num_samples: int
+) -> tuple[range, int]:
+    """The frames some samples at the target rate are made of, and how many samples come before those."""
+    rate = audio.samplerate
+    edge = math.ceil(_EDGE_SAMPLES * max(1.0, rate / sample_rate))
+    before = edge + (round(_RESERVOIR_SECONDS * rate) if _is_mpeg(audio) else 0)
+    # Frames and samples coincide once in so many frames; starting there leaves resampling in step.
+    step = rate // math.gcd(rate, sample_rate)
+    start = max(0, first * rate // sample_rate - before) // step * step
+    stop = min(frames, -(-(first + num_samples) * rate // sample_rate) + edge)
+    return range(start, stop), first - start * sample_rate // rate
+
+
+def _stretch_decoder(audio: soundfile.SoundFile, stretch: range) -> _Decoder:
+    """A decoder of part of a file that is open, for which the end of the file is a problem."""
+
+    def blocks(file: _File, facts: _Facts) -> _Blocks:
+        audio.seek(stretch.start)
+        samples = 0
+        for block in _next_blocks(audio, len(stretch)):
+            samples += len(block)
+            yield block, audio.samplerate
+        if samples < len(stretch):
+            facts.problems.append("the file ends early")
+
+    return blocks
 
 
 def _better(first: _Attempt, second: _Attempt) -> _Attempt:

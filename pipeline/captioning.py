@@ -89,6 +89,8 @@ class CaptioningConfig:
     """Whether `features/` is written."""
     max_chunks: int = stages.MAX_CHUNKS
     """Evenly spaced chunks heard of a longer track."""
+    decode_only_needed: bool = False
+    """Whether to decode those chunks alone, where the format lets one seek; damage between them goes unnoticed."""
     limit: int | None = None
     """Most tracks to do in this run."""
     only_failed: bool = False
@@ -563,6 +565,7 @@ class _Run:
                 "sample_rate": self._audio.sample_rate,
                 "chunk_samples": self._audio.chunk_samples,
                 "max_chunks": config.max_chunks,
+                "only_needed": config.decode_only_needed,
                 "allow_local": config.allow_local,
                 "stopped": DrainFlag(self._lease.run_id),
             },

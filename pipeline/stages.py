@@ -92,6 +92,7 @@ def fetch_and_decode(
     sample_rate: int,
     chunk_samples: int,
     max_chunks: int = MAX_CHUNKS,
+    only_needed: bool = False,
     allow_local: bool = False,
     stopped: Callable[[], bool] = bool,
 ) -> Iterator[pa.Table]:
@@ -103,6 +104,7 @@ def fetch_and_decode(
         sample_rate: Hz the model hears.
         chunk_samples: Samples of a chunk at that rate.
         max_chunks: Evenly spaced chunks kept of a longer track.
+        only_needed: Whether to decode those chunks alone where the format lets one seek.
         allow_local: Whether a remote catalogue may name files of this machine.
         stopped: Asked before each track; once true, the rest of the rows is dropped, to be done by another run.
 
@@ -130,6 +132,7 @@ def fetch_and_decode(
                 sample_rate=sample_rate,
                 chunk_samples=chunk_samples,
                 max_chunks=max_chunks,
+                only_needed=only_needed,
             )
         for future in ahead.values():
             future.cancel()

@@ -154,9 +154,9 @@ def test_decode_spreads_over_cores_and_captions_take_the_gpus(
     captioning = {node for stage, node, _ in ran if stage == "caption"}
     assert len(captioning) == 2
     assert {gpus for stage, _, gpus in ran if stage == "caption"} == {"1"}
-    assert len(decoding) == 2
-    assert not decoding & captioning
-    tell(f"{NUM_TRACKS} tracks in {undisturbed[0]:.0f} s: decoded on two nodes, captioned on the two with a GPU")
+    assert len(decoding) == 4  # the cores beside a GPU as well
+    assert captioning < decoding
+    tell(f"{NUM_TRACKS} tracks in {undisturbed[0]:.0f} s: decoded on all four nodes, captioned on the two with a GPU")
 
 
 @pytest.mark.parametrize(("moment", "share"), [("early", 0.0), ("midway", 0.5), ("late", 0.75)])

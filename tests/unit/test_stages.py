@@ -104,8 +104,9 @@ def test_a_stopped_stage_drops_the_rest_of_its_rows(tone_files: list[Path]) -> N
     assert table["track_id"].to_pylist() == ["tone-0.wav", "tone-1.wav"]
 
 
-def test_a_long_track_is_heard_in_part(tone_files: list[Path]) -> None:
-    table = decoded(rows(str(tone_files[4])), "/", max_chunks=2)
+@pytest.mark.parametrize("only_needed", [False, True])
+def test_a_long_track_is_heard_in_part(tone_files: list[Path], only_needed: bool) -> None:
+    table = decoded(rows(str(tone_files[4])), "/", max_chunks=2, only_needed=only_needed)
     assert table["num_chunks"].to_pylist() == [2]
     assert table["coverage"].to_pylist() == [0.5]
     assert table["heard_duration_s"].to_pylist() == [13.0]
