@@ -33,6 +33,7 @@ from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import compaction, ledger, stages, storage
 from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
 from pipeline.execution import ENDED, DrainFlag, Execution, Session, cause_of, is_our_fault
+from pipeline.memory import peak_bytes
 from pipeline.telemetry import RunMetrics
 
 if TYPE_CHECKING:
@@ -626,7 +627,7 @@ class _Run:
             wall_seconds=round(self._recorded - self._started, 3),
             startup_seconds=round(first - self._started, 3),
             stage_seconds={name: round(seconds, 3) for name, seconds in self._stage_seconds.items()},
-            peak_memory_bytes={"driver": stages.peak_bytes(), **self._peaks},
+            peak_memory_bytes={"driver": peak_bytes(), **self._peaks},
             rounds=self._rounds,
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -8,8 +8,6 @@ little-endian, as binary; features are float16, row-major, as binary.
 
 import logging
 import re
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +22,7 @@ import pyarrow as pa
 
 from muscaps.config import DecodingOptions, Precision
 from pipeline import storage
+from pipeline.memory import peak_bytes
 from pipeline.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
 
 if TYPE_CHECKING:
@@ -367,12 +366,6 @@ def input_rows(rows: pa.Table, attempts: pa.Array) -> pa.Table:
     own = [name for name in rows.column_names if name in CATALOGUE_SCHEMA.names]
     others = [name for name in rows.column_names if name not in CATALOGUE_SCHEMA.names]
     return rows.select([*own, *others]).append_column("attempt", attempts.cast(pa.int32()))
-
-
-def peak_bytes() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _failure(stage: str, error_type: str, error: Exception | str, retryable: bool) -> dict[str, Any]:
