@@ -179,7 +179,7 @@ class RunSummary:
     stage_seconds: dict[str, float] = field(default_factory=dict)
     """Work by stage, added up over workers; commit is the driver's."""
     peak_memory_bytes: dict[str, int] = field(default_factory=dict)
-    """Largest resident size of the driver, of any decode worker and of any captioning worker."""
+    """Most memory of the driver, of any decode worker and of any captioning worker, the object store apart."""
     rounds: int = 0
     """Executions it took."""
     started_at: str = ""

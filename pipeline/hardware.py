@@ -104,7 +104,7 @@ class GpuWatch:
             self._thread.join()
 
     def busy_since(self, moment: float) -> float | None:
-        """Share of the time since a `time.perf_counter()` in which a GPU computed, 0 to 1; None if nobody can tell."""
+        """Share of the time since a `time.time()` in which a GPU computed, 0 to 1; None if nobody can tell."""
         shares = [share for when, share in self._samples if when >= moment]
         return round(statistics.mean(shares), 3) if shares else None
 
@@ -115,4 +115,4 @@ class GpuWatch:
             with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError, statistics.StatisticsError):
                 answer = subprocess.run(question, capture_output=True, text=True, timeout=10, check=True).stdout
                 share = statistics.mean(float(line) for line in answer.split()) / 100
-                self._samples.append((time.perf_counter(), share))
+                self._samples.append((time.time(), share))

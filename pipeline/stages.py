@@ -45,7 +45,8 @@ _HEARD = pa.schema(
     + [pa.field("heard_duration_s", pa.float64()), pa.field("damaged", pa.string())]
 )
 _DECODE_COST = pa.schema(
-    [("fetch_seconds", pa.float64()), ("decode_seconds", pa.float64()), ("decode_peak_bytes", pa.int64())]
+    [(name, pa.float64()) for name in ("fetch_seconds", "decode_seconds", "decoded_at")]  # the last since 1970
+    + [("decode_peak_bytes", pa.int64())]
 )
 _PCM = pa.schema([("pcm", pa.large_binary())])
 _CAPTIONED = pa.schema(
@@ -173,6 +174,7 @@ def _decoded_row(row: pa.Table, fetched: Any, **how: Any) -> pa.Table:
         else:
             audio = decode_audio(content, **how)
         values["decode_seconds"] = time.perf_counter() - started
+        values["decoded_at"] = time.time()
     except storage.StorageError as error:
         return _extended(row, DECODED, [_failure("fetch", error.error_type, error, error.retryable)])
     except AudioError as error:

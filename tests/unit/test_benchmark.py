@@ -11,9 +11,12 @@ from pipeline.benchmark import (
     BenchmarkConfig,
     PlainProgram,
     _ceiling_seconds,
+    _job,
+    _Run,
     search_by_batch,
     write_medleys,
 )
+from pipeline.captioning import RunSummary
 from pipeline.catalogue import read_catalogue
 from tests.conftest import tones
 
@@ -64,6 +67,27 @@ def test_the_ceiling_adds_up_what_shares_the_cores_and_overlaps_what_does_not():
     }
     assert _ceiling_seconds(parts, 10_000.0, 50, on_gpu=False) == pytest.approx(10 + 20 + 5)
     assert _ceiling_seconds(parts, 10_000.0, 50, on_gpu=True) == pytest.approx(25)
+
+
+def test_what_was_decoded_during_startup_counts_as_work_of_the_job():
+    parts = {
+        "decode": {"times_real_time": 1000.0},
+        "features": {"times_real_time": 500.0},
+        "search": {"tracks_per_second": 10.0},
+    }
+    summary = RunSummary(
+        run_id="r",
+        output="out",
+        status="done",
+        captioned=50,
+        audio_seconds=10_000.0,
+        stage_seconds={"decode": 20.0, "feature": 40.0},
+        peak_memory_bytes={},
+    )
+    run = _Run(summary=summary, startup_seconds=9.0, seconds=36.0, early_audio_seconds=4_000.0, gpu_busy=None)
+    job = _job(run, parts, on_gpu=False)
+    assert (job["seconds"], job["ceiling_seconds"], job["efficiency"]) == (40.0, 35.0, 0.875)
+    assert job["times_real_time"] == 250.0
 
 
 def test_search_rates_come_for_every_batch_size(tiny_checkpoint):
