@@ -25,11 +25,13 @@ def made_up_pcm(rows: Any, **_: Any) -> Iterator[Any]:
     """Stand in for `fetch_and_decode`."""
     import numpy as np
 
+    from muscaps.audio import DecodedAudio
     from pipeline import stages
 
     pcm = np.zeros(PCM_SAMPLES, dtype="<i2")
+    heard = DecodedAudio(pcm=pcm, sample_rate=44_100, channels=2, duration_s=180.0, coverage=1.0)
     for index in range(rows.num_rows):
-        values = {"num_chunks": 60, "coverage": 1.0, "heard_duration_s": 180.0, "damaged": None, "decode_seconds": 0.0}
+        values = stages._heard(heard, 60) | {"fetch_seconds": 0.0, "decode_seconds": 0.0}
         table = stages._extended(rows.slice(index, 1), stages.DECODED, [values])
         yield table.set_column(table.column_names.index("pcm"), "pcm", stages._binary(pcm))
 
