@@ -360,8 +360,9 @@ class _Run:
                         break
                     tried = pa.array(attempts[number * size : (number + 1) * size] + 1)
                     self._shard(stages.input_rows(rows, tried), ray)
-        except SystemExit:  # ours, or Ray's own answer to a SIGTERM while it starts
-            self._stop("received SIGTERM")
+        except SystemExit:
+            if not self._stopping:  # not from the handler below
+                raise
 
     def _plan(self) -> tuple[np.ndarray, np.ndarray]:
         """Choose the rows to do: what was asked minus what is done.
@@ -517,8 +518,8 @@ class _Run:
 
     def _stop(self, reason: str) -> None:
         if not self._stopping:
-            logger.warning("stopping: %s", reason)
             self._stopping = reason
+            logger.warning("stopping: %s", reason)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

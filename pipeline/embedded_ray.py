@@ -54,7 +54,6 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
 
     Raises:
         RuntimeError: Ray does not start, or no cluster answers.
-        SystemExit: SIGTERM came meanwhile; before and after, the handler that was there gets it.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -146,10 +145,18 @@ def _silenced_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_sigterm_handler() -> Iterator[None]:
-    """Undo that `ray.init` puts its own handler in the place of whatever handled SIGTERM."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Keep `ray.init` from putting its own handlers in the place of whatever handles SIGTERM.
+
+    They raise SystemExit wherever the start happens to be. Where that is caught on the way, the signal is lost, and
+    where it comes between a lock and its `try`, as in logging, other threads wait for that lock for ever.
+    """
+    from ray._private import utils
+
+    handler, setting = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _: None
     try:
         yield
     finally:
+        utils.set_sigterm_handler = setting
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
