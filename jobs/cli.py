@@ -6,7 +6,8 @@ Ray are imported inside the functions that need them.
 
 import typer
 
-from jobs import benchmark, cataloguing, checkpoints, corpus, demo, evaluation, reading, submission, training
+from jobs import submission
+from jobs.commands import benchmark, cataloguing, checkpoints, corpus, demo, evaluation, reading, training
 
 app = typer.Typer(
     name="muscaps",

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.captioning import CaptioningConfig
-    from pipeline.experiment import ExperimentConfig
+    from pipeline.paper.experiment import ExperimentConfig
 
 
 def demo(output: str) -> "CaptioningConfig":
     """Caption the bundled excerpts with the bundled checkpoint."""
-    from jobs.demo import CATALOGUE
+    from jobs.commands.demo import CATALOGUE
     from pipeline.captioning import CaptioningConfig
 
     return CaptioningConfig(catalogue=str(CATALOGUE), output=output, gpus=0, max_error_rate=1.0)
@@ -30,8 +30,8 @@ def retry_failed(
         ValueError: No run has written to the output.
     """
     from muscaps.config import DecodingOptions
-    from pipeline import ledger
     from pipeline.captioning import CaptioningConfig
+    from pipeline.output import ledger
 
     record = ledger.last_run(output)
     if record is None:
@@ -53,7 +53,7 @@ def retry_failed(
 
 def paper_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
     """Repeat the paper's study at the paper's sizes (section IV-B); meant for GPUs."""
-    from pipeline.experiment import ExperimentConfig
+    from pipeline.paper.experiment import ExperimentConfig
 
     return ExperimentConfig(dataset=dataset, output=output)
 
@@ -66,9 +66,9 @@ def small_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
     excerpt such training hears (6 s). Learning rate 4e-3 makes up for the fewer steps.
     """
     from muscaps.config import ExtractorConfig, ModelConfig
-    from muscaps.tagging import TaggingConfig
-    from muscaps.training import CaptionTrainingConfig
-    from pipeline.experiment import ExperimentConfig
+    from muscaps.training.captioner_training import CaptionTrainingConfig
+    from muscaps.training.tagging import TaggingConfig
+    from pipeline.paper.experiment import ExperimentConfig
 
     return ExperimentConfig(
         dataset=dataset,

@@ -17,7 +17,7 @@ from muscaps.checkpoint import Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import Caption, Segment, beam_search, to_caption
 from muscaps.inference import fold_weight_norm, multiplying_in, prepare_decoder, prepare_extractor
-from muscaps.model import EncodedAudio
+from muscaps.models.model import EncodedAudio
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from muscaps import __version__
 from muscaps.config import AudioConfig, ExtractorConfig, ModelConfig
-from muscaps.feature_extractors import FeatureExtractor, build_extractor
-from muscaps.model import MusCaps, build_captioner
+from muscaps.models.feature_extractors import FeatureExtractor, build_extractor
+from muscaps.models.model import MusCaps, build_captioner
 from muscaps.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1

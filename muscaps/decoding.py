@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from muscaps.config import DecodingOptions
-from muscaps.model import CaptionModel, EncodedAudio
+from muscaps.models.model import CaptionModel, EncodedAudio
 from muscaps.vocabulary import EOS, SOS, Vocabulary, detokenize
 
 WORDS_BETWEEN_LOOKS = {"cpu": 1, "cuda": 4}

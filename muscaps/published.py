@@ -19,8 +19,8 @@ from torch import Tensor
 
 from muscaps.checkpoint import CheckpointError, fill
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.feature_extractors import FeatureExtractor, build_extractor
-from muscaps.model import MusCaps, build_captioner
+from muscaps.models.feature_extractors import FeatureExtractor, build_extractor
+from muscaps.models.model import MusCaps, build_captioner
 from muscaps.vocabulary import Vocabulary
 
 EXPERIMENT_FILES = ("config.yaml", "vocab.json", "best_model.pth.tar")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.embedded_ray import ray_session
+from pipeline.cluster.embedded_ray import ray_session
 from tests.s3_server import S3Server, running_s3_server
 
 TINY_WORDS = (
@@ -36,7 +36,7 @@ def save_tiny_checkpoint(directory: Path, fusion: str = "attention", seed: int =
 
     from muscaps.checkpoint import save_checkpoint
     from muscaps.config import ExtractorConfig, ModelConfig
-    from muscaps.model import build_captioner
+    from muscaps.models.model import build_captioner
     from muscaps.vocabulary import SPECIAL_TOKENS, Vocabulary, vectors_from_captions
 
     torch.manual_seed(seed)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
+from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
 
 MODEL_ID = "default-0123456789ab"
 RUN_ID = "20261122T213000Z-ab12cd"

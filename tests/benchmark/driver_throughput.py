@@ -26,7 +26,7 @@ def made_up_pcm(rows: Any, **_: Any) -> Iterator[Any]:
     import numpy as np
 
     from muscaps.audio import DecodedAudio
-    from pipeline import stages
+    from pipeline.captioning import stages
 
     pcm = np.zeros(PCM_SAMPLES, dtype="<i2")
     heard = DecodedAudio(pcm=pcm, sample_rate=44_100, channels=2, duration_s=180.0, coverage=1.0)
@@ -46,7 +46,7 @@ class MadeUpCaptions:
         """Say the same of every track."""
         from datetime import UTC, datetime
 
-        from pipeline import stages
+        from pipeline.captioning import stages
 
         values = {"caption": "A slow, calm piano piece.", "log_prob": -5.0, "created_at": datetime.now(UTC)}
         return stages._extended(batch.drop_columns(["pcm"]), stages.RESULT, [values] * batch.num_rows)
@@ -76,7 +76,8 @@ def main() -> None:
     parser.add_argument("--cpus", type=int, default=2, help="cores Ray is told of; as many captioning actors")
     arguments = parser.parse_args()
 
-    from pipeline import captioning, stages
+    from pipeline import captioning
+    from pipeline.captioning import stages
 
     captioning.BLOCK_BYTES //= SMALLER
     stages.fetch_and_decode = made_up_pcm  # type: ignore[assignment]

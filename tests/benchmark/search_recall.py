@@ -21,7 +21,7 @@ def query_of(row: dict[str, str]) -> str:
 
 def ranks(rows: list[dict[str, str]], output: str, *, bias_correction: bool) -> list[int]:
     """Rank of each described track among all of the output that are described, best is 1."""
-    from pipeline.search import SearchConfig, search
+    from pipeline.reading.search import SearchConfig, search
 
     described = {row["track_id"] for row in rows}
     found = []

@@ -8,7 +8,7 @@ import ray
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline.benchmark import BenchmarkConfig, benchmark
+from pipeline.bench.benchmark import BenchmarkConfig, benchmark
 from tests.conftest import tones
 
 

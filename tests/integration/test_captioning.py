@@ -34,10 +34,10 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from muscaps.config import DecodingOptions
-from pipeline import ledger, stages
-from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue
-from pipeline.schema import CAPTION_SCHEMA
-from pipeline.verification import verify
+from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, stages
+from pipeline.output import ledger
+from pipeline.output.schema import CAPTION_SCHEMA
+from pipeline.output.verification import verify
 from tests.conftest import tones
 
 ROOT = Path(__file__).parents[2]

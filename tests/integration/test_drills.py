@@ -29,11 +29,12 @@ import ray
 import soundfile
 
 from muscaps.config import DecodingOptions
-from pipeline import ledger, storage
+from pipeline import storage
 from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue
 from pipeline.catalogue import read_catalogue
-from pipeline.embedded_ray import ray_session
-from pipeline.verification import verify
+from pipeline.cluster.embedded_ray import ray_session
+from pipeline.output import ledger
+from pipeline.output.verification import verify
 from tests.conftest import save_tiny_checkpoint, tones
 from tests.hostile_files import make_files
 from tests.s3_server import FaultyProxy, S3Server
@@ -141,7 +142,7 @@ DRIVER = """
 import sys
 from muscaps.config import DecodingOptions
 from pipeline.captioning import CaptioningConfig, caption_catalogue
-from pipeline.ledger import LeaseHeldError
+from pipeline.output.ledger import LeaseHeldError
 catalogue, output, checkpoint, address = sys.argv[1:]
 try:
     summary = caption_catalogue(CaptioningConfig(

@@ -20,9 +20,8 @@ import soundfile
 from ray.cluster_utils import Cluster
 
 from muscaps.config import DecodingOptions
-from pipeline import stages
-from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue
-from pipeline.verification import verify
+from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, stages
+from pipeline.output.verification import verify
 from tests.conftest import save_tiny_checkpoint, tones
 
 pytestmark = [pytest.mark.drills, pytest.mark.slow]

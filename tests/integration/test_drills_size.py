@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.verification import verify
+from pipeline.output.verification import verify
 from tests.conftest import tones
 
 pytestmark = [pytest.mark.drills, pytest.mark.slow]

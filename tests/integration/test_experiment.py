@@ -16,13 +16,13 @@ import torch
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from muscaps import metrics
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.dataset import DatasetWriter, Pair
-from muscaps.tagging import TaggingConfig
-from muscaps.training import CaptionTrainingConfig
-from pipeline import experiment
-from pipeline.experiment import SYSTEMS, ExperimentConfig, run_experiment
+from muscaps.evaluation import metrics
+from muscaps.training.captioner_training import CaptionTrainingConfig
+from muscaps.training.dataset import DatasetWriter, Pair
+from muscaps.training.tagging import TaggingConfig
+from pipeline.paper import experiment
+from pipeline.paper.experiment import SYSTEMS, ExperimentConfig, run_experiment
 from tests.conftest import tones
 
 WORDS = (("calm", "piano"), ("fast", "drums"), ("dark", "strings"))
@@ -129,7 +129,7 @@ def test_a_failed_cell_costs_only_what_needs_it(dataset: Path, tmp_path: Path, m
 def test_cells_run_on_ray_and_a_cut_short_training_goes_on(dataset: Path, tmp_path: Path) -> None:
     import ray
 
-    from pipeline.experiment import Cell, run_cell
+    from pipeline.paper.experiment import Cell, run_cell
 
     config = replace(tiny_experiment(dataset, tmp_path / "out"), systems=("dcase",), seeds=(0, 1), num_cpus=2)
     undisturbed = replace(config, output=tmp_path / "undisturbed")

@@ -15,9 +15,9 @@ import pytest
 
 from muscaps.captioner import Captioner
 from pipeline import storage
-from pipeline.export import ExportConfig, TagConfig, export_captions, write_tags
-from pipeline.report import ReportConfig, write_report
-from pipeline.search import SearchConfig, search
+from pipeline.reading.export import ExportConfig, TagConfig, export_captions, write_tags
+from pipeline.reading.report import ReportConfig, write_report
+from pipeline.reading.search import SearchConfig, search
 from tests.conftest import tones
 from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_features
 

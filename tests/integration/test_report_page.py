@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.report import ReportConfig, write_report
+from pipeline.reading.report import ReportConfig, write_report
 from tests.finished_output import (
     STARTED,
     caption_row,

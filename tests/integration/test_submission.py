@@ -23,7 +23,7 @@ import pytest
 import soundfile
 
 from pipeline import storage
-from pipeline.ledger import part_files
+from pipeline.output.ledger import part_files
 from tests.conftest import tones
 from tests.s3_server import FaultyProxy, S3Server
 
@@ -204,7 +204,7 @@ def test_the_exit_status_is_the_commands_own(cluster: Cluster, s3_bucket: str) -
 def test_the_dashboard_asks_only_for_metrics_a_node_gives(cluster: Cluster) -> None:
     script = (
         "import ray, time; ray.init(address='auto', log_to_driver=False);"
-        "from pipeline.telemetry import RunMetrics; m = RunMetrics('r1');"
+        "from pipeline.captioning.telemetry import RunMetrics; m = RunMetrics('r1');"
         "[m.update(captioned=n, failed=1, left=9 - n, audio_seconds=3.0 * n, wall_seconds=n,"
         " failures_by_reason={'fetch/not_found': 1}, stage_seconds={'decode': 1.0 * n}) for n in (2, 5)];"
         "time.sleep(12)"

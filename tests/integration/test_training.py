@@ -21,9 +21,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.dataset import DatasetWriter, Pair
-from muscaps.training import CaptionTrainingConfig
-from pipeline.distributed_training import CaptionRun, Hardware, train_captioner
+from muscaps.training.captioner_training import CaptionTrainingConfig
+from muscaps.training.dataset import DatasetWriter, Pair
+from pipeline.training.distributed_training import CaptionRun, Hardware, train_captioner
 from tests.conftest import tones
 
 EXTRACTOR = ExtractorConfig(num_channels=2, frontend_scale=0.02)
@@ -55,8 +55,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     import torch
 
     from muscaps.checkpoint import save_extractor
-    from muscaps.dataset import extractor_digest
-    from muscaps.feature_extractors import build_extractor
+    from muscaps.models.feature_extractors import build_extractor
+    from muscaps.training.dataset import extractor_digest
 
     folder = tmp_path_factory.mktemp("training")
     torch.manual_seed(0)

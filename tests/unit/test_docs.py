@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from jobs.cli import app
-from pipeline.schema import CAPTION_SCHEMA
+from pipeline.output.schema import CAPTION_SCHEMA
 from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_features
 
 ROOT = Path(__file__).parents[2]
@@ -71,9 +71,9 @@ RUN_BY = {
     "dataset prepare": "integration/test_training.py",
     "pretrain": "integration/test_training.py",
     "train": "integration/test_training.py",
-    "evaluate": "unit/test_evaluation.py",
-    "checkpoint import": "unit/test_checkpoint.py",
-    "checkpoint show": "unit/test_checkpoint.py",
+    "evaluate": "unit/muscaps/test_evaluation.py",
+    "checkpoint import": "unit/muscaps/test_checkpoint.py",
+    "checkpoint show": "unit/muscaps/test_checkpoint.py",
 }
 """The test that runs a documented command: test_documented_commands.py as it stands, the others on small inputs."""
 

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from pipeline import telemetry
+from pipeline.captioning import telemetry
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"

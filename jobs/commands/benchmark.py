@@ -1,0 +1,129 @@
+"""`muscaps bench`: this machine's ceiling, how near the whole job comes, and a plain program to beat."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jobs.commands.cataloguing import PrecisionOption, WorkersPerGpuOption
+
+DEMO_TRACKS = Path(__file__).parents[1] / "demo_tracks"
+"""Excerpts that the default catalogue is made of."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(bench)
+
+
+def bench(
+    catalogue: Annotated[
+        str | None, typer.Argument(help="CSV, TSV, JSONL, Parquet, folder or s3://; default: medleys of the demo.")
+    ] = None,
+    checkpoint: Annotated[str | None, typer.Option(metavar="DIR", help="Model; default: the bundled one.")] = None,
+    tracks: Annotated[
+        str, typer.Option(metavar="N[,N...]", help="Tracks of the whole job; several: one job each, the last counts.")
+    ] = "60",
+    beam_size: Annotated[int, typer.Option(metavar="N", help="Hypotheses kept; 1 is greedy.")] = 5,
+    precision: PrecisionOption = "float32",
+    repeats: Annotated[int, typer.Option(metavar="N", help="Measurements of each part; the median counts.")] = 5,
+    reference_words: Annotated[
+        int, typer.Option(metavar="N", help="Words the plain program is timed on; 0 leaves it out.")
+    ] = 2,
+    address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster; default: start one.")] = None,
+    gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")] = None,
+    workers_per_gpu: WorkersPerGpuOption = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure decoding, features and search alone, the whole job, and how near the job comes to them.
+
+    Also times a plain program that hears a track anew for every word, as the published one does. Nothing is kept;
+    takes some minutes.
+    """
+    from jobs.outcomes import explained
+    from jobs.progress import set_up_logging
+
+    set_up_logging(quiet=True)
+    with explained():
+        from muscaps.config import DecodingOptions
+        from pipeline.bench.benchmark import BenchmarkConfig, benchmark
+
+        counts = _counts(tracks)
+        options = DecodingOptions(beam_size=beam_size)
+        with _catalogue(catalogue, max(counts)) as location:
+            config = BenchmarkConfig(
+                catalogue=location,
+                checkpoint=checkpoint,
+                options=options,
+                precision=precision,  # type: ignore[arg-type]  # checked there
+                num_tracks=counts,
+                repeats=repeats,
+                reference_words=reference_words,
+                address=address,
+                gpus=gpus,
+                workers_per_gpu=workers_per_gpu,
+            )
+            found = benchmark(config, say=lambda step: typer.echo(f"{step} ...", err=True))
+    print(json.dumps(found, indent=2) if as_json else "\n".join(_in_words(found)))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--tracks takes numbers like 60 or 30,60,120, not {text!r}") from None
+
+
+@contextlib.contextmanager
+def _catalogue(given: str | None, num_tracks: int) -> Iterator[str]:
+    """The user's catalogue, or three-minute medleys that exist for as long as they are needed."""
+    if given is not None:
+        yield given
+        return
+    import tempfile
+
+    from pipeline.bench.benchmark import write_medleys
+
+    with tempfile.TemporaryDirectory(prefix="muscaps-medleys-") as folder:
+        typer.echo(f"writing {num_tracks} three-minute MP3 medleys of the demo's excerpts ...", err=True)
+        yield str(write_medleys(sorted(DEMO_TRACKS.glob("*.opus")), Path(folder), num_tracks))
+
+
+def _in_words(found: dict[str, Any]) -> Iterator[str]:
+    machine, parts, job = found["machine"], found["parts"], found["job"]
+    gpus = f", {len(machine['gpus'])} x {machine['gpus'][0]}" if machine["gpus"] else ""
+    yield f"{machine['processor']}, {machine['cores']} cores{gpus}"
+    yield f"{found['checkpoint']}, beam {found['beam_size']}, {found['precision']}"
+    decode, features = parts["decode"], parts["features"]
+    yield f"{decode['workers']} workers decode, {features['workers']} caption; medians of {parts['rounds']} rounds"
+    yield ""
+    yield f"{'':16}{'tracks/s':>10}{'x real time':>14}"
+    lines = [(name, parts[name]) for name in ("decode", "features", "search")]
+    for name, rates in [*lines, ("ceiling", found["ceiling"]), ("whole job", job)]:
+        yield f"{name:16}{rates['tracks_per_second']:>10.2f}{rates['times_real_time']:>14,.0f}"
+    yield ""
+    yield f"efficiency      {found['efficiency']:.2f} of the ceiling, over {job['captioned']} tracks, start-up apart"
+    yield f"start-up        {job['ray_start_seconds']:.1f} s for Ray, {job['startup_seconds']:.1f} s for the workers"
+    yield "time goes to    " + ", ".join(f"{name} {share:.1%}" for name, share in job["stage_shares"].items())
+    peak = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in job["peak_memory_bytes"].items())
+    yield f"peak memory     {peak}"
+    yield (
+        f"features        {features['of_them_a_worker']:,.0f} chunks/s and worker, {features['gflop_per_chunk']:.2f} "
+        f"GFLOP each: {features['of_peak']:.0%} of {features['peak_gflops']:,.0f} GFLOP/s in large products of matrices"
+    )
+    if job["gpu_busy"] is not None:
+        yield f"GPUs busy       {job['gpu_busy']:.0%} of the time"
+    for one in found.get("by_size", []):
+        each = f"{one['seconds_per_track']:.3f} s each, {one['efficiency']:.2f} of the ceiling"
+        yield f"{one['captioned']:>5} tracks    {each}"
+    rates = ", ".join(f"{rate:,.0f} at {size}" for size, rate in found["search_by_batch"].items())
+    yield f"beam search     captions/s on one thread by tracks at once: {rates}"
+    if "reference" in found:
+        plain = found["reference"]
+        yield (
+            f"plain program   {plain['seconds_per_track']:.0f} s a track (reckoned from {plain['copies_timed']} of "
+            f"{plain['copies_heard']} passes over it): the job is {found['speedup_over_reference']:,.0f} times as fast"
+        )

@@ -1,0 +1,74 @@
+"""Commands that make training data: `muscaps corpus render`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.outcomes import FAILED_TRACKS, explained, resumable
+from jobs.progress import shown_count
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    group = typer.Typer(help="Music rendered from scores, with true captions and tags.", no_args_is_help=True)
+    group.command("render")(render)
+    app.add_typer(group, name="corpus")
+
+
+def render(
+    out: Annotated[str, typer.Argument(help="Folder or s3:// URI for the corpus.")],
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="Folder of MIDI or MusicXML files; may be given again.")
+    ] = None,
+    num_clips: Annotated[int, typer.Option(help="Clips the corpus shall hold.")] = 8000,
+    seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 12.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
+    soundfont: Annotated[
+        list[Path] | None, typer.Option(help="SF2 or SF3 file; may be given again. Installed ones otherwise.")
+    ] = None,
+    num_workers: Annotated[int, typer.Option(help="Processes; more than one run on Ray Data.")] = 1,
+    time_limit_s: Annotated[float, typer.Option(help="Give a clip up after so many seconds.")] = 20.0,
+) -> None:
+    """Render clips, and their captions and tags, into OUT. Skips what an earlier run finished."""
+    from muscaps.corpus.clip import ClipSpec
+    from muscaps.corpus.scores import find_scores
+    from muscaps.corpus.soundfont import find_soundfonts
+    from pipeline.storage import join
+    from pipeline.training.rendering import PAIRS, RenderingConfig, licences_of, render_corpus
+
+    with explained(), resumable():
+        folders = [folder.resolve() for folder in scores or []]
+        files = find_scores(folders)
+        if folders and not files:
+            raise ValueError(f"no MIDI or MusicXML files in {', '.join(map(str, folders))}")
+        fonts = soundfont or find_soundfonts()
+        for font in fonts:
+            if not font.is_file():
+                raise ValueError(f"no soundfont at {font}")
+        if not fonts:
+            raise ValueError(
+                "no soundfont is installed; install fluid-soundfont-gm or musescore-general-soundfont-small, "
+                "or name a file with --soundfont"
+            )
+        config = RenderingConfig(
+            output=out,
+            num_clips=num_clips,
+            clip=ClipSpec(
+                index=0,
+                seed=seed,
+                seconds=seconds,
+                soundfonts=tuple(str(font.resolve()) for font in fonts),
+                scores=tuple(map(str, files)),
+                licences=licences_of(files, folders),
+            ),
+            num_workers=num_workers,
+            time_limit_s=time_limit_s,
+        )
+        summary = render_corpus(config, shown_count("clips"))
+    typer.echo(
+        f"{summary.num_clips} clips ({summary.rendered} rendered now at {summary.clips_per_s:.1f} a second, "
+        f"{summary.failed} failed): {join(out, PAIRS)}"
+    )
+    if summary.failed:
+        raise typer.Exit(FAILED_TRACKS)

@@ -1,0 +1,85 @@
+"""`muscaps demo`: the bundled excerpts, captioned with the bundled checkpoint, shown as a table."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CATALOGUE = Path(__file__).parents[1] / "demo_tracks" / "catalogue.csv"
+"""The bundled excerpts; their licences stand beside them."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(demo)
+
+
+def demo(
+    output: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder the Parquet is left in; must be new or from a demo.")
+    ] = "muscaps-demo",
+) -> None:
+    """Caption the bundled tracks and show them as a table."""
+    from jobs.commands.cataloguing import exit_status, run_captioning
+    from jobs.outcomes import explained
+
+    with explained():
+        from jobs.recipes import demo as recipe
+
+        seconds: dict[str, float] = {}
+        summary = run_captioning(recipe(output), quiet=False, on_results=lambda rows: seconds.update(_seconds(rows)))
+        rows = _rows(output, summary.model_id)
+    _show(rows, seconds)
+    if summary.status == "nothing_to_do":
+        print("They were captioned before; nothing was done again.")
+    else:
+        start, rest = summary.startup_seconds, summary.wall_seconds - summary.startup_seconds
+        print(f"{summary.captioned} tracks in {summary.wall_seconds:.1f} s: {start:.1f} s to start, {rest:.1f} s after")
+    print(f"Parquet: {output}/captions   (model {summary.model_id}, beam 5)")
+    raise typer.Exit(exit_status(summary))
+
+
+def _rows(output: str, model_id: str) -> list[dict[str, Any]]:
+    """The demo's captions, in the catalogue's order."""
+    import pyarrow as pa
+    import pyarrow.dataset
+
+    from pipeline.catalogue import read_catalogue
+    from pipeline.output import ledger
+
+    columns = ("track_id", "title", "artist", "caption", "log_prob", "duration_s")
+    kinds = [pa.string()] * 4 + [pa.float64()] * 2
+    schema = pa.schema([*zip(columns, kinds, strict=True), ("model_id", pa.string())])
+    condition = pyarrow.dataset.field("model_id") == model_id
+    rows = ledger.read_parts(ledger.part_files(output, "captions"), schema, condition).to_pylist()
+    order = {name: at for at, name in enumerate(read_catalogue(str(CATALOGUE)).rows["track_id"].to_pylist())}
+    return sorted(rows, key=lambda row: order.get(row["track_id"], len(order)))
+
+
+def _seconds(rows: "pa.Table") -> Iterator[tuple[str, float]]:
+    """How long each track of some results kept a core busy: fetched, decoded, heard, put into words."""
+    parts = ("fetch_seconds", "decode_seconds", "feature_seconds", "search_seconds")
+    for row in rows.select(["track_id", *parts]).to_pylist():
+        yield row["track_id"], sum(row[part] or 0.0 for part in parts)
+
+
+def _show(rows: list[dict[str, Any]], seconds: Mapping[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_lines=False, pad_edge=False)
+    table.add_column("track", max_width=26)
+    table.add_column("caption", ratio=1)
+    table.add_column("log p", justify="right")
+    table.add_column("length", justify="right")
+    table.add_column("time", justify="right")
+    for row in rows:
+        time = f"{seconds[row['track_id']]:.2f} s" if row["track_id"] in seconds else "-"
+        name = " / ".join(filter(None, (row["artist"], row["title"]))) or row["track_id"]
+        table.add_row(name, row["caption"], f"{row['log_prob']:.1f}", f"{row['duration_s']:.0f} s", time)
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100).print(table)

@@ -1,0 +1,243 @@
+"""The MusCaps encoder-decoder: encode audio once, step word by word (paper sections III-C to III-E).
+
+Three variants share one interface: early fusion (Eq. 2), late fusion (Eq. 3) and temporal attention (Eq. 4 to
+6). `encode` turns a track's features into what every word needs; `step` reads one word and predicts the next;
+`forward` is teacher forcing over a whole caption for training and scoring.
+
+Departs from the paper: the published program runs the audio network again for every word of every
+hypothesis; here it runs once per chunk.
+"""
+
+from typing import NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from muscaps.config import ModelConfig
+from muscaps.models.attention import TemporalAttention
+from muscaps.models.feature_extractors import FeatureExtractor, build_extractor
+
+
+def _rows(part: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if part is None else part.index_select(0, rows)
+
+
+class EncodedAudio(NamedTuple):
+    """What the words of a caption need to know of their tracks, one row a track."""
+
+    embedding: Tensor
+    """Audio embedding a, (batch, hidden)."""
+    features: Tensor | None = None
+    """Chunk features a_i, (batch, chunks, feature); only with attention."""
+    keys: Tensor | None = None
+    """Their projection for the attention, (batch, chunks, attention)."""
+    mask: Tensor | None = None
+    """True where a chunk is real audio, (batch, chunks)."""
+    gates: Tensor | None = None
+    """What the embedding adds to the encoder LSTM's gates, (batch, 4 * hidden); only where arranged for search."""
+
+    def select(self, rows: Tensor) -> "EncodedAudio":
+        """Return the given rows, in order and repeated as asked."""
+        return EncodedAudio(
+            self.embedding.index_select(0, rows),
+            _rows(self.features, rows),
+            _rows(self.keys, rows),
+            _rows(self.mask, rows),
+            _rows(self.gates, rows),
+        )
+
+
+class DecoderState(NamedTuple):
+    """Both LSTMs' hidden and cell states, each (batch, hidden), and the last attention weights."""
+
+    encoder_hidden: Tensor
+    encoder_cell: Tensor
+    decoder_hidden: Tensor
+    decoder_cell: Tensor
+    attention: Tensor | None = None
+    """Weights over chunks for the word just predicted, (batch, chunks); only with attention."""
+
+    def select(self, rows: Tensor) -> "DecoderState":
+        """Return the given rows, in order and repeated as asked."""
+        return DecoderState(
+            self.encoder_hidden.index_select(0, rows),
+            self.encoder_cell.index_select(0, rows),
+            self.decoder_hidden.index_select(0, rows),
+            self.decoder_cell.index_select(0, rows),
+            _rows(self.attention, rows),
+        )
+
+
+class CaptionModel(Protocol):
+    """What a search needs of a model; a fake one can drive it in a test."""
+
+    def start(self, encoded: EncodedAudio) -> DecoderState:
+        """Return the state before the first word."""
+        ...
+
+    def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
+        """Read one word a row, (batch * beams,); return log P(next word), (batch * beams, vocab), and the new state."""
+        ...
+
+
+class WeightNormLinear(nn.Module):
+    """A linear layer whose rows are a length times a direction (Salimans and Kingma, 2016)."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        direction = torch.empty(out_dim, in_dim).uniform_(-0.1, 0.1)
+        self.direction = nn.Parameter(direction)
+        self.length = nn.Parameter(direction.norm(dim=1, keepdim=True))
+        self.bias = nn.Parameter(torch.zeros(out_dim))
+
+    def weight(self) -> Tensor:
+        """Return the weight matrix, (out, in)."""
+        norm: Tensor = self.direction.norm(dim=1, keepdim=True)
+        return self.direction * (self.length / norm)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        return F.linear(inputs, self.weight(), self.bias)
+
+
+def mean_over_chunks(features: Tensor, mask: Tensor) -> Tensor:
+    """Average the real chunks of each track, (batch, chunks, feature) -> (batch, feature) (section III-B)."""
+    weights = mask.to(features.dtype)
+    return torch.einsum("bcf,bc->bf", features, weights) / weights.sum(dim=1, keepdim=True)
+
+
+class MusCaps(nn.Module):
+    """The captioner around an audio feature extractor; which fusion is in the configuration."""
+
+    def __init__(self, config: ModelConfig, feature_extractor: FeatureExtractor) -> None:
+        super().__init__()
+        self.config = config
+        self.feature_extractor = feature_extractor
+        feature_dim, hidden, word_dim = (
+            feature_extractor.feature_dim,
+            config.hidden_dim,
+            config.word_embedding_dim,
+        )
+        self.word_embedding = nn.Embedding(config.vocabulary_size, word_dim)
+        self.word_embedding.weight.requires_grad_(False)  # frozen (section III-A)
+        self.audio_linear = nn.Linear(feature_dim, hidden)
+        self.audio_norm = nn.BatchNorm1d(hidden)
+        encoder_in = {"early": hidden + word_dim, "late": word_dim, "attention": word_dim + 2 * hidden}
+        decoder_in = {"early": hidden, "late": 2 * hidden, "attention": feature_dim + hidden}
+        self.encoder = nn.LSTMCell(encoder_in[config.fusion], hidden)
+        self.decoder = nn.LSTMCell(decoder_in[config.fusion], hidden)
+        self.attention = (
+            TemporalAttention(feature_dim, hidden, config.attention_dim) if config.fusion == "attention" else None
+        )
+        self.output: nn.Module = WeightNormLinear(hidden, config.vocabulary_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
+        """Summarise tracks for the decoder; runs once per track.
+
+        Args:
+            features: Chunk features a_i, (batch, chunks, feature); padding may hold anything finite.
+            mask: True where a chunk is real audio, (batch, chunks).
+
+        Raises:
+            ValueError: A track has no real chunk.
+        """
+        if not bool(mask.any(dim=1).all()):
+            raise ValueError("every track needs at least one real chunk")
+        embedding = F.relu(self.audio_norm(self.audio_linear(mean_over_chunks(features, mask))))
+        if self.attention is None:
+            return EncodedAudio(embedding)
+        return EncodedAudio(embedding, features, self.attention.project_audio(features), mask)
+
+    def start(self, encoded: EncodedAudio) -> DecoderState:
+        """Return the state before the first word: the audio embedding, and zeros for an attention-free encoder."""
+        audio = encoded.embedding
+        if encoded.mask is not None:
+            return DecoderState(audio, audio, audio, audio, torch.zeros_like(encoded.mask, dtype=audio.dtype))
+        zeros = torch.zeros_like(audio)
+        return DecoderState(zeros, zeros, audio, audio)
+
+    def _advance(self, encoded: EncodedAudio, state: DecoderState, words: Tensor) -> DecoderState:
+        """Read word vectors, (batch * beams, word); the new state's decoder_hidden predicts the next word."""
+        fusion, weights, beams = self.config.fusion, None, len(words) // len(encoded.embedding)
+        audio = encoded.embedding if beams == 1 else encoded.embedding.repeat_interleave(beams, dim=0)
+        if fusion == "early":
+            encoder_input = torch.cat([audio, words], dim=1)  # Eq. 2
+        elif fusion == "late":
+            encoder_input = words
+        else:
+            encoder_input = torch.cat([words, audio, state.decoder_hidden], dim=1)
+        hidden, cell = self.encoder(encoder_input, (state.encoder_hidden, state.encoder_cell))
+        if fusion == "early":
+            decoder_input = hidden
+        elif fusion == "late":
+            decoder_input = torch.cat([hidden, audio], dim=1)  # Eq. 3
+        else:
+            assert self.attention is not None and encoded.keys is not None
+            assert encoded.features is not None and encoded.mask is not None
+            attended, weights = self.attention(hidden, encoded.keys, encoded.features, encoded.mask)
+            decoder_input = torch.cat([attended, hidden], dim=1)  # Eq. 6
+        decoded, decoder_cell = self.decoder(decoder_input, (state.decoder_hidden, state.decoder_cell))
+        return DecoderState(hidden, cell, decoded, decoder_cell, weights)
+
+    def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
+        """Read one word a row and predict the next (Eq. 7).
+
+        Args:
+            encoded: Tracks, one row each.
+            state: Hypotheses; a track's follow each other, (batch * beams, hidden).
+            word_ids: The word just said, (batch * beams,).
+
+        Returns:
+            log P(next word), (batch * beams, vocab), and the new state.
+        """
+        state = self._advance(encoded, state, self.word_embedding(word_ids))
+        logits: Tensor = self.output(state.decoder_hidden)
+        return logits.log_softmax(dim=-1), state
+
+    def forward(self, features: Tensor, mask: Tensor, word_ids: Tensor) -> Tensor:
+        """Predict every next word of given captions: teacher forcing (section IV-B).
+
+        Args:
+            features: Chunk features, (batch, chunks, feature).
+            mask: True where a chunk is real audio, (batch, chunks).
+            word_ids: Captions from `<sos>`, padded with `<pad>` at the end, (batch, steps).
+
+        Returns:
+            Logits for the word after each step, (batch, steps, vocab).
+        """
+        encoded = self.encode(features, mask)
+        state = self.start(encoded)
+        words = self.word_embedding(word_ids)
+        hidden = []
+        for t in range(word_ids.shape[1]):
+            state = self._advance(encoded, state, words[:, t])
+            hidden.append(state.decoder_hidden)
+        logits: Tensor = self.output(self.dropout(torch.stack(hidden, dim=1)))
+        return logits
+
+
+def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> MusCaps:
+    """Build a captioner with fresh weights.
+
+    Args:
+        config: The model.
+        word_vectors: Rows for the frozen word embedding, (vocab, word); random if not given.
+
+    Raises:
+        ValueError: The word vectors do not have the configured shape.
+    """
+    if config.fusion == "dcase":
+        from muscaps.models.dcase_baseline import DcaseBaseline  # reads this module: imported late
+
+        # Another model behind the same methods; it has no word vectors.
+        return cast(MusCaps, DcaseBaseline(config))
+    model = MusCaps(config, build_extractor(config.extractor))
+    if word_vectors is not None:
+        expected = (config.vocabulary_size, config.word_embedding_dim)
+        if tuple(word_vectors.shape) != expected:
+            raise ValueError(f"word vectors have shape {tuple(word_vectors.shape)}, the model needs {expected}")
+        with torch.no_grad():
+            model.word_embedding.weight.copy_(word_vectors)
+    return model

@@ -1,0 +1,149 @@
+"""Fewer, larger Parquet files, merged so that a reader sees every row once at any moment.
+
+How: `compaction.json` names the new files and the old ones they replace before any new file is there; readers
+(`ledger.part_files`) ignore the new ones until all are, then the old ones, which are removed; then the note is.
+Cut short anywhere, the next run finishes or undoes it. A reader that knows nothing of the note, such as DuckDB
+on the folder, sees rows twice between the last new file and the last removal: seconds.
+"""
+
+import dataclasses
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.output import ledger
+
+logger = logging.getLogger(__name__)
+
+TARGET_BYTES = 128 * 2**20
+"""Size up to which files are merged: what query engines like to read, and no trouble to hold in memory."""
+
+_TABLES: tuple[ledger.TableName, ...] = ("captions", "failures", "features")
+_IDENTITY = {
+    "captions": ("track_id", "etag", "model_id", "decoding"),
+    "failures": ("track_id", "attempt", "run_id"),
+    "features": ("track_id", "etag", "model_id"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactionSummary:
+    """What a compaction did."""
+
+    files_before: int
+    """Parquet files, all tables together."""
+    files_after: int
+    """The same afterwards."""
+    rows_dropped: int
+    """Rows that were there twice and now are once."""
+
+
+def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSummary:
+    """Merge the small part files of an output.
+
+    Args:
+        output: Folder or bucket prefix of the output.
+        target_bytes: Size up to which files are merged.
+
+    Raises:
+        LeaseHeldError: A run works on the output.
+        ValueError: There is no such output, or the target is not positive.
+        StorageError: The output cannot be read or written.
+    """
+    if target_bytes < 1:
+        raise ValueError(f"target_bytes must be positive, not {target_bytes}")
+    if not _has_parts(output):
+        raise ValueError(f"{output}: there are no captions; `muscaps caption CATALOGUE OUTPUT` makes one")
+    before = after = dropped = 0
+    with ledger.Lease(output, ledger.new_run_id()) as lease:
+        finish(output)
+        ledger.remove_leftovers(output)
+        for table in _TABLES:
+            files = ledger.part_files(output, table)
+            before += len(files)
+            after += len(files)
+            for group in _groups(files, target_bytes):
+                lease.ensure_held()
+                dropped += _merge(output, table, group)
+                after -= len(group) - 1
+    return CompactionSummary(files_before=before, files_after=after, rows_dropped=dropped)
+
+
+def finish(output: str) -> None:
+    """Finish a merge that was cut short, or undo it where not all new files were written. Needs the lease.
+
+    Raises:
+        StorageError: The output cannot be read or written.
+    """
+    journal = ledger.read_compaction(output)
+    if journal is None:
+        return
+    folder = storage.join(output, journal.table)
+    there = {ledger.part_name(file.uri) for file in storage.list_files(folder, suffix=".parquet")}
+    superseded = journal.old if there.issuperset(journal.new) else journal.new
+    logger.info("a merge of %s was cut short; removing %d files of it", folder, len(superseded))
+    for name in superseded:
+        storage.delete(storage.join(folder, name))
+    storage.delete(ledger.compaction_uri(output))
+
+
+def _has_parts(output: str) -> bool:
+    return any(True for _ in storage.list_files(storage.join(output, "captions"), suffix=".parquet"))
+
+
+def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[list[storage.StoredFile]]:
+    """Put small files with the same columns together, two or more, up to the target size."""
+    by_schema: dict[str, list[storage.StoredFile]] = {}
+    for file in files:
+        if file.size < target_bytes / 2:
+            filesystem, path = storage.filesystem(file.uri)
+            schema = pq.read_schema(path, filesystem=filesystem).remove_metadata()
+            by_schema.setdefault(str(schema), []).append(file)
+    for alike in by_schema.values():
+        group: list[storage.StoredFile] = []
+        for file in alike:
+            if group and sum(one.size for one in group) + file.size > target_bytes:
+                if len(group) > 1:
+                    yield group
+                group = []
+            group.append(file)
+        if len(group) > 1:
+            yield group
+
+
+def _merge(output: str, table: ledger.TableName, group: Sequence[storage.StoredFile]) -> int:
+    """Replace some files by one; returns how many rows were there twice."""
+    filesystem, _ = storage.filesystem(group[0].uri)
+    parts = [pq.read_table(storage.filesystem(file.uri)[1], filesystem=filesystem) for file in group]
+    rows = pa.concat_tables(parts).combine_chunks()
+    kept = _distinct(rows, _IDENTITY[table])
+    name = f"merged-{uuid.uuid4().hex}.parquet"
+    journal = ledger.Compaction(table=table, new=(name,), old=tuple(ledger.part_name(file.uri) for file in group))
+    storage.write_once(ledger.compaction_uri(output), json.dumps(dataclasses.asdict(journal)).encode())
+    storage.write_once(storage.join(output, table, name), ledger.parquet_bytes(kept))
+    for file in group:
+        storage.delete(file.uri)
+    storage.delete(ledger.compaction_uri(output))
+    logger.info("%s: %d files merged into one of %d rows", table, len(group), kept.num_rows)
+    return int(rows.num_rows - kept.num_rows)
+
+
+def _distinct(rows: pa.Table, identity: Sequence[str]) -> pa.Table:
+    """The first row of every track (version, model, decoding), in the order they are in."""
+    keys: dict[str, pa.Array] = {}
+    for name in identity:
+        column = rows[name].combine_chunks() if isinstance(rows[name], pa.ChunkedArray) else rows[name]
+        if pa.types.is_struct(column.type):
+            keys |= {f"{name}.{part.name}": pc.struct_field(column, part.name) for part in column.type}
+        else:
+            keys[name] = column
+    numbered = pa.table({**keys, "row": pa.array(range(rows.num_rows), pa.int64())})
+    first = numbered.group_by(list(keys), use_threads=False).aggregate([("row", "min")])["row_min"]
+    return rows if len(first) == rows.num_rows else rows.take(first.combine_chunks().sort())

@@ -1,0 +1,191 @@
+"""Reading a finished output: the files of its tables, and the newest row of every track.
+
+Conventions: an output is the folder or bucket prefix `muscaps caption` wrote to; a table is one of its
+folders of Parquet files. Nothing here loads a whole table: rows arrive in record batches, and finding the
+newest row per track keeps 24 bytes a row.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.output.ledger import TableName, part_files
+
+_HASH_KEYS = ("muscaps-track-k1", "muscaps-track-k2")
+"""Two keys of 16 bytes, so that ids are told apart by 128 bits: no collision among 100 million tracks."""
+
+
+class OutputError(ValueError):
+    """The output does not hold what was asked for; the message says what would."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One table of an output: its files, oldest first, and the columns they hold together."""
+
+    output: str
+    """Folder or bucket prefix of the run."""
+    name: TableName
+    """captions, failures or features."""
+    uris: tuple[str, ...]
+    """Every Parquet file, oldest first."""
+    schema: pa.Schema
+    """All columns of all files; a column a file lacks reads as null."""
+
+    def batches(
+        self, columns: Sequence[str] | None = None, *, batch_rows: int = 8192
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield (file number, rows) for every file, with the same schema throughout.
+
+        Args:
+            columns: Columns wanted, in that order; None for all.
+            batch_rows: Most rows in one batch.
+
+        Raises:
+            OutputError: A wanted column is in no file.
+        """
+        schema = self.schema if columns is None else pa.schema([self.field(name) for name in columns])
+        for number, uri in enumerate(self.uris):
+            with _open(uri) as parquet:
+                present = [name for name in schema.names if name in parquet.schema_arrow.names]
+                for batch in parquet.iter_batches(batch_size=batch_rows, columns=present):
+                    yield number, _conformed(batch, schema)
+
+    def field(self, name: str) -> pa.Field:
+        """Look up a column.
+
+        Raises:
+            OutputError: No file has it; the message lists those there are.
+        """
+        if name not in self.schema.names:
+            raise OutputError(
+                f"no column {name!r} in {self.name}/ of {self.output}; it has: {', '.join(self.schema.names)}"
+            )
+        return self.schema.field(name)
+
+    def newest(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        model_id: str | None = None,
+        batch_rows: int = 8192,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield each track's newest row, once, in file order.
+
+        Args:
+            columns: Columns wanted, in that order; None for all.
+            model_id: Only rows of this model; None takes whichever came last.
+            batch_rows: Most rows in one batch.
+
+        Raises:
+            OutputError: A wanted column is in no file, or no row is of this model.
+        """
+        keep = self._newest_rows(model_id)
+        start = 0
+        for _, batch in self.batches(columns, batch_rows=batch_rows):
+            chosen = batch.filter(pa.array(keep[start : start + batch.num_rows]))
+            start += batch.num_rows
+            if chosen.num_rows:
+                yield chosen
+
+    def newest_by_file(self, model_id: str | None = None) -> list[np.ndarray]:
+        """Mark each track's newest row, (rows,) per file in the order of `uris`.
+
+        Raises:
+            OutputError: No row is of this model.
+        """
+        keep = self._newest_rows(model_id)
+        counts = [0] * len(self.uris)
+        for number, batch in self.batches(["model_id"], batch_rows=65_536):
+            counts[number] += batch.num_rows
+        return np.split(keep, np.cumsum(counts)[:-1])
+
+    def _newest_rows(self, model_id: str | None) -> np.ndarray:
+        """True, (rows,), where a row is its track's newest."""
+        import pandas as pd
+
+        has_time = "created_at" in self.schema.names
+        columns = ["track_id", "model_id", *(["created_at"] if has_time else [])]
+        ids: list[list[np.ndarray]] = [[], []]
+        times, allowed = [], []
+        seen_models: set[str] = set()
+        for number, batch in self.batches(columns, batch_rows=65_536):
+            names = batch["track_id"].to_numpy(zero_copy_only=False)
+            for hashes, key in zip(ids, _HASH_KEYS, strict=True):
+                hashes.append(pd.util.hash_array(names, hash_key=key, categorize=False))
+            if has_time:
+                times.append(batch["created_at"].cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
+            else:
+                times.append(np.full(batch.num_rows, number, dtype=np.int64))
+            seen_models.update(pc.unique(batch["model_id"]).to_pylist())
+            allowed.append(
+                np.ones(batch.num_rows, dtype=bool)
+                if model_id is None
+                else pc.equal(batch["model_id"], model_id).fill_null(False).to_numpy(zero_copy_only=False)
+            )
+        if not times:
+            return np.zeros(0, dtype=bool)
+        may = np.concatenate(allowed)
+        if model_id is not None and not may.any():
+            raise OutputError(
+                f"{self.output} holds nothing by model {model_id!r}; it has: "
+                f"{', '.join(sorted(name for name in seen_models if name))}"
+            )
+        candidates = np.flatnonzero(may)
+        first, second = (np.concatenate(part)[candidates] for part in ids)
+        order = np.lexsort((candidates, np.concatenate(times)[candidates], second, first))
+        last = np.ones(len(order), dtype=bool)  # within equal ids, sorted by time, the last row is the newest
+        last[:-1] = (first[order][1:] != first[order][:-1]) | (second[order][1:] != second[order][:-1])
+        keep = np.zeros(len(may), dtype=bool)
+        keep[candidates[order[last]]] = True
+        return keep
+
+
+def open_table(output: str, name: TableName) -> Table:
+    """Find a table's files and read their footers.
+
+    Args:
+        output: Folder or bucket prefix of the run.
+        name: captions, failures or features.
+
+    Raises:
+        OutputError: The output has no such table; the message says which command writes it.
+        StorageError: The storage could not be read.
+    """
+    stored = sorted(part_files(output, name), key=lambda file: (file.modified, file.uri))
+    if not stored:
+        raise OutputError(f"{output} has no {name}/ with Parquet files: {_HOW_TO_GET[name]}")
+    schemas = []
+    for file in stored:
+        with _open(file.uri) as parquet:
+            schemas.append(parquet.schema_arrow.remove_metadata())
+    schema = pa.unify_schemas(schemas, promote_options="permissive")
+    return Table(output=output, name=name, uris=tuple(file.uri for file in stored), schema=schema)
+
+
+_HOW_TO_GET: dict[TableName, str] = {
+    "captions": "run `muscaps caption CATALOGUE OUTPUT` first, or check the path",
+    "failures": "no track has failed, or check the path",
+    "features": "run `muscaps caption CATALOGUE OUTPUT --save-features`, with a new OUTPUT where this one has captions",
+}
+
+
+def _open(uri: str) -> Any:
+    """A `pyarrow.parquet.ParquetFile` on a local or remote file."""
+    filesystem, path = storage.filesystem(uri)
+    return pq.ParquetFile(path, filesystem=filesystem)
+
+
+def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with the schema's columns, missing ones null."""
+    arrays = [
+        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))

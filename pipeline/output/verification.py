@@ -1,0 +1,89 @@
+"""Whether an output holds every track of a catalogue exactly once, counted from the files themselves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from muscaps.config import DecodingOptions
+from pipeline.catalogue import read_catalogue, rows_to_do
+from pipeline.output import ledger
+
+MAX_NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """A catalogue held against an output."""
+
+    model_id: str
+    """Whose captions were counted."""
+    beam_size: int
+    """Of which decoding."""
+    max_words: int
+    """Of which decoding."""
+    num_tracks: int
+    """Tracks in the catalogue."""
+    captioned: int
+    """Of those, with a caption."""
+    failed: int
+    """Of those, without a caption but with a failure that says why."""
+    missing: int
+    """Of those, with neither."""
+    doubled: int
+    """Tracks with more than one caption row for the same version of their file."""
+    not_in_catalogue: int
+    """Captioned tracks the catalogue no longer names; nothing is wrong with that."""
+    examples: tuple[str, ...] = ()
+    """The first few missing or doubled tracks."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every track is there exactly once."""
+        return self.missing == 0 and self.doubled == 0
+
+
+def verify(
+    catalogue: str, output: str, *, model_id: str | None = None, options: DecodingOptions | None = None
+) -> Verification:
+    """Hold a catalogue against an output.
+
+    Args:
+        catalogue: As for `read_catalogue`.
+        output: Folder or bucket prefix of the output.
+        model_id: Whose captions count; None for the last run's.
+        options: Which decoding counts; None for the last run's.
+
+    Raises:
+        CatalogueError: The catalogue cannot be used.
+        ValueError: The output has no run to take model and decoding from.
+        StorageError: Catalogue or output cannot be reached.
+    """
+    asked = read_catalogue(catalogue)
+    if model_id is None or options is None:
+        record = ledger.last_run(output)
+        if record is None:
+            raise ValueError(f"{output}: no run has written there; `muscaps caption CATALOGUE OUTPUT` does")
+        used = record["config"]["options"]
+        model_id = model_id or record["model_id"]
+        options = options or DecodingOptions(beam_size=used["beam_size"], max_words=used["max_words"])
+    captions = ledger.captioned_tracks(output, model_id, options)
+    without = rows_to_do(asked, captions)
+    unknown = without & rows_to_do(asked, ledger.failed_tracks(output).select(["track_id", "etag"]))
+    counted = captions.group_by(["track_id", "etag"]).aggregate([([], "count_all")])
+    doubled = pc.unique(counted.filter(pc.greater(counted["count_all"], 1))["track_id"])
+    known = pc.is_in(pc.unique(captions["track_id"]), value_set=asked.rows["track_id"].combine_chunks())
+    missing = asked.rows["track_id"].filter(pa.array(unknown))
+    return Verification(
+        model_id=model_id,
+        beam_size=options.beam_size,
+        max_words=options.max_words,
+        num_tracks=asked.num_tracks,
+        captioned=int((~without).sum()),
+        failed=int((without & ~unknown).sum()),
+        missing=int(unknown.sum()),
+        doubled=len(doubled),
+        not_in_catalogue=int(np.sum(~np.asarray(known, dtype=bool))),
+        examples=tuple([*missing[:MAX_NAMED].to_pylist(), *doubled[:MAX_NAMED].to_pylist()][:MAX_NAMED]),
+    )

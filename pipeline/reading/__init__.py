@@ -1,0 +1,1 @@
+"""Reading a finished output: export, search, report."""
