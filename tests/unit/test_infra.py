@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -241,9 +242,9 @@ def test_the_dockerfile_copies_what_is_there_and_keeps_to_the_rules() -> None:
         for source in sources:
             assert (ROOT / source).exists(), source
             assert f"!{source}" in (INFRA / "Dockerfile.dockerignore").read_text().splitlines()
-    packages = re.search(r"^packages = (\[.*?\])", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
-    assert packages
-    for package in re.findall(r'"(\w+)', packages[1]):
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert len(packages) == 3
+    for package in (name.removesuffix("*") for name in packages):
         assert f"COPY {package} {package}" in text
     assert re.search(r"^USER 1000$", text, re.MULTILINE)
     hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
