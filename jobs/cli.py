@@ -6,8 +6,23 @@ Ray are imported inside the functions that need them.
 
 import typer
 
-from jobs import submission
-from jobs.commands import benchmark, cataloguing, checkpoints, corpus, demo, evaluation, reading, training
+from jobs.commands import (
+    benchmark,
+    captioning,
+    checkpoints,
+    cluster_jobs,
+    corpus,
+    dataset,
+    demo,
+    evaluation,
+    experiment,
+    export,
+    output,
+    pretraining,
+    report,
+    search,
+    training,
+)
 
 app = typer.Typer(
     name="muscaps",
@@ -19,15 +34,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-demo.register(app)
-benchmark.register(app)
-cataloguing.register(app)
-checkpoints.register(app)
-corpus.register(app)
-evaluation.register(app)
-reading.register(app)
-submission.register(app)
-training.register(app)
+for group in (
+    demo,
+    captioning,
+    output,
+    export,
+    report,
+    search,
+    cluster_jobs,
+    checkpoints,
+    corpus,
+    dataset,
+    pretraining,
+    training,
+    evaluation,
+    experiment,
+    benchmark,
+):
+    group.register(app)
 
 
 @app.callback()

@@ -5,8 +5,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
     from pipeline.captioning import Progress
@@ -128,3 +131,26 @@ def duration(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds // unit} {name} {seconds % unit // below} {part}"
     return f"{seconds} s"
+
+
+def epoch_printer(quiet: bool, describe: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], None]:
+    """One line an epoch on stderr, at most one every two seconds."""
+    last = 0.0
+
+    def show(metrics: Mapping[str, Any]) -> None:
+        nonlocal last
+        if not quiet and (time.monotonic() - last > 2 or metrics["epoch"] == 1):
+            last = time.monotonic()
+            typer.echo(describe(metrics), err=True)
+
+    return show
+
+
+def announce_dataset(dataset: Path, quiet: bool) -> None:
+    """Say what is about to be trained on, since the first epoch may take its time."""
+    from muscaps.training.dataset import PreparedDataset
+
+    splits = PreparedDataset(dataset).card["splits"]
+    if not quiet:
+        tracks = f"{splits.get('train', 0):,} tracks, validating on {splits.get('validation', 0):,}"
+        typer.echo(f"training on {tracks}; starting Ray", err=True)

@@ -7,13 +7,15 @@ if TYPE_CHECKING:
     from pipeline.captioning import CaptioningConfig
     from pipeline.paper.experiment import ExperimentConfig
 
+DEMO_CATALOGUE = Path(__file__).parent / "demo_tracks" / "catalogue.csv"
+"""The bundled tracks; their licences are in the same folder."""
+
 
 def demo(output: str) -> "CaptioningConfig":
     """Caption the bundled excerpts with the bundled checkpoint."""
-    from jobs.commands.demo import CATALOGUE
     from pipeline.captioning import CaptioningConfig
 
-    return CaptioningConfig(catalogue=str(CATALOGUE), output=output, gpus=0, max_error_rate=1.0)
+    return CaptioningConfig(catalogue=str(DEMO_CATALOGUE), output=output, gpus=0, max_error_rate=1.0)
 
 
 def retry_failed(

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.commands.cataloguing import PrecisionOption, WorkersPerGpuOption
+from jobs.options import PrecisionOption, WorkersPerGpuOption
+from jobs.outcomes import explained
+from jobs.progress import set_up_logging
 
 DEMO_TRACKS = Path(__file__).parents[1] / "demo_tracks"
 """Excerpts that the default catalogue is made of."""
@@ -43,8 +45,6 @@ def bench(
     Also times a plain program that hears a track anew for every word, as the published one does. Nothing is kept;
     takes some minutes.
     """
-    from jobs.outcomes import explained
-    from jobs.progress import set_up_logging
 
     set_up_logging(quiet=True)
     with explained():

@@ -2,16 +2,17 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.commands.captioning import exit_status, run_captioning
+from jobs.outcomes import explained
+from jobs.recipes import DEMO_CATALOGUE
+from jobs.recipes import demo as recipe
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-CATALOGUE = Path(__file__).parents[1] / "demo_tracks" / "catalogue.csv"
-"""The bundled excerpts; their licences stand beside them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -25,12 +26,8 @@ def demo(
     ] = "muscaps-demo",
 ) -> None:
     """Caption the bundled tracks and show them as a table."""
-    from jobs.commands.cataloguing import exit_status, run_captioning
-    from jobs.outcomes import explained
 
     with explained():
-        from jobs.recipes import demo as recipe
-
         seconds: dict[str, float] = {}
         summary = run_captioning(recipe(output), quiet=False, on_results=lambda rows: seconds.update(_seconds(rows)))
         rows = _rows(output, summary.model_id)
@@ -57,7 +54,7 @@ def _rows(output: str, model_id: str) -> list[dict[str, Any]]:
     schema = pa.schema([*zip(columns, kinds, strict=True), ("model_id", pa.string())])
     condition = pyarrow.dataset.field("model_id") == model_id
     rows = ledger.read_parts(ledger.part_files(output, "captions"), schema, condition).to_pylist()
-    order = {name: at for at, name in enumerate(read_catalogue(str(CATALOGUE)).rows["track_id"].to_pylist())}
+    order = {name: at for at, name in enumerate(read_catalogue(str(DEMO_CATALOGUE)).rows["track_id"].to_pylist())}
     return sorted(rows, key=lambda row: order.get(row["track_id"], len(order)))
 
 

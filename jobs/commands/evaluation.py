@@ -1,18 +1,18 @@
-"""Commands that measure: `muscaps evaluate` and `muscaps experiment`."""
+"""`muscaps evaluate`: scores of captions, of a checkpoint or in a file."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.outcomes import explained, resumable
+from jobs.outcomes import explained
 
 if TYPE_CHECKING:
     from muscaps.evaluation import Evaluation
     from muscaps.evaluation.metrics import CaptionScores, DecodingStatistics
+
 
 LABELS = {
     "bleu_1": "BLEU-1",
@@ -28,9 +28,8 @@ LABELS = {
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
+    """Add the command to the app."""
     app.command("evaluate")(evaluate)
-    app.command("experiment")(experiment)
 
 
 def evaluate(
@@ -252,74 +251,3 @@ def _print_terms(scores: "CaptionScores") -> None:
         typer.echo(f"note: {note}")
     for name, reason in scores.missing.items():
         typer.echo(f"{LABELS[name]} missing: {reason}")
-
-
-def experiment(
-    dataset: Annotated[Path, typer.Argument(help="Prepared dataset with audio, and tags unless extractors are given.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for cells, tables and figure.")],
-    scale: Annotated[
-        str, typer.Option(help="paper: the paper's sizes, for GPUs; small: a few hours on two CPU cores.")
-    ] = "paper",
-    musicnn: Annotated[
-        Path | None, typer.Option(help="Pre-trained musicnn (or a captioner on it); else one is pre-trained here.")
-    ] = None,
-    hcnn: Annotated[
-        Path | None, typer.Option(help="Pre-trained Harmonic CNN (or a captioner on it); else one is pre-trained.")
-    ] = None,
-    ablation: Annotated[str, typer.Option(help="Audio network of Tables II and III: musicnn or hcnn.")] = "musicnn",
-    seed: Annotated[list[int] | None, typer.Option(help="Seeds; repeat it. Default: 0, 1 and 2.")] = None,
-    system: Annotated[
-        list[str] | None,
-        typer.Option(help="Only these: dcase, musicnn, hcnn, scratch, late, attention; repeat it."),
-    ] = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs at most; default: the scale's.")] = None,
-    scratch_max_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs at most without pre-training; default: the scale's.")
-    ] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without improvement before stopping.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster, ray://HOST:10001; else this machine.")] = None,
-    num_cpus: Annotated[int | None, typer.Option(min=1, help="Cells side by side on this machine.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
-) -> None:
-    """Run the paper's experiments on your dataset: Tables I to IV and Fig. 4, beside the paper's numbers.
-
-    The same command again goes on where it stopped. Exit 3: some cells failed, the tables have gaps.
-    """
-    from jobs.progress import set_up_logging
-
-    set_up_logging(quiet=as_json)
-    with explained(), resumable():
-        from jobs.recipes import paper_experiment, small_experiment
-        from pipeline.paper.experiment import run_experiment
-
-        recipes = {"paper": paper_experiment, "small": small_experiment}
-        if scale not in recipes:
-            raise ValueError(f"--scale must be paper or small, not {scale!r}")
-        config = recipes[scale](dataset.resolve(), output.resolve())
-        training = replace(
-            config.training,
-            max_epochs=max_epochs or config.training.max_epochs,
-            patience=patience or config.training.patience,
-        )
-        summary = run_experiment(
-            replace(
-                config,
-                musicnn=musicnn.resolve() if musicnn else None,
-                hcnn=hcnn.resolve() if hcnn else None,
-                ablation=ablation,  # type: ignore[arg-type]  # checked there
-                seeds=tuple(seed or config.seeds),
-                systems=tuple(system or config.systems),  # type: ignore[arg-type]  # checked there
-                training=training,
-                scratch_max_epochs=scratch_max_epochs
-                or min(training.max_epochs, config.scratch_max_epochs or training.max_epochs),
-                address=address,
-                num_cpus=num_cpus,
-            )
-        )
-    if as_json:
-        typer.echo(json.dumps(asdict(summary), default=str))
-    else:
-        typer.echo(f"{summary.done} cells done; tables and figure in {summary.report}")
-    for name, reason in summary.failed.items():
-        typer.echo(f"muscaps: cell {name} failed: {reason}", err=True)
-    raise typer.Exit(3 if summary.failed else 0)

@@ -1,7 +1,6 @@
-"""Commands that make models: `muscaps dataset prepare`, `muscaps pretrain`, `muscaps train`."""
+"""`muscaps train`: a captioner."""
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -10,12 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.outcomes import explained, resumable
-from jobs.progress import duration, set_up_logging, shown_count
-
-dataset_app = typer.Typer(
-    help="Audio-caption pairs, cleaned and ready to train on.", no_args_is_help=True, rich_markup_mode=None
+from jobs.options import (
+    Extractor,
+    GpuOption,
+    NumWorkersOption,
+    RayAddressOption,
+    ThreadsOption,
 )
+from jobs.outcomes import explained, resumable
+from jobs.progress import announce_dataset, duration, epoch_printer, shown_count
 
 
 class Fusion(StrEnum):
@@ -27,13 +29,6 @@ class Fusion(StrEnum):
     DCASE = "dcase"
 
 
-class Extractor(StrEnum):
-    """An audio network."""
-
-    MUSICNN = "musicnn"
-    HCNN = "hcnn"
-
-
 class Monitor(StrEnum):
     """What early stopping goes by."""
 
@@ -42,191 +37,8 @@ class Monitor(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.add_typer(dataset_app, name="dataset")
-    app.command("pretrain")(pretrain)
+    """Add the command to the app."""
     app.command("train")(train)
-
-
-def _shown(quiet: bool, describe: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], None]:
-    """One line an epoch on stderr, at most one every two seconds."""
-    last = 0.0
-
-    def show(metrics: Mapping[str, Any]) -> None:
-        nonlocal last
-        if not quiet and (time.monotonic() - last > 2 or metrics["epoch"] == 1):
-            last = time.monotonic()
-            typer.echo(describe(metrics), err=True)
-
-    return show
-
-
-@dataset_app.command("prepare")
-def prepare(
-    pairs: Annotated[
-        str, typer.Argument(help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags].")
-    ],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared dataset.")],
-    extractor: Annotated[
-        Path | None, typer.Option(help="Extractor or captioner whose chunk features are cached.")
-    ] = None,
-    audio: Annotated[bool, typer.Option(help="Cache the audio, for training extractors and excerpts.")] = True,
-    min_seconds: Annotated[float, typer.Option(min=0, help="Shortest track; 0 takes any.")] = 30.0,
-    max_seconds: Annotated[float, typer.Option(min=0, help="Longest track; 0 takes any.")] = 360.0,
-    min_tokens: Annotated[int, typer.Option(min=1, help="Shortest caption.")] = 3,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest caption.")] = 22,
-    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep captions that occur twice.")] = False,
-    min_count: Annotated[int, typer.Option(min=1, help="Occurrences a word needs to be learned.")] = 2,
-    seed: Annotated[int, typer.Option(help="Seeds the 60/20/20 split of pairs without one.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first pairs.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster, ray://HOST:10001; else this machine.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
-) -> None:
-    """Clean pairs as the paper does, split them, decode the audio, count the words."""
-    from muscaps.training.dataset import CleaningRules
-
-    set_up_logging(quiet=as_json)
-    with explained():
-        from pipeline.training.dataset_preparation import PreparationConfig, prepare_dataset
-
-        config = PreparationConfig(
-            pairs=pairs,
-            output=output,
-            rules=CleaningRules(
-                min_seconds=min_seconds or None,
-                max_seconds=max_seconds or None,
-                min_tokens=min_tokens,
-                max_tokens=max_tokens,
-                unique_captions=not keep_duplicates,
-            ),
-            seed=seed,
-            min_count=min_count,
-            extractor=extractor,
-            audio=audio,
-            address=address,
-            limit=limit,
-        )
-        card = prepare_dataset(config, shown_count("tracks", quiet=as_json))
-    if as_json:
-        typer.echo(json.dumps(card, indent=2))
-        return
-    cleaning = card["cleaning"]
-    typer.echo(
-        f"{cleaning['kept_pairs']} of {cleaning['pairs']} tracks kept, with {cleaning['kept_captions']} captions"
-    )
-    for what in ("pairs", "captions"):
-        for rule, count in cleaning[f"dropped_{what}"].items():
-            typer.echo(f"  dropped {count} {'tracks' if what == 'pairs' else 'captions'}: {rule.replace('_', ' ')}")
-    splits = ", ".join(f"{name} {card['splits'].get(name, 0)}" for name in ("train", "validation", "test"))
-    typer.echo(f"{splits}; {card['vocabulary_size']} words; {card['audio_seconds'] / 3600:.1f} hours in {output}")
-
-
-_Workers = Annotated[int, typer.Option(min=1, help="Data-parallel processes.")]
-_Gpu = Annotated[bool, typer.Option("--gpu", help="One GPU for each worker.")]
-_Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each worker.")]
-_Address = Annotated[str | None, typer.Option(help="Ray cluster, ray://HOST:10001; else this machine.")]
-
-
-def pretrain(
-    dataset: Annotated[Path, typer.Argument(help="Prepared dataset with audio and tags.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for extractor/, tags.csv and the curve.")],
-    architecture: Annotated[Extractor, typer.Option(help="musicnn hears 3 s chunks, hcnn 5 s.")] = Extractor.MUSICNN,
-    channels: Annotated[int | None, typer.Option(help="Back-end channels: musicnn 64, hcnn 128.")] = None,
-    frontend_scale: Annotated[float, typer.Option(help="musicnn: size of the front end against the published.")] = 1.0,
-    max_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training clips at most.")] = 40,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="Stop after so long; the learning rate is zero by then.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Chunks a step, all workers together.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
-    excerpts: Annotated[int, typer.Option(min=1, help="Chunks drawn from each clip an epoch.")] = 2,
-    additive_tags: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated tags of things that sound, kept when two clips are added. "
-            "Default: the instruments muscaps renders, or all tags if there are none of those."
-        ),
-    ] = None,
-    augment: Annotated[
-        bool, typer.Option(help="Disturb the training audio, so that real recordings are heard too.")
-    ] = True,
-    seed: Annotated[int, typer.Option(help="Seeds weights, order and augmentation.")] = 0,
-    name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps-tagger",
-    num_workers: _Workers = 1,
-    gpu: _Gpu = False,
-    threads: _Threads = None,
-    address: _Address = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
-) -> None:
-    """Train a tagging network; its convolutional part becomes the captioner's ears.
-
-    The same command again goes on where it stopped.
-    """
-    with explained(), resumable():
-        from muscaps.config import ExtractorConfig
-        from muscaps.training.augmentation import NO_AUGMENTATION, AugmentationConfig
-        from muscaps.training.tagging import TaggingConfig
-        from pipeline.training.distributed_training import Hardware, TaggerRun, train_tagger
-
-        tags = _additive(dataset) if additive_tags is None else tuple(tag.strip() for tag in additive_tags.split(","))
-        run = TaggerRun(
-            dataset=dataset.resolve(),
-            output=output.resolve(),
-            config=TaggingConfig(
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-                max_epochs=max_epochs,
-                max_minutes=max_minutes,
-                excerpts_per_clip=excerpts,
-                seed=seed,
-                additive_tags=tags,
-                augmentation=AugmentationConfig() if augment else NO_AUGMENTATION,
-            ),
-            extractor=ExtractorConfig(
-                name=architecture.value,
-                num_channels=channels or (64 if architecture is Extractor.MUSICNN else 128),
-                frontend_scale=frontend_scale,
-            ),
-            name=name,
-        )
-        hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
-        _announce(dataset, as_json)
-        metrics = train_tagger(run, hardware, _shown(as_json, _tagger_line(run.config.max_epochs)))
-    if as_json:
-        typer.echo(json.dumps(dict(metrics), indent=2))
-        return
-    typer.echo(f"{len(metrics['roc_auc'])} tags on validation clips (tags.csv):   ROC-AUC  PR-AUC")
-    for tag, value in sorted(metrics["roc_auc"].items(), key=lambda item: -item[1]):
-        typer.echo(f"  {tag:40s}{value:9.3f}{metrics['pr_auc'][tag]:8.3f}")
-    typer.echo(f"  {'mean':40s}{metrics['validation_roc_auc']:9.3f}{metrics['validation_pr_auc']:8.3f}")
-    typer.echo(f"extractor: {output / 'extractor'}")
-
-
-def _announce(dataset: Path, quiet: bool) -> None:
-    """Say what is about to be trained on, since the first epoch may take its time."""
-    from muscaps.training.dataset import PreparedDataset
-
-    splits = PreparedDataset(dataset).card["splits"]
-    if not quiet:
-        tracks = f"{splits.get('train', 0):,} tracks, validating on {splits.get('validation', 0):,}"
-        typer.echo(f"training on {tracks}; starting Ray", err=True)
-
-
-def _additive(dataset: Path) -> tuple[str, ...] | None:
-    """Tags that name sounding things: the instruments muscaps renders; None if the dataset knows none of them."""
-    from muscaps.corpus.instruments import FAMILIES, INSTRUMENTS
-    from muscaps.training.dataset import PreparedDataset
-
-    known = {*FAMILIES, *INSTRUMENTS}
-    found = {tag for example in PreparedDataset(dataset).examples for tag in example.tags if tag in known}
-    return tuple(sorted(found)) or None
-
-
-def _tagger_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
-    return lambda row: (
-        f"epoch {row['epoch']}/{max_epochs}  loss {row['loss']:.4f}  ROC-AUC {row['validation_roc_auc']:.3f}  "
-        f"PR-AUC {row['validation_pr_auc']:.3f}  {row['chunks_per_s']:.0f} chunks/s  ETA {duration(row['eta_s'])}"
-    )
 
 
 def train(
@@ -261,10 +73,10 @@ def train(
     monitor: Annotated[Monitor, typer.Option(help="What stopping and best/ go by.")] = Monitor.LOSS,
     seed: Annotated[int, typer.Option(help="Seeds weights, order, excerpts and dropout.")] = 0,
     name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps",
-    num_workers: _Workers = 1,
-    gpu: _Gpu = False,
-    threads: _Threads = None,
-    address: _Address = None,
+    num_workers: NumWorkersOption = 1,
+    gpu: GpuOption = False,
+    threads: ThreadsOption = None,
+    address: RayAddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the best epoch's metrics as JSON.")] = False,
 ) -> None:
     """Train a captioner, by default as the paper does, on a frozen pre-trained extractor.
@@ -325,8 +137,8 @@ def train(
             name=name,
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
-        _announce(dataset, as_json)
-        show, count = _shown(as_json, _caption_line(max_epochs)), shown_count("tracks heard", quiet=as_json)
+        announce_dataset(dataset, as_json)
+        show, count = epoch_printer(as_json, _caption_line(max_epochs)), shown_count("tracks heard", quiet=as_json)
         metrics = train_captioner(run, hardware, show, count)
     if as_json:
         typer.echo(json.dumps(dict(metrics), indent=2))

@@ -15,7 +15,8 @@ import pytest
 
 from muscaps.captioner import Captioner
 from pipeline import storage
-from pipeline.reading.export import ExportConfig, TagConfig, export_captions, write_tags
+from pipeline.reading.audio_tags import TagConfig, write_tags
+from pipeline.reading.export import ExportConfig, export_captions
 from pipeline.reading.report import ReportConfig, write_report
 from pipeline.reading.search import SearchConfig, search
 from tests.conftest import tones

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.submission import _environment, prepare
+from jobs.job_server import job_environment
+from jobs.submission import prepare
 
 
 def words(entrypoint: str) -> list[str]:
@@ -113,8 +114,8 @@ def test_nobody_at_the_address_is_one_line_with_the_remedy() -> None:
 
 def test_environment_comes_from_here_or_from_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSCAPS_TEST_HERE", "x=1")
-    assert _environment(["MUSCAPS_TEST_HERE", "OTHER=a=b", "EMPTY="]) == {
+    assert job_environment(["MUSCAPS_TEST_HERE", "OTHER=a=b", "EMPTY="]) == {
         "RAY_JOB_STOP_WAIT_TIME_S": "600", "MUSCAPS_TEST_HERE": "x=1", "OTHER": "a=b", "EMPTY": "",
     }  # fmt: skip
     with pytest.raises(ValueError, match="is not set here"):
-        _environment(["MUSCAPS_NOWHERE"])
+        job_environment(["MUSCAPS_NOWHERE"])

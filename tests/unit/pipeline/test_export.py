@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.output.tables import OutputError, open_table
-from pipeline.reading.export import ExportConfig, TagConfig, export_captions, shortened, tag_file, write_tags
+from pipeline.reading.audio_tags import TagConfig, write_tags
+from pipeline.reading.comment_tags import tag_file
+from pipeline.reading.export import ExportConfig, export_captions
+from pipeline.reading.shortening import shorten_caption
 from tests.finished_output import STARTED, caption_row, write_captions
 
 mutagen = pytest.importorskip("mutagen")
@@ -124,7 +127,7 @@ def test_quotes_commas_and_line_breaks_survive_csv(tmp_path: Path) -> None:
     ],
 )
 def test_captions_are_cut_between_words(caption: str, max_chars: int, expected: str) -> None:
-    assert shortened(caption, max_chars) == expected
+    assert shorten_caption(caption, max_chars) == expected
     assert len(expected) <= max_chars
 
 
@@ -292,7 +295,7 @@ def test_originals_are_tagged_when_told_and_keep_time_and_mode(tmp_path: Path, a
     )
     assert summary.written == 1
     assert [track for track, _ in summary.failed] == ["t000002", "t000003"]
-    assert str(mutagen.File(path).tags["TXXX:MUSCAPS_CAPTION"]) == shortened(rows[0]["caption"], 12)
+    assert str(mutagen.File(path).tags["TXXX:MUSCAPS_CAPTION"]) == shorten_caption(rows[0]["caption"], 12)
     assert (path.stat().st_mtime_ns, path.stat().st_mode) == (before.st_mtime_ns, before.st_mode)
     assert not [p for p in path.parent.iterdir() if p.name.startswith(".tag-")]
     assert len(Path(summary.log).read_text().splitlines()) == 3

@@ -1,0 +1,79 @@
+"""`muscaps dataset prepare`: pairs of audio and captions made ready for training."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.outcomes import explained
+from jobs.progress import set_up_logging, shown_count
+
+dataset_app = typer.Typer(
+    help="Audio-caption pairs, cleaned and ready to train on.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `dataset` to the app."""
+    app.add_typer(dataset_app, name="dataset")
+
+
+@dataset_app.command("prepare")
+def prepare(
+    pairs: Annotated[
+        str, typer.Argument(help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags].")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared dataset.")],
+    extractor: Annotated[
+        Path | None, typer.Option(help="Extractor or captioner whose chunk features are cached.")
+    ] = None,
+    audio: Annotated[bool, typer.Option(help="Cache the audio, for training extractors and excerpts.")] = True,
+    min_seconds: Annotated[float, typer.Option(min=0, help="Shortest track; 0 takes any.")] = 30.0,
+    max_seconds: Annotated[float, typer.Option(min=0, help="Longest track; 0 takes any.")] = 360.0,
+    min_tokens: Annotated[int, typer.Option(min=1, help="Shortest caption.")] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest caption.")] = 22,
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep captions that occur twice.")] = False,
+    min_count: Annotated[int, typer.Option(min=1, help="Occurrences a word needs to be learned.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seeds the 60/20/20 split of pairs without one.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first pairs.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, ray://HOST:10001; else this machine.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
+) -> None:
+    """Clean pairs as the paper does, split them, decode the audio, count the words."""
+    from muscaps.training.dataset import CleaningRules
+
+    set_up_logging(quiet=as_json)
+    with explained():
+        from pipeline.training.dataset_preparation import PreparationConfig, prepare_dataset
+
+        config = PreparationConfig(
+            pairs=pairs,
+            output=output,
+            rules=CleaningRules(
+                min_seconds=min_seconds or None,
+                max_seconds=max_seconds or None,
+                min_tokens=min_tokens,
+                max_tokens=max_tokens,
+                unique_captions=not keep_duplicates,
+            ),
+            seed=seed,
+            min_count=min_count,
+            extractor=extractor,
+            audio=audio,
+            address=address,
+            limit=limit,
+        )
+        card = prepare_dataset(config, shown_count("tracks", quiet=as_json))
+    if as_json:
+        typer.echo(json.dumps(card, indent=2))
+        return
+    cleaning = card["cleaning"]
+    typer.echo(
+        f"{cleaning['kept_pairs']} of {cleaning['pairs']} tracks kept, with {cleaning['kept_captions']} captions"
+    )
+    for what in ("pairs", "captions"):
+        for rule, count in cleaning[f"dropped_{what}"].items():
+            typer.echo(f"  dropped {count} {'tracks' if what == 'pairs' else 'captions'}: {rule.replace('_', ' ')}")
+    splits = ", ".join(f"{name} {card['splits'].get(name, 0)}" for name in ("train", "validation", "test"))
+    typer.echo(f"{splits}; {card['vocabulary_size']} words; {card['audio_seconds'] / 3600:.1f} hours in {output}")

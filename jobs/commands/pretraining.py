@@ -1,0 +1,115 @@
+"""`muscaps pretrain`: a tagging network whose layers become an audio encoder."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jobs.options import (
+    Extractor,
+    GpuOption,
+    NumWorkersOption,
+    RayAddressOption,
+    ThreadsOption,
+)
+from jobs.outcomes import explained, resumable
+from jobs.progress import announce_dataset, duration, epoch_printer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(pretrain)
+
+
+def pretrain(
+    dataset: Annotated[Path, typer.Argument(help="Prepared dataset with audio and tags.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for extractor/, tags.csv and the curve.")],
+    architecture: Annotated[Extractor, typer.Option(help="musicnn hears 3 s chunks, hcnn 5 s.")] = Extractor.MUSICNN,
+    channels: Annotated[int | None, typer.Option(help="Back-end channels: musicnn 64, hcnn 128.")] = None,
+    frontend_scale: Annotated[float, typer.Option(help="musicnn: size of the front end against the published.")] = 1.0,
+    max_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training clips at most.")] = 40,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop after so long; the learning rate is zero by then.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Chunks a step, all workers together.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
+    excerpts: Annotated[int, typer.Option(min=1, help="Chunks drawn from each clip an epoch.")] = 2,
+    additive_tags: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated tags of things that sound, kept when two clips are added. "
+            "Default: the instruments muscaps renders, or all tags if there are none of those."
+        ),
+    ] = None,
+    augment: Annotated[
+        bool, typer.Option(help="Disturb the training audio, so that real recordings are heard too.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Seeds weights, order and augmentation.")] = 0,
+    name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps-tagger",
+    num_workers: NumWorkersOption = 1,
+    gpu: GpuOption = False,
+    threads: ThreadsOption = None,
+    address: RayAddressOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+) -> None:
+    """Train a tagging network; its convolutional part becomes the captioner's ears.
+
+    The same command again goes on where it stopped.
+    """
+    with explained(), resumable():
+        from muscaps.config import ExtractorConfig
+        from muscaps.training.augmentation import NO_AUGMENTATION, AugmentationConfig
+        from muscaps.training.tagging import TaggingConfig
+        from pipeline.training.distributed_training import Hardware, TaggerRun, train_tagger
+
+        tags = _additive(dataset) if additive_tags is None else tuple(tag.strip() for tag in additive_tags.split(","))
+        run = TaggerRun(
+            dataset=dataset.resolve(),
+            output=output.resolve(),
+            config=TaggingConfig(
+                learning_rate=learning_rate,
+                batch_size=batch_size,
+                max_epochs=max_epochs,
+                max_minutes=max_minutes,
+                excerpts_per_clip=excerpts,
+                seed=seed,
+                additive_tags=tags,
+                augmentation=AugmentationConfig() if augment else NO_AUGMENTATION,
+            ),
+            extractor=ExtractorConfig(
+                name=architecture.value,
+                num_channels=channels or (64 if architecture is Extractor.MUSICNN else 128),
+                frontend_scale=frontend_scale,
+            ),
+            name=name,
+        )
+        hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
+        announce_dataset(dataset, as_json)
+        metrics = train_tagger(run, hardware, epoch_printer(as_json, _tagger_line(run.config.max_epochs)))
+    if as_json:
+        typer.echo(json.dumps(dict(metrics), indent=2))
+        return
+    typer.echo(f"{len(metrics['roc_auc'])} tags on validation clips (tags.csv):   ROC-AUC  PR-AUC")
+    for tag, value in sorted(metrics["roc_auc"].items(), key=lambda item: -item[1]):
+        typer.echo(f"  {tag:40s}{value:9.3f}{metrics['pr_auc'][tag]:8.3f}")
+    typer.echo(f"  {'mean':40s}{metrics['validation_roc_auc']:9.3f}{metrics['validation_pr_auc']:8.3f}")
+    typer.echo(f"extractor: {output / 'extractor'}")
+
+
+def _additive(dataset: Path) -> tuple[str, ...] | None:
+    """Tags that name sounding things: the instruments muscaps renders; None if the dataset knows none of them."""
+    from muscaps.corpus.instruments import FAMILIES, INSTRUMENTS
+    from muscaps.training.dataset import PreparedDataset
+
+    known = {*FAMILIES, *INSTRUMENTS}
+    found = {tag for example in PreparedDataset(dataset).examples for tag in example.tags if tag in known}
+    return tuple(sorted(found)) or None
+
+
+def _tagger_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: (
+        f"epoch {row['epoch']}/{max_epochs}  loss {row['loss']:.4f}  ROC-AUC {row['validation_roc_auc']:.3f}  "
+        f"PR-AUC {row['validation_pr_auc']:.3f}  {row['chunks_per_s']:.0f} chunks/s  ETA {duration(row['eta_s'])}"
+    )

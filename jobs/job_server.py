@@ -1,0 +1,194 @@
+"""Ray's job server: connect, submit, describe and follow jobs."""
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.outcomes import DRAINED, FAILED
+from jobs.submission import Submission
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+
+
+STOP_WAIT_SECONDS = 600
+"""How long a stopped job may take to write what is in flight; Ray's own wait is 3 s."""
+
+
+COMMAND_NOT_FOUND = 127  # what a shell says
+
+
+def server_address(address: str | None) -> str:
+    return address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
+
+
+def connect(address: str | None) -> "JobSubmissionClient":
+    """Connect to the job server.
+
+    Raises:
+        ValueError: The address is none.
+        RuntimeError: Nobody answers there, or not to this token.
+    """
+    import logging
+
+    where = server_address(address)
+    if not where.startswith(("http://", "https://")):
+        raise ValueError(f"{where} is no job server: write http://HOST:8265")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client does not send one of its own accord
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    for name in ("ray", "ray.dashboard.modules.job.sdk"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        return JobSubmissionClient(where)
+    except AuthenticationError:
+        raise RuntimeError(
+            f"the cluster at {where} wants another token: set RAY_AUTH_TOKEN to what `ray get-auth-token` prints on "
+            "its head, or copy the head's ~/.ray/auth_token here"
+        ) from None
+    except ConnectionError as error:
+        raise RuntimeError(
+            f"no job server answers at {where}: is the cluster up, and its port 8265 forwarded? ({error})"
+        ) from None
+
+
+def _has_token() -> bool:
+    """Whether Ray finds a token here: in the environment, or in the file Ray keeps it in."""
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or Path("~/.ray/auth_token").expanduser().exists()
+
+
+def job_environment(entries: Sequence[str]) -> dict[str, str]:
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_SECONDS)}
+    for entry in entries:
+        name, given, value = entry.partition("=")
+        if not name or (not given and name not in os.environ):
+            raise ValueError(f"--env {entry}: {name or 'the name'} is not set here; write NAME=VALUE")
+        variables[name] = value if given else os.environ[name]
+    return variables
+
+
+def submit_job(
+    client: "JobSubmissionClient",
+    submission: Submission,
+    command: Sequence[str],
+    variables: dict[str, str],
+    job_id: str | None,
+) -> str:
+    from muscaps import __version__
+
+    environment: dict[str, Any] = {"env_vars": variables}
+    with _gathered(submission.uploads) as folder:
+        if folder is not None:
+            environment["working_dir"] = str(folder)
+        return str(
+            client.submit_job(
+                entrypoint=submission.entrypoint,
+                submission_id=job_id
+                or f"muscaps-{command[0]}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}",
+                runtime_env=environment,
+                metadata={"muscaps": __version__, "command": shlex.join(command)},
+            )
+        )
+
+
+@contextmanager
+def _gathered(uploads: dict[str, Path]) -> Iterator[Path | None]:
+    """A folder with all uploads, for Ray to pack; None where there are none."""
+    if not uploads:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="muscaps-submit-") as name:
+        for where, source in uploads.items():
+            target = Path(name) / where
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source, target)
+        yield Path(name)
+
+
+def job_info(client: "JobSubmissionClient", job: str) -> Any:
+    try:
+        return client.get_job_info(job)
+    except RuntimeError as error:
+        if "404" in str(error) or "does not exist" in str(error):
+            raise ValueError(f"no job {job} on this cluster; `muscaps job list` shows those there are") from None
+        raise
+
+
+def describe_job(details: Any) -> dict[str, Any]:
+    """A job for a machine: its exit status is None until it has ended."""
+    ended = details.status.is_terminal()
+    return {
+        "job": details.submission_id,
+        "status": str(details.status.value),
+        "command": (details.metadata or {}).get("command") or details.entrypoint,
+        "message": details.message or "",
+        "started_at": details.start_time,
+        "ended_at": details.end_time,
+        "exit_status": _exit_status(details) if ended else None,
+    }
+
+
+def _exit_status(details: Any) -> int:
+    if details.status.value == "SUCCEEDED":
+        return 0
+    if details.status.value == "STOPPED":
+        return DRAINED
+    code = details.driver_exit_code
+    return code if code is not None and code > 0 else FAILED
+
+
+def follow_job(client: "JobSubmissionClient", job: str, *, to_stderr: bool) -> Any:
+    """Print a job's log as it grows, across broken connections, until the job has ended."""
+    import asyncio
+
+    shown = 0
+    out = sys.stderr if to_stderr else sys.stdout
+
+    async def tail() -> None:
+        nonlocal shown
+        seen = 0
+        async for text in client.tail_job_logs(job):
+            new = text[max(0, shown - seen) :]
+            seen += len(text)
+            shown = max(shown, seen)
+            out.write(new)
+            out.flush()
+
+    quiet_since = None
+    while True:
+        try:
+            asyncio.run(tail())
+            quiet_since = None
+        except (RuntimeError, OSError):
+            quiet_since = quiet_since or time.monotonic()
+        try:
+            details = job_info(client, job)
+        except (RuntimeError, OSError) as error:
+            quiet_since = quiet_since or time.monotonic()
+            if time.monotonic() - quiet_since > 120:
+                raise RuntimeError(f"the job server has not answered for two minutes: {error}") from None
+            time.sleep(2)
+            continue
+        if details.status.is_terminal():
+            rest = client.get_job_logs(job)
+            out.write(rest[shown:])
+            out.flush()
+            return details
+        time.sleep(0.5)

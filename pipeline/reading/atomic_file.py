@@ -1,0 +1,48 @@
+"""A file that appears whole or not at all, local or in a bucket."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pipeline import storage
+
+
+def plain_path(uri: str) -> str:
+    """A local path made absolute; a remote URI as it is."""
+    if storage.is_remote(uri):
+        return uri
+    parts = urlsplit(uri)
+    path = unquote(parts.path) if parts.scheme == "file" else uri
+    return str(Path(path).absolute())
+
+
+@contextmanager
+def atomic_file(uri: str) -> Iterator[Path]:
+    """A local path to write; becomes `uri` when the block ends well, and is removed when it does not."""
+    remote = storage.is_remote(uri)
+    target = None if remote else Path(plain_path(uri))
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".export-", suffix=".part", dir=None if target is None else target.parent)
+    os.close(handle)
+    path = Path(name)
+    try:
+        yield path
+        if target is not None:
+            path.chmod(0o666 & ~created_file_mode())
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+            path.replace(target)
+        else:
+            storage.write_file_once(uri, path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def created_file_mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,91 @@
+"""The Frictionless data package that describes an exported file."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+AI_COLUMN = "ai_generated"
+
+
+DISCLOSURE = (
+    "Captions were written by a machine (muscaps) from the audio alone and may be wrong; they name no "
+    "artist, title or lyrics. `ai_generated` marks each row."
+)
+
+
+_FIELD_DESCRIPTIONS = {
+    "track_id": "The catalogue's identifier of the track.",
+    "uri": "Where the audio was read.",
+    "etag": "The audio object's version when it was read.",
+    "caption": "One sentence about the music, written by a machine.",
+    "log_prob": "Natural log-probability of the caption given the audio, summed over words and end.",
+    "duration_s": "Length of the whole track in seconds.",
+    "sample_rate": "Samples per second of the original file.",
+    "channels": "Channels of the original file.",
+    "num_chunks": "Stretches of audio the model heard.",
+    "coverage": "Share of the track that was heard, 0 to 1.",
+    "model_id": "Name and digest of the checkpoint that wrote the caption.",
+    "created_at": "When the caption was written, UTC.",
+    AI_COLUMN: "Always true: the caption was written by a machine.",
+    "file_name": "The audio file, relative to this file's folder.",
+}
+
+
+def data_package(
+    file: str, schema: pa.Schema, *, spreadsheet_safe: bool, rows: int, size: int, digest: str
+) -> dict[str, Any]:
+    """A Frictionless Data Package (version 1) that describes the file."""
+    name = file.rpartition("/")[2]
+    file_format = Path(name).suffix.lower()[1:]
+    fields = []
+    for field in schema:
+        described = {"name": field.name, "type": _frictionless_type(field.type)}
+        if field.name in _FIELD_DESCRIPTIONS:
+            described["description"] = _FIELD_DESCRIPTIONS[field.name]
+        fields.append(described)
+    media = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
+    resource: dict[str, Any] = {
+        "name": re.sub(r"[^a-z0-9._-]+", "-", Path(name).stem.lower()),
+        "path": name,
+        "format": file_format,
+        "mediatype": media[file_format],
+        "bytes": size,
+        "hash": f"sha256:{digest}",
+        "rows": rows,
+        "schema": {"fields": fields, "missingValues": [""]},
+    }
+    if "track_id" in schema.names:
+        resource["schema"]["primaryKey"] = "track_id"
+    if file_format != "parquet":
+        resource["encoding"] = "utf-8"
+    return {
+        "name": resource["name"],
+        "title": "Captions of a music catalogue",
+        "description": DISCLOSURE,
+        "ai_generated": True,
+        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "spreadsheet_safe": spreadsheet_safe,
+        "resources": [resource],
+    }
+
+
+def _frictionless_type(kind: pa.DataType) -> str:
+    """The Table Schema type of an Arrow type."""
+    for matches, name in (
+        (pa.types.is_boolean, "boolean"),
+        (pa.types.is_integer, "integer"),
+        (pa.types.is_floating, "number"),
+        (pa.types.is_decimal, "number"),
+        (pa.types.is_timestamp, "datetime"),
+        (pa.types.is_date, "date"),
+        (pa.types.is_list, "array"),
+        (pa.types.is_large_list, "array"),
+        (pa.types.is_struct, "object"),
+    ):
+        if matches(kind):
+            return name
+    return "string"
