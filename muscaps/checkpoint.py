@@ -234,7 +234,7 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
 def _configs(card: Mapping[str, Any], path: Path) -> tuple[ModelConfig, AudioConfig]:
     try:
         fields = dict(card["model"])
-        extractor = ExtractorConfig(**fields.pop("extractor"))
+        extractor = ExtractorConfig.from_card(fields.pop("extractor"))
         return ModelConfig(extractor=extractor, **fields), AudioConfig(**card["audio"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path / CARD}: the model's configuration does not read: {error}") from error
@@ -305,7 +305,7 @@ def load_extractor(
     directory = Path(directory)
     card = read_card(directory, "extractor")
     try:
-        config = ExtractorConfig(**card["extractor"])
+        config = ExtractorConfig.from_card(card["extractor"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{directory / CARD}: the extractor's configuration does not read: {error}") from error
     weights = _read_weights(directory)

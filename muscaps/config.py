@@ -4,10 +4,12 @@ Conventions: frozen, keyword-only dataclasses; units are in the names; a checkpo
 `AudioConfig` and `ModelConfig` as JSON and the model is rebuilt from that card alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-ExtractorName = Literal["musicnn", "hcnn", "log_mel"]
+ExtractorName = Literal["musicnn", "musicnn_original", "hcnn", "log_mel", "combined"]
+LayersName = Literal["penultimate", "maxima", "maxima_means"]
 FusionName = Literal["early", "late", "attention", "dcase"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 """What the audio network multiplies in; spectrograms and the search over words are always float32."""
@@ -45,15 +47,29 @@ class ExtractorConfig:
     """An audio feature extractor: the convolutional part of a music tagger (paper section III-B)."""
 
     name: ExtractorName = "musicnn"
-    """Architecture: `musicnn`, `hcnn` (Harmonic CNN) or `log_mel` (bare frames, for the DCASE baseline)."""
+    """Architecture: `musicnn` (as the MusCaps program has it), `musicnn_original` (as its authors published it), `hcnn`
+    (Harmonic CNN), `log_mel` (bare frames, for the DCASE baseline) or `combined` (several side by side)."""
     num_channels: int = 64
     """Channels of the back end: musicnn 64 (MagnaTagATune) or 512 (MSD); Harmonic CNN 128."""
     frontend_scale: float = 1.0
     """musicnn only: scales the published front end's 204 vertical and 51 horizontal filters."""
+    layers: LayersName = "penultimate"
+    """musicnn_original only: a chunk's feature is the 200 units before the tags (`penultimate`), the 753 maxima over
+    time (`maxima`), or maxima and means in turns (`maxima_means`)."""
+    parts: "tuple[ExtractorConfig, ...]" = ()
+    """combined only: the extractors, in the order of their features."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("musicnn", "hcnn", "log_mel"):
-            raise ValueError(f"extractor name must be 'musicnn', 'hcnn' or 'log_mel', not {self.name!r}")
+        if self.name not in get_args(ExtractorName):
+            raise ValueError(f"extractor name must be one of {', '.join(get_args(ExtractorName))}, not {self.name!r}")
+        if self.layers not in get_args(LayersName):
+            raise ValueError(f"layers must be one of {', '.join(get_args(LayersName))}, not {self.layers!r}")
+        if self.layers != "penultimate" and self.name != "musicnn_original":
+            raise ValueError(f"layers={self.layers!r} means nothing with name={self.name!r}")
+        if (self.name == "combined") != bool(self.parts):
+            raise ValueError(f"name={self.name!r} does not go with {len(self.parts)} parts")
+        if any(part.name not in ("musicnn", "musicnn_original") for part in self.parts):
+            raise ValueError("only musicnn and musicnn_original can be parts of a combined extractor")
         if self.num_channels < 1:
             raise ValueError(f"num_channels must be at least 1, not {self.num_channels}")
         if not 0 < self.frontend_scale <= 4:
@@ -62,6 +78,17 @@ class ExtractorConfig:
             raise ValueError(
                 f"frontend_scale={self.frontend_scale} means nothing with name={self.name!r}; leave it at 1"
             )
+
+    @classmethod
+    def from_card(cls, fields: Mapping[str, Any]) -> "ExtractorConfig":
+        """Read a configuration from a model card, where parts are nested objects.
+
+        Raises:
+            TypeError: A field is not known.
+            ValueError: The fields do not go together.
+        """
+        parts = tuple(cls.from_card(part) for part in fields.get("parts", ()))
+        return cls(**{**fields, "parts": parts})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """`muscaps checkpoint import` and `muscaps checkpoint show`."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,21 @@ checkpoint_app = typer.Typer(
 )
 
 
+class MusicnnModel(StrEnum):
+    """Which of the published musicnn networks."""
+
+    MTT = "MTT_musicnn"
+    MSD = "MSD_musicnn"
+
+
+class Layers(StrEnum):
+    """Layers of the original musicnn that can be a chunk's feature."""
+
+    PENULTIMATE = "penultimate"
+    MAXIMA = "maxima"
+    MAXIMA_MEANS = "maxima_means"
+
+
 def register(app: typer.Typer) -> None:
     """Add `checkpoint` to the command line."""
     app.add_typer(checkpoint_app, name="checkpoint")
@@ -22,31 +38,54 @@ def register(app: typer.Typer) -> None:
 def import_(
     source: Annotated[
         Path,
-        typer.Argument(help="A published experiment folder, or a bare extractor's best_model.pth."),
+        typer.Argument(help="A published experiment folder, a bare extractor's best_model.pth, or musicnn's wheel."),
     ],
     output: Annotated[Path, typer.Argument(help="Directory to write the checkpoint to.")],
     name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "published",
+    model: Annotated[
+        MusicnnModel, typer.Option(help="musicnn's wheel only: trained on MagnaTagATune or the Million Song Dataset.")
+    ] = MusicnnModel.MTT,
+    layers: Annotated[
+        Layers, typer.Option(help="musicnn's wheel only: the layer whose values are a chunk's feature.")
+    ] = Layers.PENULTIMATE,
     force: Annotated[bool, typer.Option("--force", help="Replace what OUTPUT holds.")] = False,
 ) -> None:
     """Turn published MusCaps weights into a checkpoint.
 
     An experiment folder holds config.yaml, vocab.json and best_model.pth.tar (cnn_lstm_caption or
     cnn_attention_lstm, musicnn or hcnn) and becomes a captioner; a .pth file becomes an extractor that
-    `muscaps train` can start from.
+    `muscaps train` can start from. The wheel of musicnn 0.1.0 (or the folder it was unpacked to) becomes an
+    extractor with its 50 tags.
     """
     from muscaps.checkpoint import save_checkpoint, save_extractor
     from muscaps.published import import_experiment, import_extractor
+    from muscaps.published_musicnn import import_musicnn, is_musicnn
 
     if output.exists() and not force and (not output.is_dir() or any(output.iterdir())):
         raise refused(f"{output} exists already; add --force to replace it")
     origin = {"imported_from": source.name, "note": "published weights, imported; not trained by muscaps"}
     with explained():
-        if source.is_dir():
-            model, vocabulary, settings = import_experiment(source)
-            model_id = save_checkpoint(
-                output, model, vocabulary, name=name, training=origin | {"settings": settings}, metrics={}
+        if is_musicnn(source):
+            found = import_musicnn(source, model.value, layers.value)
+            model_id = save_extractor(
+                output,
+                found.extractor,
+                found.config,
+                name=name,
+                training=origin | {"model": model.value, "licence": found.licence},
+                metrics={},
+                head=found.head,
+                tags=found.tags,
             )
-            kind = f"a captioner, {model.config.fusion}, {len(vocabulary)} words"
+            kind = (
+                f"an extractor, {model.value}, {found.extractor.feature_dim} features a chunk, {len(found.tags)} tags"
+            )
+        elif source.is_dir():
+            captioner, vocabulary, settings = import_experiment(source)
+            model_id = save_checkpoint(
+                output, captioner, vocabulary, name=name, training=origin | {"settings": settings}, metrics={}
+            )
+            kind = f"a captioner, {captioner.config.fusion}, {len(vocabulary)} words"
         else:
             extractor, config = import_extractor(source)
             model_id = save_extractor(output, extractor, config, name=name, training=origin, metrics={})

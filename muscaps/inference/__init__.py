@@ -16,11 +16,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from muscaps.config import Precision
+from muscaps.inference.musicnn_original import FoldedMusicnnOriginal
 from muscaps.inference.search_model import SearchModel
 from muscaps.inference.tall_convolution import has_bfloat16_units
 from muscaps.inference.tall_correlation import TallCorrelationMax
+from muscaps.models.combined_extractor import CombinedExtractor
 from muscaps.models.feature_extractors import FeatureExtractor, HarmonicCNN, Musicnn
 from muscaps.models.model import MusCaps, WeightNormLinear
+from muscaps.models.musicnn_original import MusicnnOriginal
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +38,12 @@ def prepare_extractor(extractor: FeatureExtractor, precision: Precision = "float
         precision: `bfloat16` lets those layers multiply in it that are faster so; a CPU without units for it stays
             with float32, and so does every CPU for `tf32`, which `multiplying_in` sees to on a GPU.
     """
+    if isinstance(extractor, CombinedExtractor):
+        parts = [cast(FeatureExtractor, part) for part in extractor.parts]
+        return CombinedExtractor([prepare_extractor(part, precision) for part in parts]).eval()
     folded = copy.deepcopy(extractor).eval().requires_grad_(False)
+    if isinstance(folded, MusicnnOriginal):  # its normalisation follows ReLU and cannot be folded into the convolution
+        return FoldedMusicnnOriginal(folded).eval() if next(folded.parameters()).device.type == "cpu" else folded
     for module in list(folded.modules()):
         for conv_name, conv in list(module.named_children()):
             norm_name = conv_name.replace("conv", "norm")

@@ -29,7 +29,12 @@ class TallCorrelationMax(nn.Module):
     """Stands in for `_VerticalConvolution`s whose normalisation is folded: correlate, maximum over shifts, ReLU."""
 
     def __init__(
-        self, convolutions: Sequence[nn.Conv2d], num_bands: int = N_MELS, block_frames: int | None = None
+        self,
+        convolutions: Sequence[nn.Conv2d],
+        num_bands: int = N_MELS,
+        block_frames: int | None = None,
+        *,
+        rectify: bool = True,
     ) -> None:
         """Rearrange convolutions' weights, (channels, 1, height, width) each and padded over time only.
 
@@ -37,8 +42,10 @@ class TallCorrelationMax(nn.Module):
             convolutions: One input channel, stride 1, all of one width, `width // 2` frames of padding.
             num_bands: Bands of the spectrograms to come, even.
             block_frames: Frames worked on at a time; as the cache allows if not given.
+            rectify: Apply ReLU to the maxima.
         """
         super().__init__()
+        self.rectify = rectify
         [self.width] = {convolution.weight.shape[3] for convolution in convolutions}
         self.num_coefficients = num_bands // 2 + 1
         angle = _angles(num_bands)[:, None] * torch.arange(num_bands, dtype=torch.float64)
@@ -58,7 +65,8 @@ class TallCorrelationMax(nn.Module):
         windows = torch.stack([coefficients[:, :, at : at + frames] for at in range(self.width)], dim=3)
         # (real or imaginary, coefficients, frames, width) -> (coefficients, frames, real then imaginary width)
         windows = windows.permute(1, 2, 0, 3).reshape(self.num_coefficients, frames, 2 * self.width)
-        return F.relu(torch.cat([filters(windows) for filters in self.filters], dim=1)).t()
+        maxima = torch.cat([filters(windows) for filters in self.filters], dim=1)
+        return (F.relu(maxima) if self.rectify else maxima).t()
 
 
 class _Filters(nn.Module):

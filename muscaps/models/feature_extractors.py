@@ -195,6 +195,14 @@ class HarmonicCNN(FeatureExtractor):
 
 def build_extractor(config: ExtractorConfig) -> FeatureExtractor:
     """Build the network a configuration names, with fresh weights."""
+    if config.name == "combined":
+        from muscaps.models.combined_extractor import CombinedExtractor  # reads this module: imported late
+
+        return CombinedExtractor([build_extractor(part) for part in config.parts])
+    if config.name == "musicnn_original":
+        from muscaps.models.musicnn_original import MusicnnOriginal  # reads this module: imported late
+
+        return MusicnnOriginal(config.num_channels, config.layers)
     if config.name == "musicnn":
         return Musicnn(config.num_channels, config.frontend_scale)
     if config.name == "log_mel":

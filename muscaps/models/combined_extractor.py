@@ -1,0 +1,53 @@
+"""Several extractors side by side: a chunk's feature is their features one after another.
+
+The shipped captioner reads the original musicnn (trained on real music) and a small musicnn (trained on rendered
+music); what each of them is worth was measured, see docs/training.md.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from muscaps.models.feature_extractors import FeatureExtractor
+
+
+class StackedSpectrograms(nn.Module):
+    """The spectrograms of several extractors, one channel each."""
+
+    def __init__(self, spectrograms: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(spectrograms)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) -> (batch, extractors, mels, frames)."""
+        return torch.cat([part(waveform) for part in self.parts], dim=1)
+
+
+class CombinedExtractor(FeatureExtractor):
+    """Extractors that read the same chunk and whose spectrograms have the same shape."""
+
+    def __init__(self, parts: Sequence[FeatureExtractor]) -> None:
+        """Put extractors side by side.
+
+        Raises:
+            ValueError: They need chunks of different lengths.
+        """
+        super().__init__()
+        lengths = {part.chunk_seconds for part in parts}
+        if len(lengths) != 1:
+            raise ValueError(f"extractors that are combined must read chunks of one length, not of {sorted(lengths)} s")
+        [self.chunk_seconds] = lengths
+        self.parts = nn.ModuleList(parts)
+        self.spectrogram = StackedSpectrograms([part.spectrogram for part in parts])
+        self.feature_dim = sum(part.feature_dim for part in parts)
+
+    def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
+        """(batch, extractors, mels, frames) -> (batch, feature)."""
+        channels = spectrogram.split(1, dim=1)
+        features = [
+            part.from_spectrogram(channel)
+            for part, channel in zip(self.parts, channels, strict=True)
+            if isinstance(part, FeatureExtractor)
+        ]
+        return torch.cat(features, dim=1)
