@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from pipeline.output.tables import OutputError
-from pipeline.reading.report import ReportConfig, render, spectrogram, summarise, write_report
+from pipeline.reading.report import ReportConfig, render, summarise, write_report
+from pipeline.reading.report.spectrograms import spectrogram
 from tests.finished_output import (
     RUN_ID,
     STARTED,

@@ -9,8 +9,8 @@ import pytest
 from muscaps.captioner import Captioner
 from muscaps.vocabulary import Vocabulary
 from pipeline.output.tables import OutputError
-from pipeline.reading import search as search_module
-from pipeline.reading.search import SearchConfig, search, unknown_words
+from pipeline.reading.search import SearchConfig, file_ranking, search, unknown_words
+from pipeline.reading.search.scoring import BACKGROUND_SENTENCES
 from tests.conftest import save_tiny_checkpoint
 from tests.finished_output import caption_row, write_captions, write_features
 
@@ -66,7 +66,7 @@ def test_ranking_first_in_bfloat16_finds_the_same_tracks(
     tmp_path: Path, captioner: tuple[Path, Captioner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, model = captioner
-    monkeypatch.setattr(search_module, "_has_bfloat16", lambda: True)
+    monkeypatch.setattr(file_ranking, "_has_bfloat16", lambda: True)
     features = planted(model, 400)
     write_features(tmp_path, features, model_id=model.model_id)
     result = search(SearchConfig(output=str(tmp_path), query=QUERY, top=5, checkpoint=str(directory)))
@@ -81,7 +81,7 @@ def test_bias_is_what_a_track_gives_any_sentence(tmp_path: Path, captioner: tupl
     directory, model = captioner
     features = planted(model, 20)
     write_features(tmp_path, features, model_id=model.model_id)
-    lengths = {sentence: len(sentence.split()) + 1 for sentence in search_module.BACKGROUND_SENTENCES}
+    lengths = {sentence: len(sentence.split()) + 1 for sentence in BACKGROUND_SENTENCES}
     per_word = [model.score(list(features.values()), s) / n for s, n in lengths.items()]
     corrected = model.score(list(features.values()), QUERY) - 6 * np.mean(per_word, axis=0)
     expected = dict(zip(features, corrected, strict=True))

@@ -1,0 +1,35 @@
+"""What a report page shows."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """What the page shows."""
+
+    output: str
+    """Folder or bucket prefix of the run."""
+    file: str
+    """Page to write, a path or URI ending in .html."""
+    title: str = "Captions of a music catalogue"
+    """Heading of the page."""
+    max_tracks: int = 5_000
+    """Most tracks in the table."""
+    max_spectrograms: int = 60
+    """Most tracks whose audio is read again for a spectrogram; those with attention or segments first."""
+    listen_hours: float | None = None
+    """Sign links to s3:// audio that work for this many hours; None leaves such tracks silent."""
+    colours: str = "system"
+    """Colours the page opens with: system, light or dark."""
+
+    def __post_init__(self) -> None:
+        if not self.file.lower().endswith((".html", ".htm")):
+            raise ValueError(f"{self.file} must end in .html")
+        if not 0 <= self.max_tracks <= 100_000:
+            raise ValueError(f"max_tracks must lie in 0 to 100000, not {self.max_tracks}")
+        if self.max_spectrograms < 0:
+            raise ValueError(f"max_spectrograms must not be negative: {self.max_spectrograms}")
+        if self.listen_hours is not None and not 0 < self.listen_hours <= 168:
+            raise ValueError(f"listen_hours must lie in 0 to 168 (S3 signs for a week), not {self.listen_hours}")
+        if self.colours not in ("system", "light", "dark"):
+            raise ValueError(f"colours must be system, light or dark, not {self.colours!r}")

@@ -1,0 +1,150 @@
+"""The report page: one HTML file that needs nothing else, except the audio it links to."""
+
+import base64
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import storage
+from pipeline.reading.report.charts import (
+    caption_length_chart,
+    throughput_charts,
+    value_chart,
+    wall_seconds,
+    word_bars,
+)
+from pipeline.reading.report.config import ReportConfig
+from pipeline.reading.report.formatting import percentage, readable_duration
+from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row
+from pipeline.reading.report.statistics import FailureReason, Summary, summarise
+from pipeline.reading.report.track_details import track_data
+
+
+def write_report(config: ReportConfig) -> Summary:
+    """Read the output once and write its page.
+
+    Raises:
+        OutputError: The output holds neither captions nor failures.
+        StorageError: Reading the output or writing the page failed.
+    """
+    summary, shown = summarise(config.output, max_tracks=config.max_tracks)
+    page = render(summary, shown, config)
+    storage.write_once(config.file, page.encode("utf-8", "replace"))
+    return summary
+
+
+def render(summary: Summary, shown: pa.Table, config: ReportConfig) -> str:
+    """Build the page.
+
+    Args:
+        summary: The figures.
+        shown: Rows of `captions/` for the table.
+        config: What to show and where it goes, so that links to local audio can be relative.
+
+    Returns:
+        HTML that needs nothing else, except the audio it links to.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    folder = files("pipeline.reading.report") / "assets"
+    script = (folder / "report.js").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string((folder / "report.html").read_text("utf-8"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return template.render(
+        page=_page(summary, shown.num_rows, config),
+        data=Markup(_script_safe(track_data(shown, summary.runs, config))),
+        style=Markup((folder / "report.css").read_text("utf-8")),
+        script=Markup(script),
+        script_hash=Markup(f"sha256-{digest}"),
+    )
+
+
+def _script_safe(data: Any) -> str:
+    """JSON that cannot end its script element, whatever the strings in it say."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
+    """Everything the template prints."""
+    spans = [(run, min(seconds), max(seconds)) for run, seconds in summary.minutes.items() if len(seconds) and run]
+    wall = sum(wall_seconds(summary, run, first, last) for run, first, last in spans)
+    models = ", ".join(model for model, _ in summary.models.most_common(3)) or "no captions yet"
+    attempted = summary.tracks + summary.failed
+    distinct_share = summary.distinct / summary.tracks if summary.tracks else 0.0
+    tiles = [
+        _tile("Captioned", f"{summary.tracks:,}", f"of {attempted:,} tracks tried"),
+        _tile(
+            "Without caption",
+            f"{summary.failed:,}",
+            percentage(summary.failed, attempted) + " failed",
+            bad=summary.failed > 0,
+        ),
+        _tile("Audio", readable_duration(summary.audio_s), f"{summary.partly_heard:,} tracks heard in part"),
+        _tile("Time taken", readable_duration(wall), f"over {len(spans) or 'no'} run{'s' if len(spans) != 1 else ''}"),
+        _tile(
+            "Speed",
+            f"{summary.tracks / wall * 60:,.0f}/min" if wall else "–",
+            f"{summary.audio_s / wall:,.0f}× real time" if wall else "no times recorded",
+        ),
+        _tile(
+            "Distinct captions", f"{distinct_share:.0%}" if summary.tracks else "–", f"{summary.distinct:,} different"
+        ),
+    ]
+    repeats = [(text, count) for text, count in summary.captions.most_common(7) if count > 1]
+    return {
+        "title": config.title,
+        "subtitle": f"{storage.redacted(summary.output)} · {models}",
+        "tiles": tiles,
+        "throughput": throughput_charts(summary),
+        "histograms": [
+            caption_length_chart(summary.word_counts),
+            value_chart("Log-probability", summary.log_probs, "given the audio", "{:.1f}"),
+            value_chart("Track length", summary.durations, "min:s", None),
+        ],
+        "words": word_bars(summary),
+        "repeats": [{"caption": text or "(empty)", "count": f"{count:,}"} for text, count in repeats],
+        "repeats_note": f"{summary.tracks - summary.distinct:,} captions repeat another",
+        "failures": [_reason(reason, summary.failures[0].count) for reason in summary.failures],
+        "failures_note": "tracks without a caption; the last attempt counts",
+        "run_columns": RUN_COLUMNS,
+        "runs": [run_row(summary, record) for record in known_runs(summary)],
+        "sample_note": (
+            f"{shown:,} of {summary.tracks:,} tracks are shown, drawn evenly; the figures above are over all."
+            if shown < summary.tracks
+            else ""
+        ),
+        "footer": (
+            f"Written by muscaps report on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Captions are AI-generated "
+            "from the audio alone and may be wrong."
+        ),
+    }
+
+
+def _tile(label: str, value: str, note: str, *, bad: bool = False) -> dict[str, Any]:
+    return {"label": label, "value": value, "note": note, "bad": bad}
+
+
+def _reason(reason: FailureReason, most: int) -> dict[str, Any]:
+    if reason.retryable == reason.count:
+        advice = "muscaps retry may cure it"
+    elif reason.retryable:
+        advice = f"{reason.retryable:,} may be cured by muscaps retry"
+    else:
+        advice = "needs someone to look"
+    return {
+        "stage": reason.stage,
+        "error_type": reason.error_type,
+        "count": f"{reason.count:,}",
+        "width": round(100 * reason.count / most, 1),
+        "advice": advice,
+        "examples": reason.examples,
+    }
