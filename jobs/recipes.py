@@ -33,9 +33,9 @@ def retry_failed(
     """
     from muscaps.config import DecodingOptions
     from pipeline.captioning import CaptioningConfig
-    from pipeline.output import ledger
+    from pipeline.output import runs
 
-    record = ledger.last_run(output)
+    record = runs.last_run(output)
     if record is None:
         raise ValueError(f"{output}: no run has written there, so nothing has failed; use `muscaps caption`")
     before = record["config"]

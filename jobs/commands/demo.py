@@ -47,13 +47,13 @@ def _rows(output: str, model_id: str) -> list[dict[str, Any]]:
     import pyarrow.dataset
 
     from pipeline.catalogue import read_catalogue
-    from pipeline.output import ledger
+    from pipeline.output.parts import part_files, read_parts
 
     columns = ("track_id", "title", "artist", "caption", "log_prob", "duration_s")
     kinds = [pa.string()] * 4 + [pa.float64()] * 2
     schema = pa.schema([*zip(columns, kinds, strict=True), ("model_id", pa.string())])
     condition = pyarrow.dataset.field("model_id") == model_id
-    rows = ledger.read_parts(ledger.part_files(output, "captions"), schema, condition).to_pylist()
+    rows = read_parts(part_files(output, "captions"), schema, condition).to_pylist()
     order = {name: at for at, name in enumerate(read_catalogue(str(DEMO_CATALOGUE)).rows["track_id"].to_pylist())}
     return sorted(rows, key=lambda row: order.get(row["track_id"], len(order)))
 

@@ -104,19 +104,20 @@ def status(
 
 def _status(output: str) -> dict[str, Any]:
     """What the newest run's record and the lease say."""
-    from pipeline.output import ledger
+    from pipeline.output.lease import LEASE_SECONDS, current_holder
+    from pipeline.output.runs import last_run
 
-    record = ledger.last_run(output)
+    record = last_run(output)
     if record is None:
         raise ValueError(f"{output}: no run has written there")
-    holder = ledger.current_holder(output)
+    holder = current_holder(output)
     state = record["status"]
     if state == "running":
         alive = (
             holder is not None
             and holder.run_id == record["run_id"]
             and not holder.is_gone()
-            and holder.silent_seconds < ledger.LEASE_SECONDS
+            and holder.silent_seconds < LEASE_SECONDS
         )
         state = f"running on {holder.host}" if alive and holder is not None else "ended without a word (killed?)"
     done = record["captioned"] + record["failed"]

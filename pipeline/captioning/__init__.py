@@ -34,9 +34,14 @@ from pipeline import storage
 from pipeline.captioning import stages
 from pipeline.captioning.memory import peak_bytes
 from pipeline.captioning.telemetry import RunMetrics
-from pipeline.catalogue import Catalogue, read_catalogue, rows_to_do
+from pipeline.catalogue import Catalogue, read_catalogue
 from pipeline.cluster.execution import ENDED, DrainFlag, Execution, Session, cause_of, is_our_fault
-from pipeline.output import compaction, ledger
+from pipeline.output import compaction
+from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
+from pipeline.output.commit import CaptionSink
+from pipeline.output.lease import Lease, LeaseLostError
+from pipeline.output.leftovers import remove_leftovers
+from pipeline.output.runs import new_run_id
 
 if TYPE_CHECKING:
     import ray.data
@@ -247,8 +252,8 @@ def caption_catalogue(
         checkpoint = load_checkpoint(directory)
         if config.options.attention and checkpoint.model_config.fusion != "attention":
             logger.warning("%s hears a track as a whole: it has no attention to keep", checkpoint.model_id)
-        run_id = ledger.new_run_id()
-        with ledger.Lease(config.output, run_id) as lease:
+        run_id = new_run_id()
+        with Lease(config.output, run_id) as lease:
             run = _Run(config, catalogue, checkpoint, directory, lease)
             run.on_progress = on_progress or run.on_progress
             run.on_results = on_results or run.on_results
@@ -291,7 +296,7 @@ class _Run:
         catalogue: Catalogue,
         checkpoint: "Checkpoint",
         directory: Path,
-        lease: ledger.Lease,
+        lease: Lease,
     ) -> None:
         self._config, self._catalogue, self._lease = config, catalogue, lease
         self._directory, self._audio = directory, checkpoint.audio_config
@@ -309,7 +314,7 @@ class _Run:
         self._first_result = 0.0
         self._rounds = 0
         self._again: set[str] = set()
-        self._sink = ledger.CaptionSink(
+        self._sink = CaptionSink(
             config.output,
             lease,
             model_id=checkpoint.model_id,
@@ -331,7 +336,7 @@ class _Run:
     def finish(self) -> RunSummary:
         """Do all there is to do, and say so."""
         compaction.finish(self._config.output)
-        ledger.remove_leftovers(self._config.output)
+        remove_leftovers(self._config.output)
         wanted, attempts = self._plan()
         if not wanted.any():
             return self._end("nothing_to_do")
@@ -340,7 +345,7 @@ class _Run:
             self._work(wanted, attempts)
             self._sink.commit()
         except BaseException as error:
-            with contextlib.suppress(ledger.LeaseLostError, storage.StorageError):
+            with contextlib.suppress(LeaseLostError, storage.StorageError):
                 self._sink.commit()
             with contextlib.suppress(storage.StorageError):
                 self._end("failed", f"{type(error).__name__}: {error}")
@@ -373,8 +378,8 @@ class _Run:
             (num_tracks,) bool, true where there is work; and for those, how often each was tried before.
         """
         config, rows = self._config, self._catalogue.rows
-        captioned = ledger.captioned_tracks(config.output, self._summary.model_id, config.options)
-        failures = ledger.failed_tracks(config.output)
+        captioned = captioned_tracks(config.output, self._summary.model_id, config.options)
+        failures = failed_tracks(config.output)
         wanted = rows_to_do(self._catalogue, captioned)
         own = pc.or_(pc.not_equal(failures["stage"], "caption"), pc.equal(failures["model_id"], self._summary.model_id))
         failures = failures.filter(pc.fill_null(own, True))

@@ -7,7 +7,6 @@ little-endian, as binary; features are float16, row-major, as binary.
 """
 
 import logging
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ import pyarrow as pa
 from muscaps.config import DecodingOptions, Precision
 from pipeline import storage
 from pipeline.captioning.memory import peak_bytes
-from pipeline.output.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
+from pipeline.output.schema import CATALOGUE_SCHEMA, DECODED, RESULT
 
 if TYPE_CHECKING:
     from muscaps.audio import DecodedAudio
@@ -38,37 +37,6 @@ FETCH_AHEAD = 3
 """Files on their way while one is decoded."""
 MAX_FETCHED_BYTES = 128 * 2**20
 """A remote file up to this size is fetched whole; a larger one is decoded while it is read."""
-
-_FAILURE = pa.schema([FAILURE_SCHEMA.field(name) for name in ("stage", "error_type", "message", "retryable")])
-_HEARD = pa.schema(
-    [CAPTION_SCHEMA.field(name) for name in ("sample_rate", "channels", "num_chunks", "coverage")]
-    + [pa.field("heard_duration_s", pa.float64()), pa.field("damaged", pa.string())]
-)
-_DECODE_COST = pa.schema(
-    [(name, pa.float64()) for name in ("fetch_seconds", "decode_seconds", "decoded_at")]  # the last since 1970
-    + [("decode_peak_bytes", pa.int64())]
-)
-_PCM = pa.schema([("pcm", pa.large_binary())])
-_CAPTIONED = pa.schema(
-    [
-        CAPTION_SCHEMA.field(name)
-        for name in ("caption", "log_prob", "alternatives", "segments", "attention", "created_at")
-    ]
-    + [FEATURE_SCHEMA.field("features"), pa.field("feature_dim", pa.int32())]
-    + [pa.field("feature_seconds", pa.float64()), pa.field("search_seconds", pa.float64())]
-    + [pa.field("caption_peak_bytes", pa.int64())]
-)
-
-
-def _nullable(*schemas: pa.Schema) -> pa.Schema:
-    return pa.schema([column.with_nullable(True) for schema in schemas for column in schema])
-
-
-DECODED = _nullable(_HEARD, _FAILURE, _DECODE_COST, _PCM)
-"""What `fetch_and_decode` adds; `pcm` is null exactly where `stage` is not."""
-RESULT = _nullable(_HEARD, _FAILURE, _DECODE_COST, _CAPTIONED)
-"""What a row holds at the end, beside the catalogue's columns and `attempt`; `caption` is null exactly where
-`stage` is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +131,10 @@ def _decoded_row(row: pa.Table, fetched: Any, **how: Any) -> pa.Table:
     from muscaps.audio import AudioError, decode_audio
 
     values: dict[str, Any] = {}
-    row = _with_uri(row, public_uri(row["uri"][0].as_py()))
+    row = _with_uri(row, storage.public_uri(row["uri"][0].as_py()))
     try:
         location, content, values["fetch_seconds"] = fetched()
-        row = _with_uri(row, public_uri(location))
+        row = _with_uri(row, storage.public_uri(location))
         started = time.perf_counter()
         if content is None:
             with storage.open_for_reading(location) as file:
@@ -201,18 +169,6 @@ def _heard(audio: "DecodedAudio", num_chunks: int) -> dict[str, Any]:
         "damaged": audio.damaged,
         "decode_peak_bytes": peak_bytes(),
     }
-
-
-def public_uri(uri: str) -> str:
-    """A URI as tables may hold it: without user and password, and without a query that lets its holder in."""
-    redacted = storage.redacted(uri)
-    _, mark, query = uri.partition("?")
-    if "?" in redacted or _SECRET_QUERY.search(uri):  # in a path or an S3 key a question mark means itself
-        return redacted
-    return redacted + mark + query
-
-
-_SECRET_QUERY = re.compile(r"[?&](x-amz-|x-goog-|[^=&]*(sig|token|key|auth|pass|secret|credential))", re.IGNORECASE)
 
 
 def _with_uri(row: pa.Table, uri: str) -> pa.Table:

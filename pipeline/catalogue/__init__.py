@@ -34,8 +34,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.captioning.stages import DECODED, RESULT, public_uri
-from pipeline.output.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, FAILURE_SCHEMA
+from pipeline.output.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, DECODED, FAILURE_SCHEMA, RESULT
 
 logger = logging.getLogger(__name__)
 
@@ -120,34 +119,6 @@ class Catalogue:
         indices = np.flatnonzero(wanted)
         for start in range(0, len(indices), slice_rows):
             yield self.rows.take(pa.array(indices[start : start + slice_rows]))
-
-
-def rows_to_do(catalogue: Catalogue, finished: pa.Table) -> np.ndarray:
-    """Tell which tracks of a catalogue are not among the finished ones (an anti-join on track and version).
-
-    A track is finished when a finished row has its `track_id` and the same `etag`; where either side knows
-    no etag, the `track_id` decides.
-
-    Args:
-        catalogue: What was asked for.
-        finished: `track_id` and `etag` of rows that exist, in any number.
-
-    Returns:
-        (num_tracks,) bool, true where there is work to do.
-    """
-    rows = catalogue.rows
-    if finished.num_rows == 0:
-        return np.ones(rows.num_rows, dtype=bool)
-    has_row = pc.is_in(rows["track_id"], value_set=_flat(finished["track_id"]))
-    if rows["etag"].null_count == rows.num_rows or finished["etag"].null_count == finished.num_rows:
-        return _numpy(pc.invert(has_row))
-    unversioned = finished.filter(pc.is_null(finished["etag"]))
-    versioned = finished.filter(pc.is_valid(finished["etag"]))
-    same = pc.or_(
-        pc.is_in(rows["track_id"], value_set=_flat(unversioned["track_id"])),
-        pc.is_in(_versions(rows), value_set=_flat(_versions(versioned))),
-    )
-    return _numpy(pc.invert(pc.if_else(pc.is_null(rows["etag"]), has_row, same)))
 
 
 def read_catalogue(source: str) -> Catalogue:
@@ -293,7 +264,7 @@ def _relative(uris: pa.ChunkedArray, base: str) -> pa.ChunkedArray:
         return uris
     texts = uris.to_pylist()
     for index in foreign:
-        texts[index] = public_uri(texts[index])
+        texts[index] = storage.public_uri(texts[index])
     return pa.chunked_array([pa.array(texts, pa.string())])
 
 
@@ -669,15 +640,6 @@ def _csv_lines(source: str, rows: Sequence[int]) -> list[int]:
                 index += 1
             before = reader.line_num
     return numbers
-
-
-def _versions(rows: pa.Table) -> pa.ChunkedArray:
-    """Track and version in one string."""
-    return pc.binary_join_element_wise(rows["track_id"], rows["etag"], "\x1f")
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _numpy(mask: pa.ChunkedArray | pa.Array) -> np.ndarray:

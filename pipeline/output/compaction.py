@@ -1,7 +1,7 @@
 """Fewer, larger Parquet files, merged so that a reader sees every row once at any moment.
 
 How: `compaction.json` names the new files and the old ones they replace before any new file is there; readers
-(`ledger.part_files`) ignore the new ones until all are, then the old ones, which are removed; then the note is.
+(`part_files`) ignore the new ones until all are, then the old ones, which are removed; then the note is.
 Cut short anywhere, the next run finishes or undoes it. A reader that knows nothing of the note, such as DuckDB
 on the folder, sees rows twice between the last new file and the last removal: seconds.
 """
@@ -18,14 +18,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.output import ledger
+from pipeline.output.lease import Lease
+from pipeline.output.leftovers import remove_leftovers
+from pipeline.output.parts import (
+    Compaction,
+    TableName,
+    compaction_uri,
+    parquet_bytes,
+    part_files,
+    part_name,
+    read_compaction,
+)
+from pipeline.output.runs import new_run_id
 
 logger = logging.getLogger(__name__)
 
 TARGET_BYTES = 128 * 2**20
 """Size up to which files are merged: what query engines like to read, and no trouble to hold in memory."""
 
-_TABLES: tuple[ledger.TableName, ...] = ("captions", "failures", "features")
+_TABLES: tuple[TableName, ...] = ("captions", "failures", "features")
 _IDENTITY = {
     "captions": ("track_id", "etag", "model_id", "decoding"),
     "failures": ("track_id", "attempt", "run_id"),
@@ -62,11 +73,11 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
     if not _has_parts(output):
         raise ValueError(f"{output}: there are no captions; `muscaps caption CATALOGUE OUTPUT` makes one")
     before = after = dropped = 0
-    with ledger.Lease(output, ledger.new_run_id()) as lease:
+    with Lease(output, new_run_id()) as lease:
         finish(output)
-        ledger.remove_leftovers(output)
+        remove_leftovers(output)
         for table in _TABLES:
-            files = ledger.part_files(output, table)
+            files = part_files(output, table)
             before += len(files)
             after += len(files)
             for group in _groups(files, target_bytes):
@@ -82,16 +93,16 @@ def finish(output: str) -> None:
     Raises:
         StorageError: The output cannot be read or written.
     """
-    journal = ledger.read_compaction(output)
+    journal = read_compaction(output)
     if journal is None:
         return
     folder = storage.join(output, journal.table)
-    there = {ledger.part_name(file.uri) for file in storage.list_files(folder, suffix=".parquet")}
+    there = {part_name(file.uri) for file in storage.list_files(folder, suffix=".parquet")}
     superseded = journal.old if there.issuperset(journal.new) else journal.new
     logger.info("a merge of %s was cut short; removing %d files of it", folder, len(superseded))
     for name in superseded:
         storage.delete(storage.join(folder, name))
-    storage.delete(ledger.compaction_uri(output))
+    storage.delete(compaction_uri(output))
 
 
 def _has_parts(output: str) -> bool:
@@ -118,19 +129,19 @@ def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[
             yield group
 
 
-def _merge(output: str, table: ledger.TableName, group: Sequence[storage.StoredFile]) -> int:
+def _merge(output: str, table: TableName, group: Sequence[storage.StoredFile]) -> int:
     """Replace some files by one; returns how many rows were there twice."""
     filesystem, _ = storage.filesystem(group[0].uri)
     parts = [pq.read_table(storage.filesystem(file.uri)[1], filesystem=filesystem) for file in group]
     rows = pa.concat_tables(parts).combine_chunks()
     kept = _distinct(rows, _IDENTITY[table])
     name = f"merged-{uuid.uuid4().hex}.parquet"
-    journal = ledger.Compaction(table=table, new=(name,), old=tuple(ledger.part_name(file.uri) for file in group))
-    storage.write_once(ledger.compaction_uri(output), json.dumps(dataclasses.asdict(journal)).encode())
-    storage.write_once(storage.join(output, table, name), ledger.parquet_bytes(kept))
+    journal = Compaction(table=table, new=(name,), old=tuple(part_name(file.uri) for file in group))
+    storage.write_once(compaction_uri(output), json.dumps(dataclasses.asdict(journal)).encode())
+    storage.write_once(storage.join(output, table, name), parquet_bytes(kept))
     for file in group:
         storage.delete(file.uri)
-    storage.delete(ledger.compaction_uri(output))
+    storage.delete(compaction_uri(output))
     logger.info("%s: %d files merged into one of %d rows", table, len(group), kept.num_rows)
     return int(rows.num_rows - kept.num_rows)
 

@@ -89,3 +89,34 @@ FEATURE_SCHEMA = pa.schema(
     ]
 )
 """A track's `(num_chunks, feature_dim)` features, float16, row-major, little-endian."""
+
+_FAILURE = pa.schema([FAILURE_SCHEMA.field(name) for name in ("stage", "error_type", "message", "retryable")])
+_HEARD = pa.schema(
+    [CAPTION_SCHEMA.field(name) for name in ("sample_rate", "channels", "num_chunks", "coverage")]
+    + [pa.field("heard_duration_s", pa.float64()), pa.field("damaged", pa.string())]
+)
+_DECODE_COST = pa.schema(
+    [(name, pa.float64()) for name in ("fetch_seconds", "decode_seconds", "decoded_at")]  # the last since 1970
+    + [("decode_peak_bytes", pa.int64())]
+)
+_PCM = pa.schema([("pcm", pa.large_binary())])
+_CAPTIONED = pa.schema(
+    [
+        CAPTION_SCHEMA.field(name)
+        for name in ("caption", "log_prob", "alternatives", "segments", "attention", "created_at")
+    ]
+    + [FEATURE_SCHEMA.field("features"), pa.field("feature_dim", pa.int32())]
+    + [pa.field("feature_seconds", pa.float64()), pa.field("search_seconds", pa.float64())]
+    + [pa.field("caption_peak_bytes", pa.int64())]
+)
+
+
+def _nullable(*schemas: pa.Schema) -> pa.Schema:
+    return pa.schema([column.with_nullable(True) for schema in schemas for column in schema])
+
+
+DECODED = _nullable(_HEARD, _FAILURE, _DECODE_COST, _PCM)
+"""What `fetch_and_decode` adds; `pcm` is null exactly where `stage` is not."""
+RESULT = _nullable(_HEARD, _FAILURE, _DECODE_COST, _CAPTIONED)
+"""What a row holds at the end, beside the catalogue's columns and `attempt`; `caption` is null exactly where
+`stage` is not."""

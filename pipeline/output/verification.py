@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from muscaps.config import DecodingOptions
-from pipeline.catalogue import read_catalogue, rows_to_do
-from pipeline.output import ledger
+from pipeline.catalogue import read_catalogue
+from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
+from pipeline.output.runs import last_run
 
 MAX_NAMED = 10
 
@@ -62,15 +63,15 @@ def verify(
     """
     asked = read_catalogue(catalogue)
     if model_id is None or options is None:
-        record = ledger.last_run(output)
+        record = last_run(output)
         if record is None:
             raise ValueError(f"{output}: no run has written there; `muscaps caption CATALOGUE OUTPUT` does")
         used = record["config"]["options"]
         model_id = model_id or record["model_id"]
         options = options or DecodingOptions(beam_size=used["beam_size"], max_words=used["max_words"])
-    captions = ledger.captioned_tracks(output, model_id, options)
+    captions = captioned_tracks(output, model_id, options)
     without = rows_to_do(asked, captions)
-    unknown = without & rows_to_do(asked, ledger.failed_tracks(output).select(["track_id", "etag"]))
+    unknown = without & rows_to_do(asked, failed_tracks(output).select(["track_id", "etag"]))
     counted = captions.group_by(["track_id", "etag"]).aggregate([([], "count_all")])
     doubled = pc.unique(counted.filter(pc.greater(counted["count_all"], 1))["track_id"])
     known = pc.is_in(pc.unique(captions["track_id"]), value_set=asked.rows["track_id"].combine_chunks())

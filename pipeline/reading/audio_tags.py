@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline import storage
-from pipeline.output.tables import open_table
+from pipeline.output.newest import open_table
 from pipeline.reading.atomic_file import atomic_file, created_file_mode, plain_path
 from pipeline.reading.comment_tags import tag_file
 from pipeline.reading.descriptor import AI_COLUMN

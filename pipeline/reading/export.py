@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from pipeline import storage
-from pipeline.output.tables import OutputError, Table, open_table
+from pipeline.output.newest import OutputError, Table, open_table
 from pipeline.reading.atomic_file import atomic_file, plain_path
 from pipeline.reading.descriptor import AI_COLUMN, DISCLOSURE, data_package
 from pipeline.reading.formats import ExportFormat, batch_writer, json_line

@@ -37,6 +37,7 @@ from pipeline.storage.s3 import StoredFile
 from pipeline.storage.storage_errors import (
     S3_SCHEMES,
     StorageError,
+    public_uri,
     redacted,
     reported,
     retried,
@@ -56,6 +57,7 @@ __all__ = [
     "join",
     "list_files",
     "open_for_reading",
+    "public_uri",
     "read_bytes",
     "read_versioned",
     "redacted",

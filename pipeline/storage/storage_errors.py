@@ -30,6 +30,8 @@ _BAD_CREDENTIALS = {
     "TokenRefreshRequired",
 }
 
+_SECRET_QUERY = re.compile(r"[?&](x-amz-|x-goog-|[^=&]*(sig|token|key|auth|pass|secret|credential))", re.IGNORECASE)
+
 Result = TypeVar("Result")
 
 
@@ -63,6 +65,15 @@ def redacted(uri: str) -> str:
     if scheme not in S3_SCHEMES:
         authority, path = authority.partition("?")[0], path.partition("?")[0].partition("#")[0]
     return f"{scheme}://{authority}{slash}{path}"
+
+
+def public_uri(uri: str) -> str:
+    """A URI as tables may hold it: without user and password, and without a query that lets its holder in."""
+    plain = redacted(uri)
+    _, mark, query = uri.partition("?")
+    if "?" in plain or _SECRET_QUERY.search(uri):  # in a path or an S3 key a question mark means itself
+        return plain
+    return plain + mark + query
 
 
 def scheme_of(uri: str) -> str:

@@ -35,7 +35,7 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from muscaps.config import DecodingOptions
 from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, stages
-from pipeline.output import ledger
+from pipeline.output.lease import Lease, LeaseHeldError
 from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.output.verification import verify
 from tests.conftest import tones
@@ -250,8 +250,8 @@ def _deadly(rows, **settings):  # type: ignore[no-untyped-def]
 def test_a_second_run_is_refused_and_told_who_works(music: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     catalogue = catalogue_of(tmp_path, music, 3)
     with (
-        ledger.Lease(str(tmp_path / "out"), "first"),
-        pytest.raises(ledger.LeaseHeldError, match=rf"run first \(process {os.getpid()} "),
+        Lease(str(tmp_path / "out"), "first"),
+        pytest.raises(LeaseHeldError, match=rf"run first \(process {os.getpid()} "),
     ):
         caption_catalogue(config_for(catalogue, tmp_path / "out", tiny_checkpoint))
 

@@ -33,7 +33,7 @@ from pipeline import storage
 from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue
 from pipeline.catalogue import read_catalogue
 from pipeline.cluster.embedded_ray import ray_session
-from pipeline.output import ledger
+from pipeline.output.lease import HEARTBEAT_SECONDS, LEASE_SECONDS, Lease, LeaseHeldError
 from pipeline.output.verification import verify
 from tests.conftest import save_tiny_checkpoint, tones
 from tests.hostile_files import make_files
@@ -142,7 +142,7 @@ DRIVER = """
 import sys
 from muscaps.config import DecodingOptions
 from pipeline.captioning import CaptioningConfig, caption_catalogue
-from pipeline.output.ledger import LeaseHeldError
+from pipeline.output.lease import LeaseHeldError
 catalogue, output, checkpoint, address = sys.argv[1:]
 try:
     summary = caption_catalogue(CaptioningConfig(
@@ -356,7 +356,7 @@ def test_two_runs_exclude_each_other_and_a_successor_takes_over(
     successor = start_driver(catalogue, checkpoint)
     assert wait_for_parts(successor, output, parts_of(output) + 1)
     taken = time.monotonic() - started
-    assert taken < ledger.LEASE_SECONDS
+    assert taken < LEASE_SECONDS
 
     successor.send_signal(signal.SIGTERM)
     started = time.monotonic()
@@ -389,23 +389,23 @@ def test_a_dead_run_elsewhere_is_replaced_within_the_stated_time(
     tell: Callable[[str], None],
 ) -> None:
     _, captions = undisturbed(catalogue, checkpoint, expected[1])
-    holder = ledger.Lease(output_of(catalogue), "elsewhere", heartbeat_seconds=1e6)
-    monkeypatch.setattr(ledger, "_machine", lambda: "another machine")
+    holder = Lease(output_of(catalogue), "elsewhere", heartbeat_seconds=1e6)
+    monkeypatch.setattr("pipeline.output.process_identity.machine_identity", lambda: "another machine")
     holder.__enter__()
     monkeypatch.undo()
     started = time.monotonic()
     refusals: list[str] = []
     while True:
         try:
-            with ledger.Lease(output_of(catalogue), "successor"):
+            with Lease(output_of(catalogue), "successor"):
                 break
-        except ledger.LeaseHeldError as error:
+        except LeaseHeldError as error:
             refusals.append(str(error))
             time.sleep(5)
     seconds = time.monotonic() - started
     assert len(refusals) >= 10
     assert "run elsewhere" in refusals[0]
-    assert ledger.LEASE_SECONDS < seconds < ledger.LEASE_SECONDS + 1.5 * ledger.HEARTBEAT_SECONDS + 10
+    assert LEASE_SECONDS < seconds < LEASE_SECONDS + 1.5 * HEARTBEAT_SECONDS + 10
     assert run(catalogue, checkpoint).status == "done"
     assert_nothing_lost_or_doubled(catalogue, captions)
     tell(f"a run of another machine fell silent; refused {len(refusals)} times, replaced after {seconds:.0f} s")

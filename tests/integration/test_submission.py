@@ -23,7 +23,7 @@ import pytest
 import soundfile
 
 from pipeline import storage
-from pipeline.output.ledger import part_files
+from pipeline.output.parts import part_files
 from tests.conftest import tones
 from tests.s3_server import FaultyProxy, S3Server
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.output.tables import OutputError, Table, open_table
+from pipeline.output.newest import OutputError, Table, open_table
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.output.tables import OutputError, Table
+from pipeline.output.newest import OutputError, Table
 from pipeline.reading.search.scoring import track_bias
 
 logger = logging.getLogger(__name__)

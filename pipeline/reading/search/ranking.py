@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.output.tables import OutputError, open_table
+from pipeline.output.newest import OutputError, open_table
 from pipeline.reading.search.distributed import load_captioner, search_on_ray
 from pipeline.reading.search.file_ranking import (
     CANDIDATES_PER_HIT,

@@ -8,7 +8,7 @@ import pytest
 from jobs.recipes import retry_failed
 from muscaps.config import DecodingOptions
 from pipeline.captioning import CaptioningConfig
-from pipeline.output import ledger
+from pipeline.output import runs
 
 
 def test_failed_tracks_are_tried_again_as_the_last_run_did_them(monkeypatch, tmp_path):
@@ -23,7 +23,7 @@ def test_failed_tracks_are_tried_again_as_the_last_run_did_them(monkeypatch, tmp
         limit=5,
     )
     record = json.loads(json.dumps({"config": dataclasses.asdict(last)}))
-    monkeypatch.setattr(ledger, "last_run", lambda output: record)
+    monkeypatch.setattr(runs, "last_run", lambda output: record)
     again = retry_failed("tracks.csv", str(tmp_path), gpus=0)
     assert again == dataclasses.replace(last, only_failed=True, max_error_rate=1.0, gpus=0, limit=None)
     del record["config"]["decode_only_needed"], record["config"]["precision"]  # as older releases wrote it
@@ -32,6 +32,6 @@ def test_failed_tracks_are_tried_again_as_the_last_run_did_them(monkeypatch, tmp
 
 
 def test_without_a_run_there_is_nothing_to_try_again(monkeypatch):
-    monkeypatch.setattr(ledger, "last_run", lambda output: None)
+    monkeypatch.setattr(runs, "last_run", lambda output: None)
     with pytest.raises(ValueError, match="no run has written there"):
         retry_failed("tracks.csv", "out")

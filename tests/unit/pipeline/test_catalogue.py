@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.captioning.stages import DECODED, RESULT
-from pipeline.catalogue import CatalogueError, read_catalogue, rows_to_do
+from pipeline.catalogue import CatalogueError, read_catalogue
+from pipeline.output.anti_join import rows_to_do
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA
 
 ROWS = [

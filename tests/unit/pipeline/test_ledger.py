@@ -16,7 +16,12 @@ import pytest
 from muscaps.config import DecodingOptions
 from pipeline import storage
 from pipeline.captioning import stages
-from pipeline.output import compaction, ledger
+from pipeline.output import compaction
+from pipeline.output.anti_join import captioned_tracks, failed_tracks
+from pipeline.output.commit import CaptionSink
+from pipeline.output.lease import Lease, LeaseHeldError, LeaseLostError, current_holder
+from pipeline.output.leftovers import remove_leftovers
+from pipeline.output.parts import part_files
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
 
 OPTIONS = DecodingOptions(beam_size=3)
@@ -52,8 +57,8 @@ def results(*track_ids: str, failed: bool = False, attempt: int = 1, etag: str |
     return pa.table([*rows.columns, *columns], schema=stages.result_schema(rows.schema))
 
 
-def sink(output: Path, lease: ledger.Lease, **settings: float) -> ledger.CaptionSink:
-    return ledger.CaptionSink(
+def sink(output: Path, lease: Lease, **settings: float) -> CaptionSink:
+    return CaptionSink(
         str(output),
         lease,
         model_id="m-1",
@@ -64,7 +69,7 @@ def sink(output: Path, lease: ledger.Lease, **settings: float) -> ledger.Caption
 
 
 def commit(output: Path, *tables: pa.Table, run_id: str = "run-1") -> None:
-    with ledger.Lease(str(output), run_id) as lease:
+    with Lease(str(output), run_id) as lease:
         filled = sink(output, lease)
         for table in tables:
             filled.add(table)
@@ -99,23 +104,23 @@ def test_features_are_committed_beside_their_captions(tmp_path: Path) -> None:
 
 def test_done_tracks_are_those_of_this_model_and_decoding(tmp_path: Path) -> None:
     commit(tmp_path, results("a", etag="1"), results("b"))
-    done = ledger.captioned_tracks(str(tmp_path), "m-1", OPTIONS)
+    done = captioned_tracks(str(tmp_path), "m-1", OPTIONS)
     assert done.to_pylist() == [{"track_id": "a", "etag": "1"}, {"track_id": "b", "etag": None}]
-    assert ledger.captioned_tracks(str(tmp_path), "m-2", OPTIONS).num_rows == 0
-    assert ledger.captioned_tracks(str(tmp_path), "m-1", DecodingOptions(beam_size=1)).num_rows == 0
-    assert ledger.captioned_tracks(str(tmp_path / "nowhere"), "m-1", OPTIONS).num_rows == 0
+    assert captioned_tracks(str(tmp_path), "m-2", OPTIONS).num_rows == 0
+    assert captioned_tracks(str(tmp_path), "m-1", DecodingOptions(beam_size=1)).num_rows == 0
+    assert captioned_tracks(str(tmp_path / "nowhere"), "m-1", OPTIONS).num_rows == 0
 
 
 def test_a_track_that_failed_twice_counts_both_attempts_and_shows_the_last(tmp_path: Path) -> None:
     commit(tmp_path, results("a", "b", failed=True))
     commit(tmp_path, results("a", failed=True, attempt=2), run_id="run-2")
-    failed = {row["track_id"]: row for row in ledger.failed_tracks(str(tmp_path)).to_pylist()}
+    failed = {row["track_id"]: row for row in failed_tracks(str(tmp_path)).to_pylist()}
     assert (failed["a"]["attempt"], failed["a"]["retryable"], failed["a"]["run_id"]) == (2, False, "run-2")
     assert (failed["b"]["attempt"], failed["b"]["retryable"]) == (1, True)
 
 
 def test_a_track_that_comes_out_twice_is_committed_once(tmp_path: Path) -> None:
-    with ledger.Lease(str(tmp_path), "run-1") as lease:
+    with Lease(str(tmp_path), "run-1") as lease:
         filled = sink(tmp_path, lease)
         assert filled.add(results("a", "b")).num_rows == 2
         assert filled.add(results("b", "c"))["track_id"].to_pylist() == ["c"]
@@ -127,7 +132,7 @@ def test_a_track_that_comes_out_twice_is_committed_once(tmp_path: Path) -> None:
 
 
 def test_a_track_retried_in_the_next_round_is_no_longer_failed(tmp_path: Path) -> None:
-    with ledger.Lease(str(tmp_path), "run-1") as lease:
+    with Lease(str(tmp_path), "run-1") as lease:
         filled = sink(tmp_path, lease)
         filled.add(results("a", "b", failed=True))
         assert filled.failed_tracks == 2
@@ -137,7 +142,7 @@ def test_a_track_retried_in_the_next_round_is_no_longer_failed(tmp_path: Path) -
 
 
 def test_rows_are_written_by_number_and_by_age(tmp_path: Path) -> None:
-    with ledger.Lease(str(tmp_path), "run-1") as lease:
+    with Lease(str(tmp_path), "run-1") as lease:
         filled = sink(tmp_path, lease, max_rows=3, max_seconds=0.2)
         filled.add(results("a", "b"))
         assert names(tmp_path, "captions") == []
@@ -154,24 +159,24 @@ def test_features_without_captions_are_removed_by_the_next_run(tmp_path: Path) -
     [part] = (tmp_path / "features").glob("*.parquet")
     left_over = part.with_name("part-run-0-000007.parquet")
     left_over.write_bytes(part.read_bytes())
-    ledger.remove_leftovers(str(tmp_path))
+    remove_leftovers(str(tmp_path))
     assert names(tmp_path, "features") == [part.name]
 
 
 def test_a_living_holder_is_named_and_keeps_its_lease(tmp_path: Path) -> None:
-    with ledger.Lease(str(tmp_path), "run-1"):
+    with Lease(str(tmp_path), "run-1"):
         started = time.monotonic()
-        with pytest.raises(ledger.LeaseHeldError, match=r"run run-1 \(process \d+ on .* replaced in \d+ s"):
-            ledger.Lease(str(tmp_path), "run-2").__enter__()
+        with pytest.raises(LeaseHeldError, match=r"run run-1 \(process \d+ on .* replaced in \d+ s"):
+            Lease(str(tmp_path), "run-2").__enter__()
         assert time.monotonic() - started < 1
     assert not (tmp_path / "lease.json").exists()
-    with ledger.Lease(str(tmp_path), "run-3"):
+    with Lease(str(tmp_path), "run-3"):
         pass
 
 
 def hold_in_a_process_and_kill_it(output: Path) -> None:
     code = (
-        "import os, signal, sys; from pipeline.output.ledger import Lease\n"
+        "import os, signal, sys; from pipeline.output.lease import Lease\n"
         "Lease(sys.argv[1], 'dead').__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(output)], check=False, cwd=Path(__file__).parents[3])
@@ -181,7 +186,7 @@ def test_a_dead_process_of_this_machine_is_replaced_at_once(tmp_path: Path) -> N
     hold_in_a_process_and_kill_it(tmp_path)
     assert (tmp_path / "lease.json").exists()
     started = time.monotonic()
-    with ledger.Lease(str(tmp_path), "run-2"):
+    with Lease(str(tmp_path), "run-2"):
         assert time.monotonic() - started < 1
 
 
@@ -190,35 +195,35 @@ def test_a_silent_holder_elsewhere_is_replaced_after_the_stated_time(tmp_path: P
     path = tmp_path / "lease.json"
     record = json.loads(path.read_text()) | {"process": "another machine/1-2", "host": "far"}
     path.write_text(json.dumps(record))
-    with pytest.raises(ledger.LeaseHeldError, match="on far"):
-        ledger.Lease(str(tmp_path), "run-2").__enter__()
+    with pytest.raises(LeaseHeldError, match="on far"):
+        Lease(str(tmp_path), "run-2").__enter__()
     silent = datetime.now(UTC) - timedelta(seconds=61)
     path.write_text(json.dumps(record | {"heartbeat_at": silent.isoformat()}))
-    with ledger.Lease(str(tmp_path), "run-2", heartbeat_seconds=0.1):
+    with Lease(str(tmp_path), "run-2", heartbeat_seconds=0.1):
         assert json.loads(path.read_text())["run_id"] == "run-2"
 
 
 def test_a_holder_whose_clock_is_wrong_is_not_replaced_while_it_moves(tmp_path: Path) -> None:
-    with ledger.Lease(str(tmp_path), "run-1") as lease:
+    with Lease(str(tmp_path), "run-1") as lease:
         record = json.loads(lease._record())
         record |= {"process": "another machine/1-2", "heartbeat_at": datetime(2020, 1, 1, tzinfo=UTC).isoformat()}
         (tmp_path / "lease.json").write_text(json.dumps(record))
-        second = ledger.Lease(str(tmp_path), "run-2", heartbeat_seconds=0.4)
+        second = Lease(str(tmp_path), "run-2", heartbeat_seconds=0.4)
         import threading
 
         threading.Timer(0.2, lambda: (tmp_path / "lease.json").write_text(json.dumps(record | {"pid": 1}))).start()
-        with pytest.raises(ledger.LeaseHeldError, match="clock differs"):
+        with pytest.raises(LeaseHeldError, match="clock differs"):
             second.__enter__()
 
 
 def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
-    with ledger.Lease(str(tmp_path), "run-1", heartbeat_seconds=0.05) as lease:
+    with Lease(str(tmp_path), "run-1", heartbeat_seconds=0.05) as lease:
         filled = sink(tmp_path, lease)
         filled.add(results("a"))
         record = json.loads((tmp_path / "lease.json").read_text()) | {"run_id": "usurper"}
         storage.write_once(str(tmp_path / "lease.json"), json.dumps(record).encode())
         time.sleep(0.3)
-        with pytest.raises(ledger.LeaseLostError, match="took this output over"):
+        with pytest.raises(LeaseLostError, match="took this output over"):
             filled.commit()
     assert names(tmp_path, "captions") == []
     assert json.loads((tmp_path / "lease.json").read_text())["run_id"] == "usurper"
@@ -226,8 +231,8 @@ def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
 
 def test_an_unreadable_lease_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "lease.json").write_text("{")
-    with ledger.Lease(str(tmp_path), "run-2", heartbeat_seconds=0.1):
-        assert ledger.current_holder(str(tmp_path)).run_id == "run-2"  # type: ignore[union-attr]
+    with Lease(str(tmp_path), "run-2", heartbeat_seconds=0.1):
+        assert current_holder(str(tmp_path)).run_id == "run-2"  # type: ignore[union-attr]
 
 
 def many_parts(output: Path) -> list[str]:
@@ -238,12 +243,12 @@ def many_parts(output: Path) -> list[str]:
 
 def test_compaction_merges_every_table_and_keeps_every_row(tmp_path: Path) -> None:
     tracks = many_parts(tmp_path)
-    before = ledger.failed_tracks(str(tmp_path)).sort_by("track_id")
+    before = failed_tracks(str(tmp_path)).sort_by("track_id")
     summary = compaction.compact(str(tmp_path))
     assert (summary.files_before, summary.files_after, summary.rows_dropped) == (12, 3, 0)
     assert sorted(pq.read_table(tmp_path / "captions")["track_id"].to_pylist()) == tracks
-    assert ledger.failed_tracks(str(tmp_path)).sort_by("track_id").equals(before)
-    ledger.remove_leftovers(str(tmp_path))
+    assert failed_tracks(str(tmp_path)).sort_by("track_id").equals(before)
+    remove_leftovers(str(tmp_path))
     assert len(names(tmp_path, "features")) == 1
     assert not (tmp_path / "compaction.json").exists()
     assert compaction.compact(str(tmp_path)).files_after == 3
@@ -251,8 +256,8 @@ def test_compaction_merges_every_table_and_keeps_every_row(tmp_path: Path) -> No
 
 def test_compaction_keeps_features_whose_captions_were_merged_first(tmp_path: Path) -> None:
     many_parts(tmp_path)
-    compaction._merge(str(tmp_path), "captions", ledger.part_files(str(tmp_path), "captions"))
-    ledger.remove_leftovers(str(tmp_path))
+    compaction._merge(str(tmp_path), "captions", part_files(str(tmp_path), "captions"))
+    remove_leftovers(str(tmp_path))
     assert len(names(tmp_path, "features")) == 4
 
 
@@ -288,7 +293,7 @@ def test_readers_see_each_row_once_wherever_a_merge_is_cut_short(
         with monkeypatch.context() as patched:
             patched.setattr(storage, "write_once", counted(storage.write_once))
             patched.setattr(storage, "delete", counted(storage.delete))
-            files = ledger.part_files(str(output), "captions")
+            files = part_files(str(output), "captions")
             if allowed < 7:
                 with pytest.raises(CutError):
                     compaction._merge(str(output), "captions", files)
@@ -296,7 +301,7 @@ def test_readers_see_each_row_once_wherever_a_merge_is_cut_short(
                 compaction._merge(str(output), "captions", files)
 
         def seen(output: Path = output) -> list[str]:
-            return sorted(ledger.captioned_tracks(str(output), "m-1", OPTIONS)["track_id"].to_pylist())
+            return sorted(captioned_tracks(str(output), "m-1", OPTIONS)["track_id"].to_pylist())
 
         assert seen() == tracks
         compaction.finish(str(output))
@@ -315,6 +320,6 @@ def test_what_killed_writers_left_hidden_is_removed_once_they_cannot_live(tmp_pa
         path.write_bytes(b"PAR1")
     for path in old:
         os.utime(path, (0, 0))
-    ledger.remove_leftovers(str(tmp_path))
+    remove_leftovers(str(tmp_path))
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in fresh)

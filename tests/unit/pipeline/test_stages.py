@@ -11,6 +11,7 @@ import pytest
 
 from muscaps.config import DecodingOptions
 from muscaps.decoding import Caption
+from pipeline import storage
 from pipeline.captioning import stages
 
 
@@ -94,7 +95,7 @@ def test_a_bad_track_fails_alone_and_says_at_which_stage(tone_files: list[Path],
     ],
 )
 def test_no_secret_of_a_uri_reaches_a_table(uri: str, public: str, tmp_path: Path) -> None:
-    assert stages.public_uri(uri) == public
+    assert storage.public_uri(uri) == public
     assert "SECRET" not in str(decoded(rows("s3://KEY:SECRET@bucket/a.mp3"), "/").to_pylist())
 
 

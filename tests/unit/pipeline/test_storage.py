@@ -118,12 +118,15 @@ from pipeline import storage
 folder, size = sys.argv[1], 4_000_000
 kills = partial = 0
 random.seed(7)
+started = time.monotonic()
+storage.write_once(f"{folder}/part-0", bytes(size))
+longest = 3 * (time.monotonic() - started)
 for turn in range(25):
     child = os.fork()
     if child == 0:
         while True:
             storage.write_once(f"{folder}/part-{turn}", bytes([turn]) * size)
-    time.sleep(random.uniform(0, 0.03))
+    time.sleep(random.uniform(0, longest))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     for file in storage.list_files(folder):

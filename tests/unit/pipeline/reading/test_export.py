@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.output.tables import OutputError, open_table
+from pipeline.output.newest import OutputError, open_table
 from pipeline.reading.audio_tags import TagConfig, write_tags
 from pipeline.reading.comment_tags import tag_file
 from pipeline.reading.export import ExportConfig, export_captions

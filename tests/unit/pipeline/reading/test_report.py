@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.output.tables import OutputError
+from pipeline.output.newest import OutputError
 from pipeline.reading.report import ReportConfig, render, summarise, write_report
 from pipeline.reading.report.spectrograms import spectrogram
 from tests.finished_output import (

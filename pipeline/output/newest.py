@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.output.ledger import TableName, part_files
+from pipeline.output.parts import TableName, part_files
 
 _HASH_KEYS = ("muscaps-track-k1", "muscaps-track-k2")
 """Two keys of 16 bytes, so that ids are told apart by 128 bits: no collision among 100 million tracks."""

@@ -1,0 +1,93 @@
+"""The anti-join: rows of a catalogue minus those that an output already holds."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset
+
+from muscaps.config import DecodingOptions
+from pipeline.catalogue import Catalogue
+from pipeline.output.parts import part_files, read_parts
+from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA
+
+_KEYS = pa.schema(
+    [CAPTION_SCHEMA.field(name).with_nullable(True) for name in ("track_id", "etag", "model_id", "decoding")]
+)
+
+
+def captioned_tracks(output: str, model_id: str, options: DecodingOptions) -> pa.Table:
+    """List the tracks that have a caption by this model and decoding.
+
+    Returns:
+        `track_id` and `etag`, one row a caption row.
+
+    Raises:
+        StorageError: The output cannot be read.
+    """
+    field = pyarrow.dataset.field
+    condition = (
+        (field("model_id") == model_id)
+        & (field("decoding", "beam_size") == options.beam_size)
+        & (field("decoding", "max_words") == options.max_words)
+    )
+    return read_parts(part_files(output, "captions"), _KEYS, condition).select(["track_id", "etag"])
+
+
+def failed_tracks(output: str) -> pa.Table:
+    """List the tracks that have failed, each with its last failure.
+
+    Returns:
+        `FAILURE_SCHEMA`, one row a track; `attempt` counts all its attempts.
+
+    Raises:
+        StorageError: The output cannot be read.
+    """
+    rows = read_parts(part_files(output, "failures"), FAILURE_SCHEMA)
+    others = [name for name in FAILURE_SCHEMA.names if name not in ("track_id", "attempt")]
+    ordered = rows.sort_by([("created_at", "ascending"), ("attempt", "ascending")])
+    last = ordered.group_by("track_id", use_threads=False).aggregate(
+        [("attempt", "max"), *((name, "last") for name in others)]
+    )
+    last = last.rename_columns([name.removesuffix("_last").removesuffix("_max") for name in last.column_names])
+    return last.select(FAILURE_SCHEMA.names)
+
+
+def rows_to_do(catalogue: Catalogue, finished: pa.Table) -> np.ndarray:
+    """Tell which tracks of a catalogue are not among the finished ones (an anti-join on track and version).
+
+    A track is finished when a finished row has its `track_id` and the same `etag`; where either side knows
+    no etag, the `track_id` decides.
+
+    Args:
+        catalogue: What was asked for.
+        finished: `track_id` and `etag` of rows that exist, in any number.
+
+    Returns:
+        (num_tracks,) bool, true where there is work to do.
+    """
+    rows = catalogue.rows
+    if finished.num_rows == 0:
+        return np.ones(rows.num_rows, dtype=bool)
+    has_row = pc.is_in(rows["track_id"], value_set=_flat(finished["track_id"]))
+    if rows["etag"].null_count == rows.num_rows or finished["etag"].null_count == finished.num_rows:
+        return _numpy(pc.invert(has_row))
+    unversioned = finished.filter(pc.is_null(finished["etag"]))
+    versioned = finished.filter(pc.is_valid(finished["etag"]))
+    same = pc.or_(
+        pc.is_in(rows["track_id"], value_set=_flat(unversioned["track_id"])),
+        pc.is_in(_versions(rows), value_set=_flat(_versions(versioned))),
+    )
+    return _numpy(pc.invert(pc.if_else(pc.is_null(rows["etag"]), has_row, same)))
+
+
+def _versions(rows: pa.Table) -> pa.ChunkedArray:
+    """Track and version in one string."""
+    return pc.binary_join_element_wise(rows["track_id"], rows["etag"], "\x1f")
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _numpy(mask: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    return np.asarray(mask.to_numpy(zero_copy_only=False) if isinstance(mask, pa.Array) else mask.to_numpy(), bool)

@@ -1,0 +1,212 @@
+"""Commits: result rows become Parquet files, whole and once each, under the lease."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from muscaps import __version__
+from muscaps.config import DecodingOptions
+from pipeline import storage
+from pipeline.output.lease import OUTAGE_SECONDS, Lease
+from pipeline.output.parts import TableName, parquet_bytes
+from pipeline.output.schema import CAPTION_SCHEMA, DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What a run has committed."""
+
+    captioned: int = 0
+    failed: int = 0
+    retryable: int = 0
+    audio_seconds: float = 0.0
+    damaged: int = 0
+
+    @property
+    def attempted(self) -> int:
+        """Tracks that came out one way or the other."""
+        return self.captioned + self.failed
+
+
+class CaptionSink:
+    """Collects result rows and commits them, one Parquet object per table and write.
+
+    Rows wait until there are `max_rows` of them, `max_bytes`, or the oldest has waited `max_seconds`; a crash loses
+    at most those. A track that comes out twice is taken once.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        lease: Lease,
+        *,
+        model_id: str,
+        options: DecodingOptions,
+        extra_columns: pa.Schema,
+        max_rows: int = 10_000,
+        max_bytes: int = 64 * 2**20,
+        max_seconds: float = 30.0,
+    ) -> None:
+        """Prepare commits by the lease's run.
+
+        Args:
+            output: Folder or bucket prefix.
+            lease: Held by this process.
+            model_id: Of the checkpoint that captions.
+            options: How it searches.
+            extra_columns: The catalogue's own columns, which follow ours.
+            max_rows: Rows at which a part is written.
+            max_bytes: Bytes at which a part is written.
+            max_seconds: Age at which rows are written, however few.
+        """
+        self._output, self._lease, self._run_id = output, lease, lease.run_id
+        self._model_id = model_id
+        self._decoding = {"beam_size": options.beam_size, "max_words": options.max_words}
+        self._caption_schema = pa.schema([*CAPTION_SCHEMA, *extra_columns])
+        self._max_rows, self._max_bytes, self._max_seconds = max_rows, max_bytes, max_seconds
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = self._waiting_bytes = 0
+        self._oldest = 0.0
+        self._number = 0
+        self._answered: set[str] = set()
+        self._failing: set[str] = set()
+        self.counts = Counts()
+        self.parts: list[str] = []
+
+    @property
+    def failed_tracks(self) -> int:
+        """Tracks, rather than attempts, that failed and have not been captioned since."""
+        return len(self._failing)
+
+    def start_round(self) -> None:
+        """Expect tracks anew: those of the last round may come out again, as another attempt."""
+        self._answered.clear()
+
+    def add(self, rows: pa.Table) -> pa.Table:
+        """Take result rows, see `stages.RESULT`, and commit when it is time.
+
+        Returns:
+            Those of them that were not there before.
+
+        Raises:
+            LeaseLostError: Another run took over.
+            StorageError: The store failed for longer than `OUTAGE_SECONDS`, or refuses to be written.
+        """
+        rows = rows.combine_chunks()  # they come in as many pieces as tracks, which makes every step below slow
+        fresh = []
+        for track_id in rows["track_id"].to_pylist():
+            fresh.append(track_id not in self._answered)
+            self._answered.add(track_id)
+        if not all(fresh):
+            rows = rows.filter(pa.array(fresh))
+        if rows.num_rows:
+            self._oldest = self._oldest if self._waiting else time.monotonic()
+            self._waiting.append(rows)
+            self._waiting_rows += rows.num_rows
+            self._waiting_bytes += rows.nbytes
+            self._count(rows)
+        self.commit_if_due()
+        return rows
+
+    def commit_if_due(self) -> None:
+        """Commit what waits if it is enough or old enough."""
+        if not self._waiting:
+            return
+        old = time.monotonic() - self._oldest >= self._max_seconds
+        if self._waiting_rows >= self._max_rows or self._waiting_bytes >= self._max_bytes or old:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write everything that waits; on return it is safe.
+
+        Raises:
+            LeaseLostError: Another run took over.
+            StorageError: The store failed for longer than `OUTAGE_SECONDS`, or refuses to be written.
+        """
+        if not self._waiting:
+            return
+        rows = pa.concat_tables(self._waiting)
+        captioned = rows["caption"].is_valid()
+        done, failed = rows.filter(captioned), rows.filter(pc.invert(captioned))
+        name = f"part-{self._run_id}-{self._number:06d}.parquet"
+        if done.num_rows:
+            with_features = done.filter(done["features"].is_valid())
+            if with_features.num_rows:
+                self._put("features", name, self._feature_rows(with_features))
+            self._put("captions", name, self._caption_rows(done))
+        if failed.num_rows:
+            self._put("failures", name, self._failure_rows(failed))
+        self._number += 1
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+
+    def _put(self, table: TableName, name: str, rows: pa.Table) -> None:
+        uri = storage.join(self._output, table, name)
+        data = parquet_bytes(rows)
+        deadline = time.monotonic() + OUTAGE_SECONDS
+        while True:
+            self._lease.ensure_held()
+            try:
+                storage.write_once(uri, data)
+            except storage.StorageError as error:
+                if not error.retryable or time.monotonic() > deadline:
+                    raise
+                logger.warning("%s; %d rows wait to be written", error, rows.num_rows)
+                time.sleep(5.0)
+            else:
+                self.parts.append(f"{table}/{name}")
+                return
+
+    def _count(self, rows: pa.Table) -> None:
+        captioned = rows["caption"].is_valid()
+        done = rows.filter(captioned)
+        self.counts.captioned += done.num_rows
+        self.counts.failed += rows.num_rows - done.num_rows
+        self._failing.update(rows["track_id"].filter(pc.invert(captioned)).to_pylist())
+        self._failing.difference_update(done["track_id"].to_pylist() if self._failing else ())
+        self.counts.retryable += pc.sum(rows["retryable"].cast(pa.int64())).as_py() or 0
+        self.counts.audio_seconds += pc.sum(done["heard_duration_s"]).as_py() or 0.0
+        self.counts.damaged += done.num_rows - done["damaged"].null_count
+
+    def _caption_rows(self, rows: pa.Table) -> pa.Table:
+        """Rows of `captions/`: ours, then the catalogue's."""
+        values = {
+            "duration_s": rows["heard_duration_s"],
+            "model_id": self._model_id,
+            "decoding": pa.scalar(self._decoding, DECODING),
+            "code_version": __version__,
+            "run_id": self._run_id,
+            "created_at": _times(rows),
+        }
+        return _conformed(rows, self._caption_schema, values)
+
+    def _failure_rows(self, rows: pa.Table) -> pa.Table:
+        values = {"run_id": self._run_id, "created_at": _times(rows), "model_id": self._model_id}
+        return _conformed(rows, FAILURE_SCHEMA, values)
+
+    def _feature_rows(self, rows: pa.Table) -> pa.Table:
+        return _conformed(rows, FEATURE_SCHEMA, {"model_id": self._model_id})
+
+
+def _conformed(rows: pa.Table, schema: pa.Schema, values: Mapping[str, Any]) -> pa.Table:
+    """Rows with just the schema's columns: from `values`, a column or one value for all, else from the rows."""
+    columns = []
+    for column in schema:
+        value = values.get(column.name, rows[column.name] if column.name in rows.column_names else None)
+        if not isinstance(value, pa.ChunkedArray | pa.Array):
+            scalar = value if isinstance(value, pa.Scalar) else pa.scalar(value, column.type)
+            value = pa.repeat(scalar, rows.num_rows)
+        columns.append(value.cast(column.type))
+    return pa.table(columns, schema=schema)
+
+
+def _times(rows: pa.Table) -> pa.ChunkedArray:
+    """When each row came about; a failure's time is now."""
+    return pc.coalesce(rows["created_at"].cast(TIMESTAMP), pa.scalar(datetime.now(UTC), TIMESTAMP))

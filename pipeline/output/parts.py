@@ -1,0 +1,110 @@
+"""The Parquet files of an output: which of them count, and reading columns of many at once.
+
+Conventions:
+
+- `OUTPUT/captions/`, `failures/` and `features/` hold Parquet files. Each is written whole under a name that no other
+  write uses: `part-<run>-<number>.parquet`. What is done is read from them and from nothing else.
+- While files are being merged, `OUTPUT/compaction.json` says which of them count. `part_files` obeys it, so a reader
+  sees every row once at any moment.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from pipeline import storage
+
+TableName = Literal["captions", "failures", "features"]
+
+
+def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
+    """List a table's Parquet files that count, sorted by URI.
+
+    Args:
+        output: Folder or bucket prefix of the output.
+        table: captions, failures or features.
+
+    Raises:
+        StorageError: The output cannot be listed.
+    """
+    journal = read_compaction(output)  # before the listing: afterwards its files are there for certain
+    files = list(storage.list_files(storage.join(output, table), suffix=".parquet"))
+    return list(_that_count(files, journal, table))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compaction:
+    """A merge of part files under way: as soon as all new files are there, they replace the old ones."""
+
+    table: str
+    """captions, failures or features."""
+    new: tuple[str, ...]
+    """Names of the merged files."""
+    old: tuple[str, ...]
+    """Names of the files they replace."""
+
+
+def read_compaction(output: str) -> Compaction | None:
+    """Read `compaction.json`; None where no merge is under way."""
+    try:
+        record = json.loads(storage.read_bytes(compaction_uri(output), max_bytes=2**28))
+    except storage.StorageError as error:
+        if error.error_type not in ("not_found", "no_bucket"):
+            raise
+        return None
+    return Compaction(table=record["table"], new=tuple(record["new"]), old=tuple(record["old"]))
+
+
+def compaction_uri(output: str) -> str:
+    """Where a merge under way is noted."""
+    return storage.join(output, "compaction.json")
+
+
+def _that_count(
+    files: Iterable[storage.StoredFile], journal: Compaction | None, table: str
+) -> Iterator[storage.StoredFile]:
+    files = list(files)
+    names = {part_name(file.uri) for file in files}
+    ignored: set[str] = set()
+    if journal is not None and journal.table == table:
+        ignored = set(journal.old if names.issuperset(journal.new) else journal.new)
+    return (file for file in files if part_name(file.uri) not in ignored)
+
+
+def part_name(uri: str) -> str:
+    """The file name at the end of a URI."""
+    return uri.rpartition("/")[2]
+
+
+def read_parts(
+    files: Sequence[storage.StoredFile], schema: pa.Schema, condition: pyarrow.dataset.Expression | None = None
+) -> pa.Table:
+    """Read some columns of part files, many files at a time; a column a file lacks reads as null.
+
+    Raises:
+        StorageError: A file cannot be read.
+    """
+    if not files:
+        return schema.empty_table()
+    filesystem, _ = storage.filesystem(files[0].uri)
+    paths = [storage.filesystem(file.uri)[1] for file in files]
+    try:
+        parts = pyarrow.dataset.dataset(paths, schema=schema, format="parquet", filesystem=filesystem)
+        return parts.to_table(columns=schema.names, filter=condition)
+    except storage.StorageError:
+        raise
+    except (OSError, pa.ArrowInvalid) as error:
+        message = f"{files[0].uri.rpartition('/')[0]}: a Parquet file cannot be read: {error}"
+        raise storage.StorageError(message, "unreadable") from error
+
+
+def parquet_bytes(rows: pa.Table) -> bytes:
+    """Rows as one Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    return bytes(sink.getvalue())

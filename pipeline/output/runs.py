@@ -1,0 +1,29 @@
+"""Names and records of runs: `OUTPUT/runs/<run_id>.json`."""
+
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline import storage
+
+
+def new_run_id() -> str:
+    """Name a run: its start in UTC and six random hex digits, e.g. `20261122T213000Z-ab12cd`."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def last_run(output: str) -> dict[str, Any] | None:
+    """Read the record of the newest run that had work to do, or of the newest of all; None without any.
+
+    Raises:
+        StorageError: The output cannot be read.
+    """
+    files = sorted(storage.list_files(storage.join(output, "runs"), suffix=".json"), key=lambda file: file.uri)
+    newest: dict[str, Any] | None = None
+    for file in reversed(files[-20:]):
+        record: dict[str, Any] = json.loads(storage.read_bytes(file.uri))
+        newest = newest or record
+        if record.get("status") != "nothing_to_do":
+            return record
+    return newest
