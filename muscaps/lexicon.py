@@ -309,3 +309,24 @@ def _matcher(layer: Layer) -> tuple[re.Pattern[str], dict[str, list[str]], dict[
 
 def _split(phrases: str) -> tuple[str, ...]:
     return tuple(phrase.strip() for phrase in phrases.split(","))
+
+
+_STOP_WORDS = frozenset(
+    "a an and the of at with for in on over by to from that is are as its it into through under while or this then but "
+    "before after behind between up s".split()
+)
+
+
+def content_word(token: str) -> str | None:
+    """Return what two uses of a content word have in common, None for stop words, punctuation and special tokens.
+
+    Args:
+        token: A token of `vocabulary.tokenize`.
+
+    Returns:
+        The token without a plural s: "synth" and "synths" are one content word.
+    """
+    if token in _STOP_WORDS or not token[0].isalnum():
+        return None
+    plural = len(token) > 3 and token[-1] == "s" and token[-2] not in "su"
+    return token[:-1] if plural else token

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.outcomes import explained
+from jobs.tables import print_table
 
 if TYPE_CHECKING:
     from muscaps.evaluation import Evaluation
@@ -33,11 +34,23 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    dataset: Annotated[Path | None, typer.Argument(help="Dataset made by `muscaps dataset prepare`.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            help="Dataset made by `muscaps dataset prepare`; with --facts: captions (OUTPUT, Parquet, JSONL)."
+        ),
+    ] = None,
     checkpoint: Annotated[Path | None, typer.Argument(help="Checkpoint directory.")] = None,
     captions: Annotated[
         Path | None,
         typer.Option(help='Instead: a JSONL file of {"prediction": ..., "references": [...]} lines.'),
+    ] = None,
+    facts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CATALOGUE",
+            help="Instead: hold captions against a catalogue's instruments, feel, genre and bpm.",
+        ),
     ] = None,
     convention: Annotated[
         str,
@@ -51,7 +64,7 @@ def evaluate(
         list[int] | None, typer.Option(help="Beam sizes to compare; repeat it. Default: 1 and 5.")
     ] = None,
     queries: Annotated[int, typer.Option(min=0, help="Captions drawn as search queries; 0: none.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seeds the draw of queries.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seeds the draw of queries, or the shuffles of --facts.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the split's first tracks.")] = None,
     training_captions: Annotated[
         Path | None,
@@ -66,15 +79,26 @@ def evaluate(
     device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; scores are 0 to 1 there.")] = False,
 ) -> None:
-    """Score captions as papers do: BLEU, METEOR, ROUGE-L, CIDEr, SPICE, SPIDEr; search; how captions read."""
+    """Score captions as papers do (BLEU, METEOR, ROUGE-L, CIDEr, SPICE, SPIDEr; search), or against catalogue facts."""
     with explained():
+        if facts is not None:
+            if dataset is None or checkpoint is not None or captions is not None:
+                raise ValueError(
+                    "--facts CATALOGUE needs CAPTIONS: an output, a Parquet file or a JSONL file, and no more"
+                )
+            from jobs.commands.facts_evaluation import evaluate_facts
+
+            evaluate_facts(facts, dataset, seed=seed, as_json=as_json)
+            return
         if captions is not None:
             if dataset is not None or checkpoint is not None:
                 raise ValueError("give either --captions FILE, or DATASET and CHECKPOINT, not both")
             _evaluate_file(captions, convention, tokenizer, training_captions, spice_corenlp, per_caption, as_json)
             return
         if dataset is None or checkpoint is None:
-            raise ValueError("nothing to evaluate: give DATASET and CHECKPOINT, or --captions FILE.jsonl")
+            raise ValueError(
+                "nothing to evaluate: give DATASET and CHECKPOINT, --captions FILE.jsonl, or --facts CATALOGUE CAPTIONS"
+            )
         from muscaps.evaluation import EvaluationOptions
 
         options = EvaluationOptions(
@@ -85,7 +109,7 @@ def evaluate(
             seed=seed,
             limit=limit,
         )
-        _evaluate_checkpoint(dataset, checkpoint, options, device, spice_corenlp, per_caption, as_json)
+        _evaluate_checkpoint(Path(dataset), checkpoint, options, device, spice_corenlp, per_caption, as_json)
 
 
 def _convention(name: str) -> Any:
@@ -174,24 +198,8 @@ def _write_per_caption(
             lines.write(json.dumps(row) + "\n")
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE, pad_edge=False, collapse_padding=True)
-    for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    if not console.is_terminal:  # a pipe has no width: never cut a column for it
-        console = Console(width=200)
-    console.print(table)
-
-
 def _print_scores(rows: Sequence[tuple[str, "CaptionScores"]]) -> None:
-    _print_table(
+    print_table(
         ["x 100", *LABELS.values()],
         [
             [name, *("-" if value is None else f"{100 * value:.1f}" for value in map(scores.corpus.get, LABELS))]
@@ -201,7 +209,7 @@ def _print_scores(rows: Sequence[tuple[str, "CaptionScores"]]) -> None:
 
 
 def _print_statistics(rows: Sequence[tuple[str, "DecodingStatistics"]]) -> None:
-    _print_table(
+    print_table(
         [
             "per caption",
             "words",
@@ -232,7 +240,7 @@ def _print_retrieval(evaluation: "Evaluation") -> None:
     found = evaluation.retrieval
     if found is None:
         return
-    _print_table(
+    print_table(
         ["search", "R@1", "R@5", "R@10", "median rank"],
         [
             [

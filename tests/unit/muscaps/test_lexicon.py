@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from muscaps.lexicon import FACETS, LAYERS, claims, phrases_of, tags_in, tags_of, tempo_class
+from muscaps.lexicon import FACETS, LAYERS, claims, content_word, phrases_of, tags_in, tags_of, tempo_class
 
 CAPTION = "Dark, driving techno with staccato violins, a bass clarinet and drum machine at a fast tempo"
 
@@ -103,3 +103,20 @@ def test_phrases_are_lower_case_words_without_spaces_at_their_ends():
 def test_an_unknown_tag_is_an_error():
     with pytest.raises(KeyError):
         phrases_of("tempo", "sideways")
+
+
+@pytest.mark.parametrize("token", ["a", "and", "with", "the", "of", "at", ",", "<unk>"])
+def test_stop_words_and_marks_are_no_content_words(token):
+    assert content_word(token) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("synth", "synths"), ("string", "strings"), ("piano", "pianos"), ("8-bit", "8-bit")]
+)
+def test_a_plural_is_the_same_content_word_as_its_singular(one, other):
+    assert content_word(one) == content_word(other)
+
+
+@pytest.mark.parametrize("word", ["bass", "brass", "bus", "gas"])
+def test_an_s_that_is_no_plural_stays(word):
+    assert content_word(word) == word
