@@ -19,6 +19,8 @@ class Part:
     role: str
     notes: tuple[Note, ...]
     level_db: float = 0.0
+    pattern: str = ""
+    """Name in `patterns.PATTERNS` or `patterns.GROOVES`; empty for a part of a score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,11 @@ class Arrangement:
     """Candidates for `truth.choose_feels`."""
     electronic: bool
     parts: tuple[Part, ...]
+    beats_per_bar: int = 4
+    swing: float = 0.0
+    """Delay of off-beat eighth notes in beats."""
+    density: float = 0.5
+    """0 sparse to 1 busy."""
     licence: str = ""
     source: str = ""
 
@@ -109,6 +116,9 @@ def arrange(seconds: float, rng: np.random.Generator, style: Style | None = None
         feels=style.major if major else style.minor,
         electronic=style.electronic,
         parts=tuple(parts),
+        beats_per_bar=style.beats_per_bar,
+        swing=piece.swing,
+        density=piece.density,
     )
 
 
@@ -129,4 +139,4 @@ def _written(
         joins = rng.random() < 0.6
         notes = [note for note in notes if (note.start_s >= entry) == joins]
     level = _ROLE_LEVELS_DB[layer.role] + layer.level_db + float(rng.normal(0, 2.5))
-    return Part(instrument=name, role=layer.role, notes=tuple(notes), level_db=level)
+    return Part(instrument=name, role=layer.role, notes=tuple(notes), level_db=level, pattern=pattern)

@@ -5,7 +5,7 @@ before it, so clips may be rendered in any order and by any number of processes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from muscaps.corpus.truth import (
     choose_feels,
     count_onsets,
     energy_class,
+    facts_of_part,
     heard_instruments,
     mood_of,
     register_of,
@@ -99,6 +100,13 @@ class Clip:
             "solo": truth.solo,
             "drum_hits": truth.drum_hits,
             "register": truth.register,
+            "nouns": list(truth.nouns),
+            "parts": [asdict(part) for part in truth.parts],
+            "beats_per_bar": truth.beats_per_bar,
+            "swing": truth.swing,
+            "density": truth.density,
+            "staccato": truth.staccato,
+            "electronic": truth.electronic,
             "source": self.source,
             "licence": self.licence,
             "soundfont": self.soundfont,
@@ -219,6 +227,22 @@ def truth_of(arrangement: Arrangement, heard: Sequence[HeardPart], seconds: floa
         solo=len(names) == 1 and INSTRUMENTS[names[0]].family not in ("synth", "drums"),
         drum_hits=hits,
         register=register_of(notes),
+        parts=tuple(
+            facts_of_part(
+                instrument=part.instrument,
+                role=part.role,
+                pattern=part.pattern,
+                share=state.share,
+                audible=state.audible,
+                notes=part.notes,
+            )
+            for part, state in zip(arrangement.parts, heard, strict=True)
+        ),
+        beats_per_bar=arrangement.beats_per_bar,
+        swing=round(arrangement.swing, 4),
+        density=round(arrangement.density, 4),
+        staccato=round(arrangement.staccato, 4),
+        electronic=arrangement.electronic,
     )
 
 

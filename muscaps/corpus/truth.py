@@ -61,6 +61,49 @@ class HeardPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartFacts:
+    """What is known of one part of a rendered clip: what it plays, how, and when."""
+
+    instrument: str
+    role: str
+    pattern: str
+    """Name of the arrangement pattern; empty for a part of a score."""
+    share: float
+    """Of the mix's weighted energy, 0 to 1."""
+    audible: bool
+    num_notes: int
+    mean_note_s: float
+    """Mean length of a note in seconds."""
+    mean_pitch: float
+    """Mean MIDI number; 0 without notes."""
+    voices: float
+    """Mean number of notes that start together."""
+    start_s: float
+    """Start of the first note."""
+    end_s: float
+    """End of the last note."""
+
+
+def facts_of_part(
+    *, instrument: str, role: str, pattern: str, share: float, audible: bool, notes: Sequence[Note]
+) -> PartFacts:
+    """Summarise a part's notes."""
+    return PartFacts(
+        instrument=instrument,
+        role=role,
+        pattern=pattern,
+        share=round(share, 4),
+        audible=audible,
+        num_notes=len(notes),
+        mean_note_s=round(float(np.mean([note.duration_s for note in notes])), 4) if notes else 0.0,
+        mean_pitch=round(float(np.mean([note.pitch for note in notes])), 2) if notes else 0.0,
+        voices=round(len(notes) / max(1, count_onsets([note.start_s for note in notes])), 2),
+        start_s=round(min((note.start_s for note in notes), default=0.0), 3),
+        end_s=round(max((note.start_s + note.duration_s for note in notes), default=0.0), 3),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Truth:
     """Everything a caption or a tag may say about a clip."""
 
@@ -81,6 +124,13 @@ class Truth:
     drum_hits: int
     register: str
     """low, middle or high: where the pitched notes lie."""
+    parts: tuple[PartFacts, ...] = ()
+    """Every part, inaudible ones too, in the order of the arrangement."""
+    beats_per_bar: int = 4
+    swing: float = 0.0
+    density: float = 0.5
+    staccato: float = 0.5
+    electronic: bool = False
 
     @property
     def tags(self) -> list[str]:

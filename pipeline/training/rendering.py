@@ -30,6 +30,23 @@ SETTINGS = "settings.json"
 SUMMARY = "corpus.json"
 FAILURES = "failures.jsonl"
 
+PART_TYPE = pa.struct(
+    [
+        pa.field("instrument", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("pattern", pa.string(), nullable=False),
+        pa.field("share", pa.float64(), nullable=False),
+        pa.field("audible", pa.bool_(), nullable=False),
+        pa.field("num_notes", pa.int32(), nullable=False),
+        pa.field("mean_note_s", pa.float64(), nullable=False),
+        pa.field("mean_pitch", pa.float64(), nullable=False),
+        pa.field("voices", pa.float64(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+    ]
+)
+"""`muscaps.corpus.truth.PartFacts` as a row."""
+
 PAIRS_SCHEMA = pa.schema(
     [
         pa.field("track_id", pa.string(), nullable=False),
@@ -51,6 +68,13 @@ PAIRS_SCHEMA = pa.schema(
         pa.field("solo", pa.bool_(), nullable=False),
         pa.field("drum_hits", pa.int32(), nullable=False),
         pa.field("register", pa.string(), nullable=False),
+        pa.field("nouns", pa.list_(pa.string()), nullable=False),
+        pa.field("parts", pa.list_(PART_TYPE), nullable=False),
+        pa.field("beats_per_bar", pa.int32(), nullable=False),
+        pa.field("swing", pa.float64(), nullable=False),
+        pa.field("density", pa.float64(), nullable=False),
+        pa.field("staccato", pa.float64(), nullable=False),
+        pa.field("electronic", pa.bool_(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("licence", pa.string(), nullable=False),
         pa.field("soundfont", pa.string(), nullable=False),
