@@ -10,6 +10,7 @@ Conventions:
 - Phrases match whole words, in lower case. Within a layer the longest phrase wins: "bass clarinet" does not claim the
   instrument clarinet. Layers do not affect each other. A phrase that ends with `*` matches every word with that start.
 - Families follow the words alone, in captions and catalogues alike: "bass clarinet" counts for bass and for woodwind.
+- The tag `""` stands for no claim: it takes a longer phrase out of the layer ("acoustic guitar" is no acoustic music).
 - A text has one tempo at most: slow before fast before medium.
 """
 
@@ -144,6 +145,9 @@ _PHRASES: dict[Layer, dict[str, str]] = {
         "choir": "choir, choirs, choral, mixed choir, male choir, female choir, children's choir",
     },
     "genre": {
+        "": "acoustic guitar, acoustic guitars, acoustic bass, acoustic piano, acoustic drums, electronic drums, "
+        "electronic kit, electronic beat, electronic beats, electronic percussion, electronic bass, jazz kit, jazz "
+        "organ, jazz guitar, rock organ, rock guitar, marching drums, marching snare, orchestral percussion",
         "acoustic": "acoustic",
         "african": "african, afrobeat",
         "ambient": "ambient, soundscape, soundscapes, drone",
@@ -207,7 +211,7 @@ FEELS = tuple(_PHRASES["feel"])
 ENERGIES = tuple(_PHRASES["energy"])
 TEMPOS = tuple(_PHRASES["tempo"])
 """In order of precedence."""
-GENRES = tuple(_PHRASES["genre"])
+GENRES = tuple(filter(None, _PHRASES["genre"]))
 LAYERS: tuple[Layer, ...] = tuple(_PHRASES)
 
 SLOW_BELOW_BPM, FAST_ABOVE_BPM = 85.0, 128.0
@@ -267,7 +271,7 @@ def tags_in(text: str, layer: Layer) -> frozenset[str]:
 
 def tags_of(layer: Layer) -> tuple[str, ...]:
     """Return the tags that a layer knows."""
-    return tuple(_PHRASES[layer])
+    return tuple(filter(None, _PHRASES[layer]))
 
 
 def phrases_of(layer: Layer, tag: str) -> tuple[str, ...]:
@@ -289,7 +293,7 @@ def _claims_in(lowered: str, layer: Layer) -> Iterable[Claim]:
     for match in pattern.finditer(lowered):
         phrase = match.group()
         tags = exact.get(phrase) or next(tags for prefix, tags in prefixes.items() if phrase.startswith(prefix))
-        for tag in tags:
+        for tag in filter(None, tags):
             yield Claim(phrase=phrase, start=match.start(), layer=layer, tag=tag)
 
 

@@ -54,6 +54,12 @@ def test_families_follow_single_words_whatever_phrase_they_stand_in():
     assert tags_in("bass clarinet, French Horns, Full Orchestra", "family") == {"bass", "woodwind", "brass", "strings"}
 
 
+def test_a_longer_phrase_can_take_a_word_out_of_a_layer():
+    assert tags_in("acoustic guitar over electronic drums", "genre") == set()
+    assert tags_in("acoustic folk", "genre") == {"acoustic", "folk"}
+    assert "" not in tags_of("genre")
+
+
 def test_a_phrase_can_claim_several_facets():
     assert {(claim.facet, claim.tag) for claim in claims("aggressive")} == {
         ("mood", "dark"),
