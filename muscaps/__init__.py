@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from muscaps.audio import AudioError as AudioError
     from muscaps.audio import load_audio as load_audio
+    from muscaps.caption import Caption as Caption
     from muscaps.captioner import Captioner as Captioner
     from muscaps.config import DecodingOptions as DecodingOptions
-    from muscaps.decoding import Caption as Caption
 
 __version__ = "0.1.0"
 __all__ = ["AudioError", "Caption", "Captioner", "DecodingOptions", "__version__", "load_audio"]
 
 _HOME = {
     "AudioError": "muscaps.audio",
-    "Caption": "muscaps.decoding",
+    "Caption": "muscaps.caption",
     "Captioner": "muscaps.captioner",
     "DecodingOptions": "muscaps.config",
     "load_audio": "muscaps.audio",

@@ -1,11 +1,10 @@
 """A checkpoint and waveforms in; captions, features and scores out. No Ray needed."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,23 +12,22 @@ import torch
 from torch import Tensor
 
 from muscaps.audio import to_chunks
+from muscaps.batching import chunk_batches, in_batches
+from muscaps.caption import Caption, Segment, to_caption
 from muscaps.checkpoint import Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
-from muscaps.decoding import Caption, Segment, beam_search, to_caption
+from muscaps.decoding import beam_search
 from muscaps.inference import fold_weight_norm, multiplying_in, prepare_decoder, prepare_extractor
-from muscaps.models.model import EncodedAudio
+from muscaps.models.caption_model import EncodedAudio
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
-
-logger = logging.getLogger(__name__)
+from muscaps.waveforms import Waveform, of_one_type
 
 FEATURE_BATCH = {"cpu": 4, "cuda": 256}
 """Chunks a forward pass: activations of a small batch stay in a CPU's cache; a GPU wants many."""
 SEARCH_BATCH = 256
 """Tracks searched at once; bounds memory whatever the caller passes."""
 
-Waveform = npt.NDArray[np.float32] | npt.NDArray[np.int16]
 Features = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-_Found = TypeVar("_Found")
 
 
 class Captioner:
@@ -104,14 +102,14 @@ class Captioner:
         Raises:
             ValueError: A waveform is empty, not one-dimensional or not finite.
         """
-        chunked = [to_chunks(waveform, self.chunk_samples) for waveform in _of_one_type(waveforms)]
+        chunked = [to_chunks(waveform, self.chunk_samples) for waveform in of_one_type(waveforms)]
         if not chunked:
             return []
         counts = [len(chunks) for chunks in chunked]
         parts: list[Tensor] = []  # on the device until all are there: a GPU works on while the next are put together
         with multiplying_in(self.precision):
-            for batch in _batches(chunked, self.feature_batch):
-                found, self.feature_batch = _in_batches(self._extracted, batch, self.feature_batch)
+            for batch in chunk_batches(chunked, self.feature_batch):
+                found, self.feature_batch = in_batches(self._extracted, batch, self.feature_batch)
                 parts += found
         return np.split(torch.cat(parts).cpu().numpy(), np.cumsum(counts)[:-1])
 
@@ -143,7 +141,7 @@ class Captioner:
         """Caption tracks whose features are already known, (chunks, feature) each."""
         options = options or DecodingOptions()
         work = partial(self._caption_some, options=options)
-        captions, self.search_batch = _in_batches(work, features, self.search_batch)
+        captions, self.search_batch = in_batches(work, features, self.search_batch)
         if options.segment_seconds is None:
             return captions
         return [
@@ -232,65 +230,3 @@ class Captioner:
                 total += log_probs[:, following].double()
             scores.append(total.cpu().numpy())
         return np.concatenate(scores) if scores else np.zeros(0)
-
-
-def _in_batches(work: Callable[[Any], list[_Found]], items: Any, size: int) -> tuple[list[_Found], int]:
-    """Work on `size` items at a time, on half of them from where the device's memory is too small.
-
-    Returns:
-        What was found, in order, and the size at the end.
-
-    Raises:
-        torch.OutOfMemoryError: The memory is too small for one.
-    """
-    found: list[_Found] = []
-    done = 0
-    while done < len(items):
-        batch = items[done : done + size]
-        try:
-            found += work(batch)
-            done += len(batch)
-            continue
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-        torch.cuda.empty_cache()  # not within `except`, where the error keeps alive what filled the memory
-        size = (len(batch) + 1) // 2
-        logger.warning("not enough memory for %d at once on the device: %d from now on", len(batch), size)
-    return found, size
-
-
-def _checked(waveform: Waveform) -> Waveform:
-    if waveform.ndim != 1 or waveform.size == 0:
-        raise ValueError(f"a waveform must be one-dimensional and not empty, not of shape {waveform.shape}")
-    if waveform.dtype not in (np.float32, np.int16):
-        raise ValueError(f"a waveform must be float32 or int16, not {waveform.dtype}")
-    if waveform.dtype == np.float32 and not np.isfinite(waveform).all():
-        raise ValueError("a waveform holds NaN or infinity")
-    return waveform
-
-
-def _of_one_type(waveforms: Sequence[Waveform]) -> list[Waveform]:
-    """Check waveforms; where int16 and float32 come together, turn all into float32 in [-1, 1]."""
-    checked = [_checked(waveform) for waveform in waveforms]
-    if len({waveform.dtype for waveform in checked}) <= 1:
-        return checked
-    return [
-        (w / np.float32(32768)).astype(np.float32) if w.dtype == np.int16 else w.astype(np.float32) for w in checked
-    ]
-
-
-def _batches(chunked: Sequence[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:
-    """Cut the chunks of all tracks, in order, into batches of `size`, whatever track they belong to."""
-    waiting: list[npt.NDArray[Any]] = []
-    count = 0
-    for chunks in chunked:
-        while len(chunks):
-            taken, chunks = chunks[: size - count], chunks[size - count :]
-            waiting.append(taken)
-            count += len(taken)
-            if count == size:
-                yield np.concatenate(waiting)
-                waiting, count = [], 0
-    if waiting:
-        yield np.concatenate(waiting)

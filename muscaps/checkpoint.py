@@ -21,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from muscaps import __version__
-from muscaps.config import AudioConfig, ExtractorConfig, ModelConfig
-from muscaps.models.feature_extractors import FeatureExtractor, build_extractor
-from muscaps.models.model import MusCaps, build_captioner
+from muscaps.config import LOG_MEL, AudioConfig, ExtractorConfig, ModelConfig
+from muscaps.models.architectures import build_captioner, build_extractor
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.muscaps import MusCaps
 from muscaps.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
@@ -167,6 +168,16 @@ def save_extractor(
     weights |= {f"head.{key}": value.contiguous() for key, value in (head or {}).items()}
     _write(directory, weights, card, None)
     return model_id(directory, name)
+
+
+def save_log_mel_extractor(directory: Path) -> Path:
+    """Write the bare front end as an extractor checkpoint, if it is not there; return `directory`.
+
+    The commands that cache features and train on them take a checkpoint; this one holds no weights.
+    """
+    if not (directory / CARD).exists():
+        save_extractor(directory, build_extractor(LOG_MEL), LOG_MEL, name="log-mel", training={}, metrics={})
+    return directory
 
 
 def read_card(directory: Path, kind: str) -> dict[str, Any]:

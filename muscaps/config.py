@@ -91,6 +91,10 @@ class ExtractorConfig:
         return cls(**{**fields, "parts": parts})
 
 
+LOG_MEL = ExtractorConfig(name="log_mel")
+"""The front end of the DCASE baseline."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The captioner around the extractor (paper section III)."""

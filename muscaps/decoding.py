@@ -10,14 +10,12 @@ caption; here the best unfinished one is returned.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from muscaps.config import DecodingOptions
-from muscaps.models.model import CaptionModel, EncodedAudio
-from muscaps.vocabulary import EOS, SOS, Vocabulary, detokenize
+from muscaps.models.caption_model import CaptionModel, EncodedAudio
+from muscaps.vocabulary import EOS, SOS
 
 WORDS_BETWEEN_LOOKS = {"cpu": 1, "cuda": 4}
 """Words after which a search looks whether it is done: a look makes the host wait for a GPU, a word costs little."""
@@ -35,44 +33,6 @@ class Hypothesis:
     """log P(words, `<eos>` | audio); without `<eos>` where unfinished."""
     finished: bool
     """Whether it ended with `<eos>` within `max_words`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alternative:
-    """Another hypothesis of a caption, in words."""
-
-    text: str
-    log_prob: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """What a stretch of a track sounds like."""
-
-    start_s: float
-    end_s: float
-    text: str
-    log_prob: float
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Caption:
-    """What was found for one track."""
-
-    text: str
-    """The sentence."""
-    words: tuple[str, ...]
-    """Its tokens, `<unk>` included."""
-    word_ids: tuple[int, ...]
-    """Their ids."""
-    log_prob: float
-    """log P(words, `<eos>` | audio)."""
-    alternatives: tuple[Alternative, ...] = ()
-    """Other hypotheses, best first."""
-    segments: tuple[Segment, ...] = ()
-    """Time-coded captions, where asked for."""
-    attention: npt.NDArray[np.float32] | None = None
-    """Weights, (words + `<eos>`, chunks), where asked for and the model attends."""
 
 
 @torch.inference_mode()
@@ -238,18 +198,3 @@ def _ranked(words: list[list[list[int]]], score: list[list[float]], live: list[l
         ]
         tracks.append(sorted(found, key=lambda h: (not h.finished, -h.log_prob)))
     return tracks
-
-
-def to_caption(hypotheses: list[Hypothesis], vocabulary: Vocabulary, num_alternatives: int) -> Caption:
-    """Put a track's ranked hypotheses into words; one that says nothing counts only where every one does."""
-    texts = [(hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids))) for hypothesis in hypotheses]
-    (best, text), *others = [said for said in texts if said[1]] or texts
-    return Caption(
-        text=text,
-        words=tuple(vocabulary.words[index] for index in best.word_ids),
-        word_ids=best.word_ids,
-        log_prob=best.log_prob,
-        alternatives=tuple(
-            Alternative(text=text, log_prob=other.log_prob) for other, text in others[:num_alternatives]
-        ),
-    )

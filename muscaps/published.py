@@ -19,8 +19,9 @@ from torch import Tensor
 
 from muscaps.checkpoint import CheckpointError, fill
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.models.feature_extractors import FeatureExtractor, build_extractor
-from muscaps.models.model import MusCaps, build_captioner
+from muscaps.models.architectures import build_captioner, build_extractor
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.muscaps import MusCaps
 from muscaps.vocabulary import Vocabulary
 
 EXPERIMENT_FILES = ("config.yaml", "vocab.json", "best_model.pth.tar")

@@ -36,7 +36,7 @@ def save_tiny_checkpoint(directory: Path, fusion: str = "attention", seed: int =
 
     from muscaps.checkpoint import save_checkpoint
     from muscaps.config import ExtractorConfig, ModelConfig
-    from muscaps.models.model import build_captioner
+    from muscaps.models.architectures import build_captioner
     from muscaps.vocabulary import SPECIAL_TOKENS, Vocabulary, vectors_from_captions
 
     torch.manual_seed(seed)

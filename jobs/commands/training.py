@@ -96,7 +96,7 @@ def train(
         if fusion is Fusion.DCASE:
             if extractor is not None or start is not None or scratch or fine_tune:
                 raise ValueError("--fusion dcase goes with none of --extractor, --from, --scratch, --fine-tune")
-            from muscaps.models.dcase_baseline import save_log_mel_extractor
+            from muscaps.checkpoint import save_log_mel_extractor
             from muscaps.training.dataset import PreparedDataset
 
             extractor = save_log_mel_extractor(PreparedDataset(dataset).directory / "features" / "log-mel")

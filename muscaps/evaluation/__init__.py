@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from muscaps.caption import Caption
 from muscaps.captioner import Captioner
 from muscaps.config import DecodingOptions
-from muscaps.decoding import Caption
 from muscaps.evaluation.metrics import (
     CaptionScorer,
     CaptionScores,

@@ -21,9 +21,12 @@ from muscaps.inference.search_model import SearchModel
 from muscaps.inference.tall_convolution import has_bfloat16_units
 from muscaps.inference.tall_correlation import TallCorrelationMax
 from muscaps.models.combined_extractor import CombinedExtractor
-from muscaps.models.feature_extractors import FeatureExtractor, HarmonicCNN, Musicnn
-from muscaps.models.model import MusCaps, WeightNormLinear
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.harmonic_cnn import HarmonicCNN
+from muscaps.models.muscaps import MusCaps
+from muscaps.models.musicnn import Musicnn
 from muscaps.models.musicnn_original import MusicnnOriginal
+from muscaps.models.weight_norm import WeightNormLinear
 
 logger = logging.getLogger(__name__)
 

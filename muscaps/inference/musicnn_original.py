@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscaps.inference.tall_correlation import BLOCK_BYTES, TallCorrelationMax
-from muscaps.models.feature_extractors import FeatureExtractor
+from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.musicnn_original import MusicnnOriginal, RhythmConvolution, TimbralConvolution
 
 

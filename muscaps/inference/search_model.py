@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from muscaps.models.model import DecoderState, EncodedAudio, MusCaps, WeightNormLinear, mean_over_chunks
+from muscaps.models.caption_model import DecoderState, EncodedAudio
+from muscaps.models.muscaps import MusCaps, mean_over_chunks
+from muscaps.models.weight_norm import WeightNormLinear
 
 _LARGEST_EXPONENT = 43.0  # exp(2 * 43) is still a float32, and so is its inverse
 _SATURATION = 9.1  # tanh beyond it is 1 in float32

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from muscaps.models.feature_extractors import FeatureExtractor, Musicnn
-from muscaps.models.spectrogram import N_MELS
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.musicnn import Musicnn
+from muscaps.models.spectrograms import N_MELS
 
 _EXAMPLES_AT_A_TIME = 2  # their products fit in the cache; more only cost page faults
 _MIN_SCALE = 1e-3

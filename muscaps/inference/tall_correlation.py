@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from muscaps.models.spectrogram import N_MELS
+from muscaps.models.spectrograms import N_MELS
 
 BLOCK_BYTES = 768 * 1024
 """Products at a time, so that they stay in a core's second-level cache (1 MiB on what this was measured on)."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from muscaps.models.feature_extractors import FeatureExtractor
+from muscaps.models.feature_extractor import FeatureExtractor
 
 
 class StackedSpectrograms(nn.Module):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscaps.config import LayersName
-from muscaps.models.feature_extractors import FeatureExtractor
-from muscaps.models.spectrogram import HOP_LENGTH, N_FFT, N_MELS, SAMPLE_RATE
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.spectrograms import HOP_LENGTH, N_FFT, N_MELS, SAMPLE_RATE
 
 NUM_FRAMES = 187  # 3 s x 16 000 Hz / 256 samples a frame, rounded down
 NORM_EPSILON = 1e-3  # TensorFlow's default

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from muscaps.models.spectrogram import HOP_LENGTH, N_MELS, SAMPLE_RATE
+from muscaps.models.spectrograms import HOP_LENGTH, N_MELS, SAMPLE_RATE
 
 SILENCE_DB = -100.0
 _FRAME_SECONDS = HOP_LENGTH / SAMPLE_RATE  # 256 / 16 000 Hz = 16 ms

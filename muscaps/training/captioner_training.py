@@ -31,8 +31,11 @@ from muscaps.checkpoint import Checkpoint, save_checkpoint
 from muscaps.config import DecodingOptions, ModelConfig, TrainingConfig
 from muscaps.decoding import beam_search
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
-from muscaps.models.feature_extractors import FeatureExtractor, Musicnn
-from muscaps.models.model import MusCaps, WeightNormLinear, build_captioner
+from muscaps.models.architectures import build_captioner
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.muscaps import MusCaps
+from muscaps.models.musicnn import Musicnn
+from muscaps.models.weight_norm import WeightNormLinear
 from muscaps.training.dataset import (
     CaptionBatch,
     DatasetError,

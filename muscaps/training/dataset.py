@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from muscaps.checkpoint import learned_weights
-from muscaps.models.feature_extractors import FeatureExtractor
+from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.vocabulary import EOS, PAD, Vocabulary, tokenize
 
 FORMAT_VERSION = 1

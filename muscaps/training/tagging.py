@@ -30,8 +30,10 @@ from torch.nn import functional as F
 from muscaps.checkpoint import learned_weights, save_extractor
 from muscaps.config import ExtractorConfig, TrainingConfig
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
-from muscaps.models.feature_extractors import FeatureExtractor, Musicnn, build_extractor
-from muscaps.models.spectrogram import N_MELS, LogMel, num_frames
+from muscaps.models.architectures import build_extractor
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.musicnn import Musicnn
+from muscaps.models.spectrograms import N_MELS, LogMel, num_frames
 from muscaps.training.augmentation import SILENCE_DB, AugmentationConfig, Augmenter, frames_needed
 from muscaps.training.dataset import CACHES, DatasetError, Example, PreparedDataset
 from muscaps.training.workers import Workers, share_batch_norms

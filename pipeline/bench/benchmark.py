@@ -39,7 +39,8 @@ from pipeline.catalogue import Catalogue, read_catalogue
 from pipeline.cluster.embedded_ray import cluster_size, ray_session
 
 if TYPE_CHECKING:
-    from muscaps.models.model import EncodedAudio, MusCaps
+    from muscaps.models.caption_model import EncodedAudio
+    from muscaps.models.muscaps import MusCaps
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from pipeline.output.schema import CATALOGUE_SCHEMA, DECODED, RESULT
 
 if TYPE_CHECKING:
     from muscaps.audio import DecodedAudio
+    from muscaps.caption import Caption
     from muscaps.captioner import Captioner
-    from muscaps.decoding import Caption
 
 logger = logging.getLogger(__name__)
 

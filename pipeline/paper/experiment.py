@@ -20,9 +20,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from muscaps.config import ExtractorConfig, FusionName, ModelConfig
+from muscaps.config import LOG_MEL, ExtractorConfig, FusionName, ModelConfig
 from muscaps.evaluation.metrics import CaptionScorer, ConventionName, decoding_statistics
-from muscaps.models.dcase_baseline import LOG_MEL
 from muscaps.training.captioner_training import CaptionTrainingConfig
 from muscaps.training.dataset import FeatureCache, PreparedDataset, extractor_digest
 from muscaps.training.tagging import TaggingConfig
@@ -369,7 +368,7 @@ def _load_extractor(directory: Path) -> Any:
 
 
 def _network(config: ExperimentConfig, network: str) -> Any:
-    from muscaps.models.feature_extractors import build_extractor
+    from muscaps.models.architectures import build_extractor
 
     if network == "log_mel":
         return build_extractor(LOG_MEL).eval()

@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from muscaps.models.feature_extractors import Musicnn
+from muscaps.models.musicnn import Musicnn
 from muscaps.training.dataset import (
     CleaningReport,
     CleaningRules,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
     from muscaps.config import ExtractorConfig
-    from muscaps.models.feature_extractors import FeatureExtractor
+    from muscaps.models.feature_extractor import FeatureExtractor
 
 logger = logging.getLogger(__name__)
 

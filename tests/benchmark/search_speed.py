@@ -28,7 +28,7 @@ def main() -> None:
 
     from muscaps.checkpoint import save_checkpoint
     from muscaps.config import ModelConfig
-    from muscaps.models.model import build_captioner
+    from muscaps.models.architectures import build_captioner
     from muscaps.vocabulary import SPECIAL_TOKENS, Vocabulary
     from pipeline.reading.search import SearchConfig, search
     from tests.finished_output import write_features

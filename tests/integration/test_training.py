@@ -55,7 +55,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     import torch
 
     from muscaps.checkpoint import save_extractor
-    from muscaps.models.feature_extractors import build_extractor
+    from muscaps.models.architectures import build_extractor
     from muscaps.training.dataset import extractor_digest
 
     folder = tmp_path_factory.mktemp("training")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from muscaps.config import ExtractorConfig
-from muscaps.models.feature_extractors import build_extractor
+from muscaps.models.architectures import build_extractor
 from muscaps.training.dataset import (
     CleaningRules,
     DatasetError,

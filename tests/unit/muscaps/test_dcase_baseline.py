@@ -9,20 +9,18 @@ import torch
 from torch.nn import functional as F
 
 from muscaps.captioner import Captioner
-from muscaps.checkpoint import load_extractor, save_checkpoint
-from muscaps.config import DecodingOptions, ExtractorConfig, ModelConfig
-from muscaps.models.dcase_baseline import (
+from muscaps.checkpoint import load_extractor, save_checkpoint, save_log_mel_extractor
+from muscaps.config import LOG_MEL, DecodingOptions, ExtractorConfig, ModelConfig
+from muscaps.models.architectures import build_captioner
+from muscaps.models.dcase import (
     EXCERPT_CHUNKS,
     FRAMES_PER_CHUNK,
-    LOG_MEL,
     MIN_MAGNITUDE,
     N_MELS,
     BidirectionalGRU,
     DcaseBaseline,
     LogMelFrames,
-    save_log_mel_extractor,
 )
-from muscaps.models.model import build_captioner
 from muscaps.training.dataset import extractor_digest
 from muscaps.vocabulary import EOS, SPECIAL_TOKENS, Vocabulary
 from tests.conftest import tones

@@ -1,6 +1,7 @@
 """From ranked hypotheses to a caption."""
 
-from muscaps.decoding import Hypothesis, to_caption
+from muscaps.caption import to_caption
+from muscaps.decoding import Hypothesis
 from muscaps.vocabulary import Vocabulary
 
 WORDS = Vocabulary(["<pad>", "<unk>", "<sos>", "<eos>", ",", "piano"])

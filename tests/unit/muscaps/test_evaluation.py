@@ -23,7 +23,7 @@ from muscaps.evaluation import (
     split_features,
 )
 from muscaps.evaluation.metrics import CaptionScorer
-from muscaps.models.model import build_captioner
+from muscaps.models.architectures import build_captioner
 from muscaps.training.dataset import DatasetWriter, Pair, PreparedDataset, extractor_digest
 from muscaps.vocabulary import PAD
 

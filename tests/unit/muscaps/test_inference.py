@@ -9,8 +9,7 @@ from muscaps.decoding import beam_search
 from muscaps.inference import prepare_decoder, prepare_extractor
 from muscaps.inference.search_model import SearchModel
 from muscaps.inference.tall_correlation import TallCorrelationMax
-from muscaps.models.feature_extractors import build_extractor
-from muscaps.models.model import build_captioner
+from muscaps.models.architectures import build_captioner, build_extractor
 from muscaps.vocabulary import EOS
 
 

@@ -17,8 +17,8 @@ from jobs.cli import app
 from muscaps.checkpoint import BUNDLED, CheckpointError, load_checkpoint, load_extractor
 from muscaps.config import ExtractorConfig
 from muscaps.inference import prepare_extractor
+from muscaps.models.architectures import build_extractor
 from muscaps.models.combined_extractor import CombinedExtractor
-from muscaps.models.feature_extractors import build_extractor
 from muscaps.models.musicnn_original import NUM_FRAMES, MusicnnOriginal, poolings
 from muscaps.published_musicnn import MODELS, import_musicnn
 from muscaps.tensorflow_checkpoint import TensorflowCheckpointError, read_tensors

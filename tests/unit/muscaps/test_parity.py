@@ -12,7 +12,7 @@ import torch
 
 from muscaps.config import DecodingOptions
 from muscaps.decoding import beam_search, greedy_search
-from muscaps.models.feature_extractors import build_extractor
+from muscaps.models.architectures import build_extractor
 from muscaps.published import captioner_from_published, extractor_config, load_extractor_weights
 from muscaps.vocabulary import EOS, SOS, SPECIAL_TOKENS, Vocabulary
 from tests.data.parity import seeded

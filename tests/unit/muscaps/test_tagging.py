@@ -11,7 +11,7 @@ import torch
 from muscaps.checkpoint import load_extractor
 from muscaps.config import ExtractorConfig
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
-from muscaps.models.feature_extractors import Musicnn
+from muscaps.models.musicnn import Musicnn
 from muscaps.training.augmentation import NO_AUGMENTATION
 from muscaps.training.dataset import DatasetError, DatasetWriter, Pair, PreparedDataset
 from muscaps.training.tagging import (

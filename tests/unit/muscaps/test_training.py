@@ -12,7 +12,7 @@ import torch
 from muscaps.captioner import Captioner
 from muscaps.checkpoint import load_checkpoint
 from muscaps.config import DecodingOptions, ExtractorConfig, ModelConfig
-from muscaps.models.model import MusCaps
+from muscaps.models.muscaps import MusCaps
 from muscaps.training.captioner_training import (
     CaptionerTraining,
     CaptionTrainingConfig,
@@ -45,7 +45,7 @@ def caption_of(index: int) -> str:
 
 
 def new_extractor_dim() -> int:
-    from muscaps.models.feature_extractors import build_extractor
+    from muscaps.models.architectures import build_extractor
 
     return build_extractor(EXTRACTOR).feature_dim
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from muscaps.caption import Caption
 from muscaps.config import DecodingOptions
-from muscaps.decoding import Caption
 from pipeline import storage
 from pipeline.captioning import stages
 

@@ -8,97 +8,15 @@ Departs from the paper: the published program runs the audio network again for e
 hypothesis; here it runs once per chunk.
 """
 
-from typing import NamedTuple, Protocol, cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscaps.config import ModelConfig
 from muscaps.models.attention import TemporalAttention
-from muscaps.models.feature_extractors import FeatureExtractor, build_extractor
-
-
-def _rows(part: Tensor | None, rows: Tensor) -> Tensor | None:
-    return None if part is None else part.index_select(0, rows)
-
-
-class EncodedAudio(NamedTuple):
-    """What the words of a caption need to know of their tracks, one row a track."""
-
-    embedding: Tensor
-    """Audio embedding a, (batch, hidden)."""
-    features: Tensor | None = None
-    """Chunk features a_i, (batch, chunks, feature); only with attention."""
-    keys: Tensor | None = None
-    """Their projection for the attention, (batch, chunks, attention)."""
-    mask: Tensor | None = None
-    """True where a chunk is real audio, (batch, chunks)."""
-    gates: Tensor | None = None
-    """What the embedding adds to the encoder LSTM's gates, (batch, 4 * hidden); only where arranged for search."""
-
-    def select(self, rows: Tensor) -> "EncodedAudio":
-        """Return the given rows, in order and repeated as asked."""
-        return EncodedAudio(
-            self.embedding.index_select(0, rows),
-            _rows(self.features, rows),
-            _rows(self.keys, rows),
-            _rows(self.mask, rows),
-            _rows(self.gates, rows),
-        )
-
-
-class DecoderState(NamedTuple):
-    """Both LSTMs' hidden and cell states, each (batch, hidden), and the last attention weights."""
-
-    encoder_hidden: Tensor
-    encoder_cell: Tensor
-    decoder_hidden: Tensor
-    decoder_cell: Tensor
-    attention: Tensor | None = None
-    """Weights over chunks for the word just predicted, (batch, chunks); only with attention."""
-
-    def select(self, rows: Tensor) -> "DecoderState":
-        """Return the given rows, in order and repeated as asked."""
-        return DecoderState(
-            self.encoder_hidden.index_select(0, rows),
-            self.encoder_cell.index_select(0, rows),
-            self.decoder_hidden.index_select(0, rows),
-            self.decoder_cell.index_select(0, rows),
-            _rows(self.attention, rows),
-        )
-
-
-class CaptionModel(Protocol):
-    """What a search needs of a model; a fake one can drive it in a test."""
-
-    def start(self, encoded: EncodedAudio) -> DecoderState:
-        """Return the state before the first word."""
-        ...
-
-    def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
-        """Read one word a row, (batch * beams,); return log P(next word), (batch * beams, vocab), and the new state."""
-        ...
-
-
-class WeightNormLinear(nn.Module):
-    """A linear layer whose rows are a length times a direction (Salimans and Kingma, 2016)."""
-
-    def __init__(self, in_dim: int, out_dim: int) -> None:
-        super().__init__()
-        direction = torch.empty(out_dim, in_dim).uniform_(-0.1, 0.1)
-        self.direction = nn.Parameter(direction)
-        self.length = nn.Parameter(direction.norm(dim=1, keepdim=True))
-        self.bias = nn.Parameter(torch.zeros(out_dim))
-
-    def weight(self) -> Tensor:
-        """Return the weight matrix, (out, in)."""
-        norm: Tensor = self.direction.norm(dim=1, keepdim=True)
-        return self.direction * (self.length / norm)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
-        return F.linear(inputs, self.weight(), self.bias)
+from muscaps.models.caption_model import DecoderState, EncodedAudio
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.weight_norm import WeightNormLinear
 
 
 def mean_over_chunks(features: Tensor, mask: Tensor) -> Tensor:
@@ -216,28 +134,3 @@ class MusCaps(nn.Module):
             hidden.append(state.decoder_hidden)
         logits: Tensor = self.output(self.dropout(torch.stack(hidden, dim=1)))
         return logits
-
-
-def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> MusCaps:
-    """Build a captioner with fresh weights.
-
-    Args:
-        config: The model.
-        word_vectors: Rows for the frozen word embedding, (vocab, word); random if not given.
-
-    Raises:
-        ValueError: The word vectors do not have the configured shape.
-    """
-    if config.fusion == "dcase":
-        from muscaps.models.dcase_baseline import DcaseBaseline  # reads this module: imported late
-
-        # Another model behind the same methods; it has no word vectors.
-        return cast(MusCaps, DcaseBaseline(config))
-    model = MusCaps(config, build_extractor(config.extractor))
-    if word_vectors is not None:
-        expected = (config.vocabulary_size, config.word_embedding_dim)
-        if tuple(word_vectors.shape) != expected:
-            raise ValueError(f"word vectors have shape {tuple(word_vectors.shape)}, the model needs {expected}")
-        with torch.no_grad():
-            model.word_embedding.weight.copy_(word_vectors)
-    return model

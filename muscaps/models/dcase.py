@@ -11,19 +11,14 @@ edge; padding is skipped, so a caption does not depend on what shares its batch.
 bidirectional; the published code's is not, and this one follows the code.
 """
 
-from pathlib import Path
-
 import torch
 import torchaudio
 from torch import Tensor, nn
 
-from muscaps.checkpoint import CARD, save_extractor
-from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.models.feature_extractors import FeatureExtractor
-from muscaps.models.model import DecoderState, EncodedAudio
-from muscaps.models.spectrogram import SAMPLE_RATE
-
-LOG_MEL = ExtractorConfig(name="log_mel")
+from muscaps.config import ModelConfig
+from muscaps.models.caption_model import DecoderState, EncodedAudio
+from muscaps.models.feature_extractor import FeatureExtractor
+from muscaps.models.spectrograms import SAMPLE_RATE
 
 N_FFT = 1024  # 1024 / 16 000 Hz = 64 ms windows
 HOP_LENGTH = 512  # 512 / 16 000 Hz = 32 ms between frames
@@ -54,16 +49,6 @@ class LogMelFrames(FeatureExtractor):
         """Turn magnitudes, (batch, mels, frames), into natural logarithms, (batch, frames * mels)."""
         frames = spectrogram[..., :FRAMES_PER_CHUNK].clamp(min=MIN_MAGNITUDE).log()
         return frames.transpose(1, 2).flatten(1)  # (batch, mels, frames) -> (batch, frames * mels)
-
-
-def save_log_mel_extractor(directory: Path) -> Path:
-    """Write the bare front end as an extractor checkpoint, if it is not there; return `directory`.
-
-    The commands that cache features and train on them take a checkpoint; this one holds no weights.
-    """
-    if not (directory / CARD).exists():
-        save_extractor(directory, LogMelFrames(), LOG_MEL, name="log-mel", training={}, metrics={})
-    return directory
 
 
 class BidirectionalGRU(nn.Module):

@@ -1,0 +1,62 @@
+"""Captions: a track's hypotheses in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from muscaps.decoding import Hypothesis
+from muscaps.vocabulary import Vocabulary, detokenize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """Another hypothesis of a caption, in words."""
+
+    text: str
+    log_prob: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """What a stretch of a track sounds like."""
+
+    start_s: float
+    end_s: float
+    text: str
+    log_prob: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Caption:
+    """What was found for one track."""
+
+    text: str
+    """The sentence."""
+    words: tuple[str, ...]
+    """Its tokens, `<unk>` included."""
+    word_ids: tuple[int, ...]
+    """Their ids."""
+    log_prob: float
+    """log P(words, `<eos>` | audio)."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Other hypotheses, best first."""
+    segments: tuple[Segment, ...] = ()
+    """Time-coded captions, where asked for."""
+    attention: npt.NDArray[np.float32] | None = None
+    """Weights, (words + `<eos>`, chunks), where asked for and the model attends."""
+
+
+def to_caption(hypotheses: list[Hypothesis], vocabulary: Vocabulary, num_alternatives: int) -> Caption:
+    """Put a track's ranked hypotheses into words; one that says nothing counts only where every one does."""
+    texts = [(hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids))) for hypothesis in hypotheses]
+    (best, text), *others = [said for said in texts if said[1]] or texts
+    return Caption(
+        text=text,
+        words=tuple(vocabulary.words[index] for index in best.word_ids),
+        word_ids=best.word_ids,
+        log_prob=best.log_prob,
+        alternatives=tuple(
+            Alternative(text=text, log_prob=other.log_prob) for other, text in others[:num_alternatives]
+        ),
+    )

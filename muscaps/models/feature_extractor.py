@@ -1,0 +1,44 @@
+"""The interface of an audio feature extractor: one chunk of audio to one feature vector a_i (paper section III-B)."""
+
+from torch import Tensor, nn
+
+from muscaps.models.spectrograms import SAMPLE_RATE
+
+
+class FeatureExtractor(nn.Module):
+    """What both extractors share: audio to spectrogram to frames to one vector a chunk."""
+
+    spectrogram: nn.Module
+    feature_dim: int
+    """Width of a chunk's feature vector."""
+    chunk_seconds: float
+    """Length of audio the network was designed for, in seconds."""
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples in one chunk at 16 kHz."""
+        return round(self.chunk_seconds * SAMPLE_RATE)
+
+    def frames(self, spectrogram: Tensor) -> Tensor:
+        """Turn a spectrogram, (batch, bands..., frames), into features over time, (batch, feature, frames)."""
+        raise NotImplementedError
+
+    def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
+        """Turn a spectrogram into features, (batch, feature): the maximum over time."""
+        return self.frames(spectrogram).amax(dim=-1).float()
+
+    def forward(self, chunks: Tensor) -> Tensor:
+        """Extract one feature vector a chunk.
+
+        Args:
+            chunks: Mono audio at 16 kHz in [-1, 1], (batch, samples).
+
+        Returns:
+            Features a_i, (batch, feature).
+        """
+        return self.from_spectrogram(self.spectrogram(chunks))
+
+
+def to_weight_dtype(maps: Tensor, layers: nn.Module) -> Tensor:
+    """Bring maps to the type of the weights they meet, bfloat16 where inference was asked to use it."""
+    return maps.to(next(layers.parameters()).dtype)
