@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.catalogue import read_catalogue
-from pipeline.output.tables import open_table
+from pipeline.output.newest import open_table
 
 _COLUMNS = ("track_id", "caption", "tags")
 
