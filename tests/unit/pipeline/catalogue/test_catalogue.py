@@ -11,7 +11,6 @@ import pytest
 
 from pipeline.captioning.stages import DECODED, RESULT
 from pipeline.catalogue import CatalogueError, read_catalogue
-from pipeline.output.anti_join import rows_to_do
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA
 
 ROWS = [
@@ -173,21 +172,6 @@ def test_a_missing_catalogue_and_an_empty_folder_are_refused(tmp_path: Path) -> 
         read_catalogue(str(tmp_path / "none.csv"))
     with pytest.raises(CatalogueError, match="no audio below this folder"):
         read_catalogue(str(tmp_path))
-
-
-def finished(*rows: tuple[str, str | None]) -> pa.Table:
-    ids, etags = zip(*rows, strict=True) if rows else ((), ())
-    return pa.table({"track_id": pa.array(ids, pa.string()), "etag": pa.array(etags, pa.string())})
-
-
-def test_finished_tracks_are_left_out_by_version_where_it_is_known(tmp_path: Path) -> None:
-    path = written(tmp_path / "c.csv", "uri,etag\nsame,1\nchanged,2\nunversioned,3\nunknown,\nnew,5\n")
-    catalogue = read_catalogue(path)
-    done = finished(("same", "1"), ("changed", "1"), ("unversioned", None), ("unknown", "9"), ("gone", "7"))
-    assert rows_to_do(catalogue, done).tolist() == [False, True, False, False, True]
-    assert rows_to_do(catalogue, finished()).all()
-    without_versions = finished(("same", None), ("new", None))
-    assert rows_to_do(catalogue, without_versions).tolist() == [False, True, True, True, False]
 
 
 def test_selected_rows_come_in_slices(tmp_path: Path) -> None:

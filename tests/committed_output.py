@@ -1,0 +1,66 @@
+"""Commit result rows to an output as a run does, without running the stages."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from muscaps.config import DecodingOptions
+from pipeline.captioning import stages
+from pipeline.output.commit import CaptionSink
+from pipeline.output.lease import Lease
+
+MODEL_ID = "m-1"
+OPTIONS = DecodingOptions(beam_size=3)
+EXTRA = pa.schema([("mood", pa.string())])
+
+
+def result_rows(*track_ids: str, failed: bool = False, attempt: int = 1, etag: str | None = None) -> pa.Table:
+    """Result rows as they come out of the pipeline."""
+    rows = pa.table(
+        {
+            "track_id": pa.array(track_ids, pa.string()),
+            "uri": [f"/music/{name}.mp3" for name in track_ids],
+            "etag": pa.array([etag] * len(track_ids), pa.string()),
+            "mood": ["calm"] * len(track_ids),
+        }
+    )
+    rows = stages.input_rows(rows, pa.array([attempt] * len(track_ids)))
+    if failed:
+        failure = stages.Failure(stage="decode", error_type="damaged", message="no", retryable=attempt == 1)
+        return stages.failure_rows(rows, failure)
+    values = {
+        "sample_rate": 44100,
+        "channels": 2,
+        "num_chunks": 3,
+        "coverage": 1.0,
+        "heard_duration_s": 9.5,
+        "caption": "A song.",
+        "log_prob": -3.5,
+        "features": b"\0\0" * 6,
+        "feature_dim": 2,
+    }
+    columns = [pa.array([values.get(column.name)] * len(track_ids), column.type) for column in stages.RESULT]
+    return pa.table([*rows.columns, *columns], schema=stages.result_schema(rows.schema))
+
+
+def caption_sink(output: Path, lease: Lease, **settings: float) -> CaptionSink:
+    return CaptionSink(
+        str(output),
+        lease,
+        model_id=MODEL_ID,
+        options=OPTIONS,
+        extra_columns=EXTRA,
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+def commit_rows(output: Path, *tables: pa.Table, run_id: str = "run-1") -> None:
+    with Lease(str(output), run_id) as lease:
+        filled = caption_sink(output, lease)
+        for table in tables:
+            filled.add(table)
+        filled.commit()
+
+
+def part_names(output: Path, table: str) -> list[str]:
+    return sorted(path.name for path in (output / table).glob("*.parquet"))

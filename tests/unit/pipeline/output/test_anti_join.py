@@ -1,0 +1,43 @@
+"""The anti-join: what is done, what failed, and what is left to do."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from muscaps.config import DecodingOptions
+from pipeline.catalogue import read_catalogue
+from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
+from tests.committed_output import MODEL_ID, OPTIONS, commit_rows, result_rows
+
+
+def test_done_tracks_are_those_of_this_model_and_decoding(tmp_path: Path) -> None:
+    commit_rows(tmp_path, result_rows("a", etag="1"), result_rows("b"))
+    done = captioned_tracks(str(tmp_path), MODEL_ID, OPTIONS)
+    assert done.to_pylist() == [{"track_id": "a", "etag": "1"}, {"track_id": "b", "etag": None}]
+    assert captioned_tracks(str(tmp_path), "m-2", OPTIONS).num_rows == 0
+    assert captioned_tracks(str(tmp_path), MODEL_ID, DecodingOptions(beam_size=1)).num_rows == 0
+    assert captioned_tracks(str(tmp_path / "nowhere"), MODEL_ID, OPTIONS).num_rows == 0
+
+
+def test_a_track_that_failed_twice_counts_both_attempts_and_shows_the_last(tmp_path: Path) -> None:
+    commit_rows(tmp_path, result_rows("a", "b", failed=True))
+    commit_rows(tmp_path, result_rows("a", failed=True, attempt=2), run_id="run-2")
+    failed = {row["track_id"]: row for row in failed_tracks(str(tmp_path)).to_pylist()}
+    assert (failed["a"]["attempt"], failed["a"]["retryable"], failed["a"]["run_id"]) == (2, False, "run-2")
+    assert (failed["b"]["attempt"], failed["b"]["retryable"]) == (1, True)
+
+
+def finished(*rows: tuple[str, str | None]) -> pa.Table:
+    ids, etags = zip(*rows, strict=True) if rows else ((), ())
+    return pa.table({"track_id": pa.array(ids, pa.string()), "etag": pa.array(etags, pa.string())})
+
+
+def test_finished_tracks_are_left_out_by_version_where_it_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("uri,etag\nsame,1\nchanged,2\nunversioned,3\nunknown,\nnew,5\n")
+    catalogue = read_catalogue(str(path))
+    done = finished(("same", "1"), ("changed", "1"), ("unversioned", None), ("unknown", "9"), ("gone", "7"))
+    assert rows_to_do(catalogue, done).tolist() == [False, True, False, False, True]
+    assert rows_to_do(catalogue, finished()).all()
+    without_versions = finished(("same", None), ("new", None))
+    assert rows_to_do(catalogue, without_versions).tolist() == [False, True, True, True, False]
