@@ -148,7 +148,7 @@ def epoch_printer(quiet: bool, describe: Callable[[Mapping[str, Any]], str]) -> 
 
 def announce_dataset(dataset: Path, quiet: bool) -> None:
     """Say what is about to be trained on, since the first epoch may take its time."""
-    from muscaps.training.dataset import PreparedDataset
+    from muscaps.training.dataset.reader import PreparedDataset
 
     splits = PreparedDataset(dataset).card["splits"]
     if not quiet:

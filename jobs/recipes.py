@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.captioning import CaptioningConfig
-    from pipeline.paper.experiment import ExperimentConfig
+    from pipeline.paper.plan import ExperimentConfig
 
 DEMO_CATALOGUE = Path(__file__).parent / "demo_tracks" / "catalogue.csv"
 """The bundled tracks; their licences are in the same folder."""
@@ -55,7 +55,7 @@ def retry_failed(
 
 def paper_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
     """Repeat the paper's study at the paper's sizes (section IV-B); meant for GPUs."""
-    from pipeline.paper.experiment import ExperimentConfig
+    from pipeline.paper.plan import ExperimentConfig
 
     return ExperimentConfig(dataset=dataset, output=output)
 
@@ -68,9 +68,9 @@ def small_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
     excerpt such training hears (6 s). Learning rate 4e-3 makes up for the fewer steps.
     """
     from muscaps.config import ExtractorConfig, ModelConfig
-    from muscaps.training.captioner_training import CaptionTrainingConfig
-    from muscaps.training.tagging import TaggingConfig
-    from pipeline.paper.experiment import ExperimentConfig
+    from muscaps.training.captioner_config import CaptionTrainingConfig
+    from muscaps.training.tagger_config import TaggingConfig
+    from pipeline.paper.plan import ExperimentConfig
 
     return ExperimentConfig(
         dataset=dataset,

@@ -41,11 +41,11 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
 ) -> None:
     """Clean pairs as the paper does, split them, decode the audio, count the words."""
-    from muscaps.training.dataset import CleaningRules
+    from muscaps.training.dataset.cleaning import CleaningRules
 
     set_up_logging(quiet=as_json)
     with explained():
-        from pipeline.training.dataset_preparation import PreparationConfig, prepare_dataset
+        from pipeline.training.prepare import PreparationConfig, prepare_dataset
 
         config = PreparationConfig(
             pairs=pairs,

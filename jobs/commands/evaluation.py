@@ -11,8 +11,9 @@ from jobs.outcomes import explained
 from jobs.tables import print_table
 
 if TYPE_CHECKING:
-    from muscaps.evaluation import Evaluation
-    from muscaps.evaluation.metrics import CaptionScores, DecodingStatistics
+    from muscaps.evaluation.caption_metrics import CaptionScores
+    from muscaps.evaluation.decoding_statistics import DecodingStatistics
+    from muscaps.evaluation.split_evaluation import Evaluation
 
 
 LABELS = {
@@ -99,7 +100,7 @@ def evaluate(
             raise ValueError(
                 "nothing to evaluate: give DATASET and CHECKPOINT, --captions FILE.jsonl, or --facts CATALOGUE CAPTIONS"
             )
-        from muscaps.evaluation import EvaluationOptions
+        from muscaps.evaluation.split_evaluation import EvaluationOptions
 
         options = EvaluationOptions(
             split=split,
@@ -127,8 +128,10 @@ def _evaluate_file(
     per_caption: Path | None,
     as_json: bool,
 ) -> None:
-    from muscaps.evaluation import read_captions, scores_as_json
-    from muscaps.evaluation.metrics import decoding_statistics, score_captions
+    from muscaps.evaluation.caption_files import read_captions
+    from muscaps.evaluation.caption_metrics import score_captions
+    from muscaps.evaluation.decoding_statistics import decoding_statistics
+    from muscaps.evaluation.evaluation_json import scores_as_json
 
     predictions, references = read_captions(path)
     known = None if training_captions is None else training_captions.read_text(encoding="utf-8").splitlines()
@@ -160,10 +163,10 @@ def _evaluate_checkpoint(
     as_json: bool,
 ) -> None:
     from muscaps.captioner import Captioner
-    from muscaps.evaluation import evaluate as measure
-    from muscaps.evaluation import evaluation_as_json
-    from muscaps.evaluation.metrics import CaptionScorer
-    from muscaps.training.dataset import PreparedDataset
+    from muscaps.evaluation.caption_metrics import CaptionScorer
+    from muscaps.evaluation.evaluation_json import evaluation_as_json
+    from muscaps.evaluation.split_evaluation import evaluate as measure
+    from muscaps.training.dataset.reader import PreparedDataset
 
     with CaptionScorer(corenlp=corenlp) as scorer:
         evaluation = measure(Captioner.load(checkpoint, device), PreparedDataset(dataset), options, scorer)

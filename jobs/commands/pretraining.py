@@ -61,8 +61,9 @@ def pretrain(
     with explained(), resumable():
         from muscaps.config import ExtractorConfig
         from muscaps.training.augmentation import NO_AUGMENTATION, AugmentationConfig
-        from muscaps.training.tagging import TaggingConfig
-        from pipeline.training.distributed_training import Hardware, TaggerRun, train_tagger
+        from muscaps.training.tagger_config import TaggingConfig
+        from pipeline.training.distributed import Hardware
+        from pipeline.training.tagger_run import TaggerRun, train_tagger
 
         tags = _additive(dataset) if additive_tags is None else tuple(tag.strip() for tag in additive_tags.split(","))
         run = TaggerRun(
@@ -101,7 +102,7 @@ def pretrain(
 def _additive(dataset: Path) -> tuple[str, ...] | None:
     """Tags that name sounding things: the instruments muscaps renders; None if the dataset knows none of them."""
     from muscaps.corpus.instruments import FAMILIES, INSTRUMENTS
-    from muscaps.training.dataset import PreparedDataset
+    from muscaps.training.dataset.reader import PreparedDataset
 
     known = {*FAMILIES, *INSTRUMENTS}
     found = {tag for example in PreparedDataset(dataset).examples for tag in example.tags if tag in known}

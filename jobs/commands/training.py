@@ -86,8 +86,9 @@ def train(
     with explained(), resumable():
         from muscaps.checkpoint import BUNDLED
         from muscaps.config import ExtractorConfig, ModelConfig
-        from muscaps.training.captioner_training import CaptionTrainingConfig, ExtractorMode
-        from pipeline.training.distributed_training import CaptionRun, Hardware, train_captioner
+        from muscaps.training.captioner_config import CaptionTrainingConfig, ExtractorMode
+        from pipeline.training.captioner_run import CaptionRun, train_captioner
+        from pipeline.training.distributed import Hardware
 
         if start == Path("bundled"):
             start = BUNDLED
@@ -97,7 +98,7 @@ def train(
             if extractor is not None or start is not None or scratch or fine_tune:
                 raise ValueError("--fusion dcase goes with none of --extractor, --from, --scratch, --fine-tune")
             from muscaps.checkpoint import save_log_mel_extractor
-            from muscaps.training.dataset import PreparedDataset
+            from muscaps.training.dataset.reader import PreparedDataset
 
             extractor = save_log_mel_extractor(PreparedDataset(dataset).directory / "features" / "log-mel")
         if not scratch and extractor is None and start is None:
@@ -152,7 +153,7 @@ def train(
 
 def _config_of(extractor: Path) -> Any:
     """The configuration of an extractor, or of a captioner's extractor."""
-    from pipeline.training.dataset_preparation import extractor_config_of
+    from muscaps.training.pretrained_extractor import extractor_config_of
 
     return extractor_config_of(extractor)
 

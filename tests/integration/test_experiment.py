@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.evaluation import metrics
-from muscaps.training.captioner_training import CaptionTrainingConfig
-from muscaps.training.dataset import DatasetWriter, Pair
-from muscaps.training.tagging import TaggingConfig
+from muscaps.evaluation import caption_metrics
+from muscaps.training.captioner_config import CaptionTrainingConfig
+from muscaps.training.dataset.pairs import Pair
+from muscaps.training.dataset.writer import DatasetWriter
+from muscaps.training.tagger_config import TaggingConfig
 from pipeline.paper import experiment
-from pipeline.paper.experiment import SYSTEMS, ExperimentConfig, run_experiment
+from pipeline.paper.experiment import run_experiment
+from pipeline.paper.plan import SYSTEMS, Cell, ExperimentConfig
 from tests.conftest import tones
 
 WORDS = (("calm", "piano"), ("fast", "drums"), ("dark", "strings"))
@@ -30,7 +32,7 @@ WORDS = (("calm", "piano"), ("fast", "drums"), ("dark", "strings"))
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(metrics, "find_java", lambda: None)
+    monkeypatch.setattr(caption_metrics, "find_java", lambda: None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -108,7 +110,7 @@ def test_a_failed_cell_costs_only_what_needs_it(dataset: Path, tmp_path: Path, m
     config = replace(tiny_experiment(dataset, tmp_path / "out"), systems=("dcase", "musicnn", "late"))
     real = experiment.run_cell
 
-    def fail_late(config: ExperimentConfig, cell: experiment.Cell) -> None:
+    def fail_late(config: ExperimentConfig, cell: Cell) -> None:
         if cell.name == "extractor-musicnn":
             raise ValueError("no tags\nat all")
         real(config, cell)
@@ -129,7 +131,7 @@ def test_a_failed_cell_costs_only_what_needs_it(dataset: Path, tmp_path: Path, m
 def test_cells_run_on_ray_and_a_cut_short_training_goes_on(dataset: Path, tmp_path: Path) -> None:
     import ray
 
-    from pipeline.paper.experiment import Cell, run_cell
+    from pipeline.paper.cells import run_cell
 
     config = replace(tiny_experiment(dataset, tmp_path / "out"), systems=("dcase",), seeds=(0, 1), num_cpus=2)
     undisturbed = replace(config, output=tmp_path / "undisturbed")

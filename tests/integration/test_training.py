@@ -21,9 +21,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.training.captioner_training import CaptionTrainingConfig
-from muscaps.training.dataset import DatasetWriter, Pair
-from pipeline.training.distributed_training import CaptionRun, Hardware, train_captioner
+from muscaps.training.captioner_config import CaptionTrainingConfig
+from muscaps.training.dataset.pairs import Pair
+from muscaps.training.dataset.writer import DatasetWriter
+from pipeline.training.captioner_run import CaptionRun, train_captioner
+from pipeline.training.distributed import Hardware
 from tests.conftest import tones
 
 EXTRACTOR = ExtractorConfig(num_channels=2, frontend_scale=0.02)
@@ -56,7 +58,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
     from muscaps.checkpoint import save_extractor
     from muscaps.models.architectures import build_extractor
-    from muscaps.training.dataset import extractor_digest
+    from muscaps.training.dataset.feature_cache import extractor_digest
 
     folder = tmp_path_factory.mktemp("training")
     torch.manual_seed(0)

@@ -7,20 +7,13 @@ import pytest
 
 from muscaps.config import ExtractorConfig
 from muscaps.models.architectures import build_extractor
-from muscaps.training.dataset import (
-    CleaningRules,
-    DatasetError,
-    DatasetWriter,
-    FeatureCache,
-    Pair,
-    PreparedDataset,
-    assign_splits,
-    clean,
-    collate,
-    extractor_digest,
-    random_excerpt,
-    split_name,
-)
+from muscaps.training.batches import collate, random_excerpt
+from muscaps.training.dataset.cleaning import CleaningRules, clean
+from muscaps.training.dataset.feature_cache import FeatureCache, extractor_digest
+from muscaps.training.dataset.pairs import DatasetError, Pair
+from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.dataset.splits import assign_splits, split_name
+from muscaps.training.dataset.writer import DatasetWriter
 from muscaps.vocabulary import EOS, PAD, SOS
 
 

@@ -21,7 +21,7 @@ from muscaps.models.dcase import (
     DcaseBaseline,
     LogMelFrames,
 )
-from muscaps.training.dataset import extractor_digest
+from muscaps.training.dataset.feature_cache import extractor_digest
 from muscaps.vocabulary import EOS, SPECIAL_TOKENS, Vocabulary
 from tests.conftest import tones
 

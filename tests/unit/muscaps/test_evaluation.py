@@ -13,18 +13,16 @@ from jobs.cli import app
 from muscaps.captioner import Captioner
 from muscaps.checkpoint import save_checkpoint
 from muscaps.config import ExtractorConfig, ModelConfig
-from muscaps.evaluation import (
-    EvaluationOptions,
-    evaluate,
-    metrics,
-    published_reference,
-    query_log_probs,
-    read_captions,
-    split_features,
-)
-from muscaps.evaluation.metrics import CaptionScorer
+from muscaps.evaluation import caption_metrics
+from muscaps.evaluation.caption_files import read_captions
+from muscaps.evaluation.caption_metrics import CaptionScorer
+from muscaps.evaluation.retrieval import query_log_probs
+from muscaps.evaluation.split_evaluation import EvaluationOptions, evaluate, published_reference, split_features
 from muscaps.models.architectures import build_captioner
-from muscaps.training.dataset import DatasetWriter, Pair, PreparedDataset, extractor_digest
+from muscaps.training.dataset.feature_cache import extractor_digest
+from muscaps.training.dataset.pairs import Pair
+from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.dataset.writer import DatasetWriter
 from muscaps.vocabulary import PAD
 
 CAPTIONS = ("Calm piano over strings", "Fast rock guitar", "Dark slow strings", "Calm rock piano")
@@ -33,7 +31,7 @@ SECONDS = 4
 
 @pytest.fixture(autouse=True)
 def _no_java(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "find_java", lambda: None)
+    monkeypatch.setattr(caption_metrics, "find_java", lambda: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +99,7 @@ def test_a_file_of_captions_is_scored_as_json(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     scores = json.loads(result.stdout)
-    assert set(metrics.METRICS) <= set(scores)
+    assert set(caption_metrics.METRICS) <= set(scores)
     assert scores["meteor"] is None
     assert "Java" in scores["missing"]["meteor"]
     assert scores["bleu_1"] == pytest.approx(4 / 5)

@@ -15,26 +15,13 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from muscaps.evaluation import java_scorers, metrics
-from muscaps.evaluation.java_scorers import (
-    JavaToolError,
-    Meteor,
-    build_script_engine_shim,
-    one_line,
-    ptb_tokenize,
-    spice_obstacle,
-)
-from muscaps.evaluation.metrics import (
-    METRICS,
-    CaptionScorer,
-    cider,
-    count_immediate_repetitions,
-    decoding_statistics,
-    plain_words,
-    retrieval_scores,
-    score_captions,
-    strip_special_tokens,
-)
+from muscaps.evaluation import caption_metrics, spice
+from muscaps.evaluation.caption_metrics import METRICS, CaptionScorer, cider, score_captions
+from muscaps.evaluation.caption_text import plain_words, strip_special_tokens
+from muscaps.evaluation.decoding_statistics import count_immediate_repetitions, decoding_statistics
+from muscaps.evaluation.java_scorers import JavaToolError, Meteor, one_line, ptb_tokenize
+from muscaps.evaluation.retrieval import retrieval_scores
+from muscaps.evaluation.spice import build_script_engine_shim, spice_obstacle
 
 DATA = Path(__file__).parents[2] / "data" / "metrics"
 NLG_EVAL = json.loads((DATA / "nlg_eval.json").read_text())
@@ -52,7 +39,7 @@ def scorer() -> Iterator[CaptionScorer]:
 
 @pytest.fixture
 def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "find_java", lambda: None)
+    monkeypatch.setattr(caption_metrics, "find_java", lambda: None)
 
 
 def music_captions(count: int, seed: int) -> list[str]:
@@ -154,7 +141,7 @@ def test_without_corenlp_spice_says_how_to_get_it(tmp_path: Path) -> None:
     assert "stanford-corenlp-full-2015-12-09.zip" in spice_obstacle(None, "java")
     assert "stanford-corenlp-3.6.0-models.jar" in spice_obstacle(tmp_path, "java")
     with pytest.raises(ValueError, match=r"holds no stanford-corenlp-3\.6\.0\.jar"):
-        java_scorers.spice(["a"], [["a"]], corenlp=tmp_path, java="java")
+        spice.spice(["a"], [["a"]], corenlp=tmp_path, java="java")
 
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK")
@@ -173,7 +160,7 @@ def test_the_script_engine_shim_answers_to_the_name_spice_asks_for(tmp_path: Pat
 
 def test_spice_reads_its_scores_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # CoreNLP's models cannot be had here; a stand-in for `java` answers in SPICE's output format.
-    for name in java_scorers.SPICE_JARS:
+    for name in spice.SPICE_JARS:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "nashorn-core-15.4.jar").write_bytes(b"")
     real_which = shutil.which
@@ -189,7 +176,7 @@ def test_spice_reads_its_scores_back_in_order(tmp_path: Path, monkeypatch: pytes
     )
     java.chmod(0o755)
     predictions, references = ["a", "b", "c", "d"], [["a"], ["x"], ["y", "c"], ["z"]]
-    mean, scores = java_scorers.spice(predictions, references, corenlp=tmp_path, java=str(java))
+    mean, scores = spice.spice(predictions, references, corenlp=tmp_path, java=str(java))
     assert (mean, scores) == (0.5, [1, 0, 1, 0])
 
 

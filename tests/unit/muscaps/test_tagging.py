@@ -10,25 +10,20 @@ import torch
 
 from muscaps.checkpoint import load_extractor
 from muscaps.config import ExtractorConfig
+from muscaps.evaluation.tag_metrics import pr_auc, roc_auc, score_tags
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
 from muscaps.models.musicnn import Musicnn
 from muscaps.training.augmentation import NO_AUGMENTATION
-from muscaps.training.dataset import DatasetError, DatasetWriter, Pair, PreparedDataset
-from muscaps.training.tagging import (
-    LOG_MELS,
-    MelExcerpts,
-    TaggerTraining,
-    TaggingConfig,
-    learning_rate_at,
-    log_mels,
-    masked_tagging_loss,
-    pr_auc,
-    roc_auc,
-    score_tags,
-    tag_scores,
-    train_tagger,
-)
-from muscaps.training.workers import Workers, share_batch_norms
+from muscaps.training.data_parallel import Workers, share_batch_norms
+from muscaps.training.dataset.pairs import DatasetError, Pair
+from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.dataset.writer import DatasetWriter
+from muscaps.training.log_mel_cache import LOG_MELS, log_mels
+from muscaps.training.schedules import warmup_cosine
+from muscaps.training.tagger_config import TaggingConfig
+from muscaps.training.tagger_excerpts import MelExcerpts
+from muscaps.training.tagger_model import tag_scores
+from muscaps.training.tagger_objective import TaggerTraining, masked_tagging_loss, train_tagger
 
 SMALL = ExtractorConfig(num_channels=4, frontend_scale=0.04)
 
@@ -91,11 +86,11 @@ def test_unknown_tags_leave_the_loss() -> None:
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:
-    assert learning_rate_at(0, 0.0, 1.0) == pytest.approx(1 / 200)
-    assert learning_rate_at(100, 0.01, 1.0) == pytest.approx(101 / 200, abs=1e-3)
-    assert learning_rate_at(10, 0.1, 1.0) > 0.97  # of a run of 100 steps
-    assert learning_rate_at(500, 0.5, 1.0) == pytest.approx(0.5)
-    assert learning_rate_at(500, 1.0, 1.0) == pytest.approx(0.0)
+    assert warmup_cosine(0, 0.0, 1.0) == pytest.approx(1 / 200)
+    assert warmup_cosine(100, 0.01, 1.0) == pytest.approx(101 / 200, abs=1e-3)
+    assert warmup_cosine(10, 0.1, 1.0) > 0.97  # of a run of 100 steps
+    assert warmup_cosine(500, 0.5, 1.0) == pytest.approx(0.5)
+    assert warmup_cosine(500, 1.0, 1.0) == pytest.approx(0.0)
 
 
 def network(seed: int = 0) -> Musicnn:

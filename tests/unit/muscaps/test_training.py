@@ -13,18 +13,15 @@ from muscaps.captioner import Captioner
 from muscaps.checkpoint import load_checkpoint
 from muscaps.config import DecodingOptions, ExtractorConfig, ModelConfig
 from muscaps.models.muscaps import MusCaps
-from muscaps.training.captioner_training import (
-    CaptionerTraining,
-    CaptionTrainingConfig,
-    ExampleDropout,
-    caption_loss,
-    dropout_mask,
-    grow_captioner,
-    learning_rate_at,
-    new_captioner,
-)
-from muscaps.training.dataset import DatasetError, DatasetWriter, Pair, PreparedDataset
-from muscaps.training.workers import Workers
+from muscaps.training.captioner_config import CaptionTrainingConfig
+from muscaps.training.captioner_objective import CaptionerTraining, caption_loss
+from muscaps.training.data_parallel import Workers
+from muscaps.training.dataset.pairs import DatasetError, Pair
+from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.dataset.writer import DatasetWriter
+from muscaps.training.example_dropout import ExampleDropout, dropout_mask
+from muscaps.training.initial_captioner import grow_captioner, new_captioner
+from muscaps.training.schedules import linear_decay
 from muscaps.vocabulary import PAD, tokenize
 
 EXTRACTOR = ExtractorConfig(num_channels=2, frontend_scale=0.02)
@@ -104,7 +101,7 @@ def test_loss_ignores_padding_and_divides_by_the_whole_batch() -> None:
 
 
 def test_learning_rate_falls_linearly_to_zero() -> None:
-    assert [learning_rate_at(step, 10, 1e-4) for step in (0, 5, 10)] == pytest.approx([1e-4, 5e-5, 0])
+    assert [linear_decay(step, 10, 1e-4) for step in (0, 5, 10)] == pytest.approx([1e-4, 5e-5, 0])
 
 
 def test_dropout_depends_on_the_example_alone() -> None:

@@ -8,24 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from muscaps.evaluation.metrics import METRICS
-from pipeline.paper.experiment import ExperimentConfig, plan_cells
-from pipeline.paper.experiment_tables import (
+from muscaps.evaluation.caption_metrics import METRICS
+from pipeline.paper.figure import mean_curve, write_figure
+from pipeline.paper.paper_tables import (
     PAPER_TABLE_1,
     PAPER_TABLE_2,
     PAPER_TABLE_3,
-    Measure,
-    Results,
-    Row,
-    Table,
     build_decoding_table,
     build_retrieval_table,
     build_tables,
     example_captions,
-    findings,
-    mean_curve,
-    write_figure,
 )
+from pipeline.paper.plan import ExperimentConfig, plan_cells
+from pipeline.paper.results import Results
+from pipeline.paper.tables import Measure, Row, Table
+from pipeline.paper.verdicts import findings
 
 
 def table(*rows: Sequence[float], lower: tuple[str, ...] = ()) -> Table:

@@ -1,8 +1,8 @@
-"""Data-parallel training that leaves no trace in the result: gradients, sums and batch statistics of all workers.
+"""Data-parallel training whose result does not depend on the number of workers.
 
-One process is simply a group of one. Several find each other through `torch.distributed`, which whoever starts
-them sets up (gloo on CPUs, nccl on GPUs). A worker computes its share of every global batch; what an optimiser
-sees is the gradient of the whole batch.
+One process is a group of one. Several find each other through `torch.distributed`, which whoever starts them sets up
+(gloo on CPUs, nccl on GPUs). A worker computes its share of every global batch; gradients, sums and batch statistics
+are those of all workers together.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
-"""Pre-training an audio feature extractor as a music tagger (paper section III-B).
+"""Pre-training of an audio feature extractor as a music tagger (paper section III-B).
 
 The paper takes extractors trained elsewhere (Won et al., paper [31]); here one is trained on clips with tags.
-An extractor, a hidden layer and one output a tag see random excerpts, disturbed as `augmentation` says, under
-binary cross-entropy. Musicnn is fed from log-mels worked out once per clip and runs rearranged
+An extractor, a hidden layer and one output a tag are trained on random excerpts, augmented as `augmentation`
+describes, with binary cross-entropy. Musicnn is fed from log-mels computed once per clip and runs rearranged
 (`tall_convolution`); any other extractor is fed waveforms.
 
 Departs from the published taggers: the head sees the maximum over time only, because the captioner does too;
@@ -15,10 +15,9 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,129 +27,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscaps.checkpoint import learned_weights, save_extractor
-from muscaps.config import ExtractorConfig, TrainingConfig
-from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
+from muscaps.config import ExtractorConfig
+from muscaps.evaluation.tag_metrics import TaggingScores, score_tags
+from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive
 from muscaps.models.architectures import build_extractor
-from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.musicnn import Musicnn
-from muscaps.models.spectrograms import N_MELS, LogMel, num_frames
-from muscaps.training.augmentation import SILENCE_DB, AugmentationConfig, Augmenter, frames_needed
-from muscaps.training.dataset import CACHES, DatasetError, Example, PreparedDataset
-from muscaps.training.workers import Workers, share_batch_norms
+from muscaps.training.data_parallel import Workers, share_batch_norms
+from muscaps.training.dataset.layout import Example
+from muscaps.training.dataset.pairs import DatasetError
+from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.loop import Reporter
+from muscaps.training.schedules import warmup_cosine
+from muscaps.training.tagger_config import TaggingConfig
+from muscaps.training.tagger_excerpts import ExcerptSource, MelExcerpts, WaveformExcerpts
+from muscaps.training.tagger_model import Tagger
 
 logger = logging.getLogger(__name__)
-
-LOG_MELS = f"{CACHES}/log_mels.f16"
-_HEAD_DIM = 200  # as the published taggers' hidden layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaggingConfig(TrainingConfig):
-    """How a tagger is trained. The learning rate rises for 200 steps at most, then falls along a cosine."""
-
-    learning_rate: float = 2e-3
-    batch_size: int = 32
-    max_epochs: int = 40
-    patience: int = 1_000
-    """Epochs without a better validation ROC-AUC before training stops."""
-    weight_decay: float = 0.01
-    """AdamW's decoupled weight decay."""
-    excerpts_per_clip: int = 2
-    """Excerpts drawn from every training clip an epoch."""
-    min_tag_count: int = 20
-    """Training clips a tag needs to be learned."""
-    average_decay: float = 0.998
-    """How slowly the averaged weights follow, per step."""
-    dropout: float = 0.3
-    """Dropout probability before the outputs."""
-    validation_clips: int = 400
-    """Validation clips scored each epoch, at most."""
-    max_minutes: float | None = None
-    """Stop after this many minutes, the learning rate falling to zero by then; None for `max_epochs` alone."""
-    additive_tags: tuple[str, ...] | None = None
-    """Tags of things that still sound when a second clip is added; None takes all."""
-    augmentation: AugmentationConfig = AugmentationConfig()  # noqa: RUF009  (frozen)
-    """How training excerpts are disturbed."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.average_decay < 1:
-            raise ValueError(f"average_decay must lie in [0, 1), not {self.average_decay}")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise ValueError(f"max_minutes must be positive, not {self.max_minutes}")
-        if self.excerpts_per_clip < 1 or self.min_tag_count < 1:
-            raise ValueError("excerpts_per_clip and min_tag_count must be at least 1")
-
-
-class Tagger(nn.Module):
-    """An extractor under a hidden layer and one output a tag."""
-
-    def __init__(self, extractor: FeatureExtractor, num_tags: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.extractor = extractor
-        self.head = tagging_head(extractor.feature_dim, num_tags, dropout)
-
-    def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram of chunks -> logits, (batch, tags)."""
-        return cast(Tensor, self.head(training_features(self.extractor, spectrogram)))
-
-
-def tagging_head(feature_dim: int, num_tags: int, dropout: float = 0.0) -> nn.Sequential:
-    """Build the classification layers, (batch, feature) -> logits, (batch, tags)."""
-    return nn.Sequential(
-        nn.Linear(feature_dim, _HEAD_DIM),
-        nn.BatchNorm1d(_HEAD_DIM),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(_HEAD_DIM, num_tags),
-    )
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, equal values sharing their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return cast(np.ndarray, ((last - counts + 1 + last) / 2)[inverse])
-
-
-def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the receiver operating characteristic: the chance that a true clip outranks a false one.
-
-    Args:
-        truth: Which clips have the tag, (clips,).
-        scores: Any increasing measure of belief, (clips,).
-
-    Returns:
-        0 to 1, ties counting half; NaN if all clips or none have the tag.
-    """
-    truth = truth.astype(bool)
-    positives = int(truth.sum())
-    negatives = len(truth) - positives
-    if positives == 0 or negatives == 0:
-        return math.nan
-    wins = _ranks(scores)[truth].sum() - positives * (positives + 1) / 2
-    return float(wins / (positives * negatives))
-
-
-def pr_auc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision: the mean of the precision at every true clip, equal scores judged together.
-
-    Args:
-        truth: Which clips have the tag, (clips,).
-        scores: Any increasing measure of belief, (clips,).
-
-    Returns:
-        0 to 1; NaN if no clip has the tag.
-    """
-    truth = truth.astype(bool)
-    if not truth.any():
-        return math.nan
-    order = np.argsort(-scores, kind="stable")
-    hits, ordered = np.cumsum(truth[order]), scores[order]
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # the last clip of every score
-    precision = hits[last] / (last + 1)
-    gained = np.diff(hits[last], prepend=0) / hits[-1]
-    return float((precision * gained).sum())
 
 
 def tag_counts(examples: Sequence[Example]) -> Counter[str]:
@@ -167,175 +59,6 @@ def tag_matrix(examples: Sequence[Example], tags: Sequence[str]) -> np.ndarray:
     return matrix
 
 
-class ExcerptSource(Protocol):
-    """Where a tagger's spectrograms come from."""
-
-    def training_batch(
-        self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
-    ) -> tuple[Tensor, Tensor]:
-        """Return disturbed spectrograms of random excerpts, and True where one of `others` was added, (batch,)."""
-        ...
-
-    def evaluation_batch(self, example: Example, max_chunks: int) -> Tensor:
-        """Return spectrograms of evenly spaced chunks of a clip, undisturbed."""
-        ...
-
-
-def log_mels(dataset: PreparedDataset) -> tuple[np.ndarray, dict[int, tuple[int, int]]]:
-    """Return every clip's log-mel spectrogram, worked out on the first call and mapped from disk afterwards.
-
-    Returns:
-        Decibels, float16, (frames, mels), all clips one after another; and by example index the first frame and
-        the number of frames.
-
-    Raises:
-        DatasetError: The dataset holds no audio.
-    """
-    examples = [example for example in dataset.examples if example.audio_start >= 0]
-    if not examples:
-        raise DatasetError(f"{dataset.directory}: holds no audio; prepare it again with `--audio`")
-    places, total = {}, 0
-    for example in examples:
-        frames = num_frames(example.num_samples)
-        places[example.index] = (total, frames)
-        total += frames
-    path = dataset.directory / LOG_MELS
-    if not path.exists() or path.stat().st_size != total * N_MELS * 2:
-        transform = LogMel()
-        path.parent.mkdir(exist_ok=True)
-        # A name of its own: several workers may be at it, and each puts the same file in place.
-        with NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as stream, torch.no_grad():
-            for example in examples:
-                waveform = torch.from_numpy(dataset.audio(example).astype(np.float32) / 32_768)
-                decibels = transform(waveform[None])[0, 0].T
-                stream.write(decibels.numpy().astype("<f2").tobytes())
-        Path(stream.name).replace(path)
-        logger.info("log-mels of %d clips written to %s", len(examples), path)
-    return np.memmap(path, dtype="<f2", mode="r").reshape(-1, N_MELS), places
-
-
-class MelExcerpts:
-    """Excerpts for musicnn, cut from log-mels worked out once."""
-
-    def __init__(self, dataset: PreparedDataset, chunk_samples: int, config: AugmentationConfig) -> None:
-        self._mels, self._places = log_mels(dataset)
-        self._num_frames = num_frames(chunk_samples)
-        self._needed = frames_needed(self._num_frames, config)
-        self._augmenter = Augmenter(config, self._num_frames)
-
-    def _cut(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        start, frames = self._places[example.index]
-        if frames >= self._needed:
-            offset = int(generator.integers(frames - self._needed + 1))
-            return self._mels[start + offset : start + offset + self._needed]
-        excerpt = np.full((self._needed, N_MELS), SILENCE_DB, dtype=np.float16)
-        excerpt[:frames] = self._mels[start : start + frames]
-        return excerpt
-
-    def _resampled(self, examples: Sequence[Example], generators: list[np.random.Generator]) -> Tensor:
-        cut = np.stack([self._cut(example, g) for example, g in zip(examples, generators, strict=True)])
-        return self._augmenter.resample(torch.from_numpy(cut).float(), generators)
-
-    def training_batch(
-        self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
-    ) -> tuple[Tensor, Tensor]:
-        """Return disturbed log-mels, (batch, 1, mels, frames), and where a second clip was added, (batch,)."""
-        first = self._resampled(examples, generators)
-        mixed, chosen = self._augmenter.mix(first, self._resampled(others, generators), generators)
-        result = self._augmenter.disturb(mixed, generators)
-        return result.transpose(1, 2).unsqueeze(1), chosen
-
-    def evaluation_batch(self, example: Example, max_chunks: int) -> Tensor:
-        """Return log-mels of evenly spaced chunks, (chunks, 1, mels, frames)."""
-        start, frames = self._places[example.index]
-        last = max(0, frames - self._num_frames)
-        offsets = np.unique(np.linspace(0, last, max(1, min(max_chunks, frames // self._num_frames))).astype(int))
-        chunks = np.full((len(offsets), self._num_frames, N_MELS), SILENCE_DB, dtype=np.float32)
-        for chunk, offset in zip(chunks, offsets, strict=True):
-            part = self._mels[start + offset : start + min(frames, offset + self._num_frames)]
-            chunk[: len(part)] = part
-        return torch.from_numpy(chunks).transpose(1, 2).unsqueeze(1)
-
-
-class WaveformExcerpts:
-    """Excerpts for any extractor, cut from audio: second clips, noise and gain are added to the waveform."""
-
-    def __init__(self, dataset: PreparedDataset, extractor: FeatureExtractor, config: AugmentationConfig) -> None:
-        if not dataset.has_audio:
-            raise DatasetError(f"{dataset.directory}: holds no audio; prepare it again with `--audio`")
-        self._dataset = dataset
-        self._extractor = extractor
-        self._config = config
-
-    def _cut(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        audio, length = self._dataset.audio(example), self._extractor.chunk_samples
-        offset = int(generator.integers(max(1, len(audio) - length + 1)))
-        excerpt = np.zeros(length, dtype=np.float32)
-        part = audio[offset : offset + length]
-        excerpt[: len(part)] = part.astype(np.float32) / 32_768
-        return excerpt
-
-    def training_batch(
-        self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
-    ) -> tuple[Tensor, Tensor]:
-        """Return spectrograms of disturbed excerpts, and where a second clip was added, (batch,)."""
-        waveforms, chosen = [], []
-        for example, other, g in zip(examples, others, generators, strict=True):
-            waveform = self._cut(example, g)
-            chosen.append(bool(g.random() < self._config.mix_probability))
-            if chosen[-1]:
-                waveform = waveform + self._cut(other, g) * 10 ** (g.uniform(*self._config.mix_gain_db) / 20)
-            if g.random() < self._config.noise_probability:
-                level = np.sqrt(np.mean(waveform**2)) * 10 ** (g.uniform(-55, -20) / 20)
-                waveform = waveform + level * g.standard_normal(len(waveform))
-            waveforms.append(waveform * 10 ** (g.uniform(*self._config.gain_db) / 20))
-        batch = torch.from_numpy(np.stack(waveforms).astype(np.float32))
-        return self._extractor.spectrogram(batch), torch.tensor(chosen)
-
-    def evaluation_batch(self, example: Example, max_chunks: int) -> Tensor:
-        """Return spectrograms of evenly spaced chunks."""
-        audio, length = self._dataset.audio(example), self._extractor.chunk_samples
-        count = max(1, min(max_chunks, len(audio) // length))
-        offsets = np.linspace(0, max(0, len(audio) - length), count).astype(int)
-        chunks = np.zeros((count, length), dtype=np.float32)
-        for chunk, offset in zip(chunks, offsets, strict=True):
-            part = audio[offset : offset + length]
-            chunk[: len(part)] = part.astype(np.float32) / 32_768
-        return cast(Tensor, self._extractor.spectrogram(torch.from_numpy(chunks)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaggingScores:
-    """How well tags are told apart on clips not trained on."""
-
-    roc_auc: dict[str, float]
-    """By tag; tags that no clip or every clip has are left out."""
-    pr_auc: dict[str, float]
-    """Average precision by tag."""
-    clips: int
-    """Clips scored."""
-
-    @property
-    def mean_roc_auc(self) -> float:
-        """Unweighted mean over tags."""
-        return float(np.mean(list(self.roc_auc.values()))) if self.roc_auc else math.nan
-
-    @property
-    def mean_pr_auc(self) -> float:
-        """Unweighted mean over tags."""
-        return float(np.mean(list(self.pr_auc.values()))) if self.pr_auc else math.nan
-
-
-def score_tags(truth: np.ndarray, scores: np.ndarray, tags: Sequence[str]) -> TaggingScores:
-    """Compare tag scores with the truth, both (clips, tags)."""
-    told = [index for index in range(len(tags)) if 0 < truth[:, index].sum() < len(truth)]
-    return TaggingScores(
-        roc_auc={tags[index]: roc_auc(truth[:, index], scores[:, index]) for index in told},
-        pr_auc={tags[index]: pr_auc(truth[:, index], scores[:, index]) for index in told},
-        clips=len(truth),
-    )
-
-
 def masked_tagging_loss(logits: Tensor, targets: Tensor, known: Tensor, weight: Tensor) -> Tensor:
     """Binary cross-entropy over the tags that are known, summed over clips and averaged over tags.
 
@@ -349,16 +72,6 @@ def masked_tagging_loss(logits: Tensor, targets: Tensor, known: Tensor, weight: 
     return (losses * known).sum() / logits.shape[1]
 
 
-def learning_rate_at(step: int, progress: float, peak: float, warm_up: int = 200) -> float:
-    """Rise linearly for `warm_up` steps or a tenth of the run, then fall along a cosine as `progress` goes to 1."""
-    rise = min(1.0, max((step + 1) / warm_up, 10 * progress))
-    return peak * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-Reporter: TypeAlias = Callable[[Mapping[str, Any], Callable[[Path], None]], None]
-"""Told the metrics after every epoch, with a function that writes everything needed to go on from there."""
-
-
 class TaggerTraining:
     """One tagger being trained: its batches, steps, averaged weights and validation."""
 
@@ -366,7 +79,7 @@ class TaggerTraining:
         self,
         dataset: PreparedDataset,
         extractor_config: ExtractorConfig = ExtractorConfig(),  # noqa: B008  (frozen)
-        config: TaggingConfig = TaggingConfig(),
+        config: TaggingConfig = TaggingConfig(),  # noqa: B008  (frozen)
         workers: Workers | None = None,
         device: str = "cpu",
     ) -> None:
@@ -472,7 +185,7 @@ class TaggerTraining:
         spectrogram, targets, known = self.batch(epoch, step)
         torch.manual_seed(hash((config.seed, epoch, step, self.workers.rank)) & 0x7FFF_FFFF)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.steps, self.progress(), config.learning_rate)
+            group["lr"] = warmup_cosine(self.steps, self.progress(), config.learning_rate)
         self.tagger.train()
         loss = masked_tagging_loss(self.tagger(spectrogram), targets, known, self._weight) / config.batch_size
         self.optimizer.zero_grad(set_to_none=True)
@@ -622,30 +335,11 @@ class TaggerTraining:
         )
 
 
-def tag_scores(extractor: FeatureExtractor, head: Mapping[str, Tensor], features: Sequence[np.ndarray]) -> np.ndarray:
-    """Score tags on tracks whose chunk features are known.
-
-    Args:
-        extractor: As loaded; only its width is used.
-        head: The tagging head's weights, as loaded.
-        features: One (chunks, feature) array a track.
-
-    Returns:
-        Mean logits over a track's chunks, (tracks, tags).
-    """
-    module = tagging_head(extractor.feature_dim, len(head["4.bias"]))
-    module.load_state_dict(dict(head))
-    module.eval()
-    with torch.no_grad():
-        rows = [module(torch.from_numpy(np.asarray(row, dtype=np.float32))).mean(dim=0).numpy() for row in features]
-    return np.stack(rows)
-
-
 def train_tagger(
     dataset: PreparedDataset,
     output: Path,
     extractor_config: ExtractorConfig = ExtractorConfig(),  # noqa: B008  (frozen)
-    config: TaggingConfig = TaggingConfig(),
+    config: TaggingConfig = TaggingConfig(),  # noqa: B008  (frozen)
     *,
     name: str = "muscaps-tagger",
     resume: bool = True,

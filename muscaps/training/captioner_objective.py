@@ -1,4 +1,4 @@
-"""Training a captioner: data order, loss, one optimisation step, validation, state (paper section IV-B).
+"""Captioner training: data order, loss, one optimisation step, validation, state (paper section IV-B).
 
 Teacher forcing, cross-entropy that ignores `<pad>`, Adam, a learning rate that falls linearly, dropout, early
 stopping. Nothing here knows who runs it: one process, or several that `torch.distributed` has joined.
@@ -14,9 +14,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,111 +26,29 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from muscaps.audio import to_chunks
-from muscaps.checkpoint import Checkpoint, save_checkpoint
-from muscaps.config import DecodingOptions, ModelConfig, TrainingConfig
+from muscaps.checkpoint import save_checkpoint
+from muscaps.config import DecodingOptions
 from muscaps.decoding import beam_search
+from muscaps.evaluation.caption_metrics import cider
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
-from muscaps.models.architectures import build_captioner
 from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.muscaps import MusCaps
 from muscaps.models.musicnn import Musicnn
-from muscaps.models.weight_norm import WeightNormLinear
-from muscaps.training.dataset import (
-    CaptionBatch,
-    DatasetError,
-    Example,
-    PreparedDataset,
-    collate,
-    encoded_captions,
-    random_excerpt,
-)
-from muscaps.training.workers import SharedBatchNorm, Workers, share_batch_norms
-from muscaps.vocabulary import PAD, UNK, Vocabulary, tokenize, vectors_from_captions
+from muscaps.training.batches import CaptionBatch, collate, encoded_captions
+from muscaps.training.captioner_audio import AudioExcerpts, AudioSource, CachedFeatures
+from muscaps.training.captioner_config import CaptionTrainingConfig
+from muscaps.training.data_parallel import SharedBatchNorm, Workers, share_batch_norms
+from muscaps.training.dataset.layout import Example
+from muscaps.training.dataset.pairs import DatasetError
+from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.example_dropout import ExampleDropout, dropout_mask
+from muscaps.training.loop import Reporter
+from muscaps.training.schedules import linear_decay
+from muscaps.vocabulary import PAD, Vocabulary, tokenize
 
 logger = logging.getLogger(__name__)
 
-ExtractorMode = Literal["frozen", "fine-tuned", "scratch"]
-MonitorName = Literal["loss", "cider"]
 STATE = "state.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionTrainingConfig(TrainingConfig):
-    """How a captioner is trained; defaults are the paper's (section IV-B)."""
-
-    extractor_mode: ExtractorMode = "frozen"
-    """`frozen`: cached features, BatchNorm in evaluation mode; `fine-tuned`: trained too, its BatchNorm statistics
-    kept; `scratch`: trained from random weights (paper, Table II)."""
-    excerpt_seconds: float = 20.0
-    """Random excerpt of a track where the extractor is trained."""
-    monitor: MonitorName = "loss"
-    """Validation score that early stopping and the best checkpoint go by."""
-    validation_tracks: int = 1_000
-    """Validation tracks scored each epoch, at most, evenly chosen."""
-    validation_chunks: int = 20
-    """Chunks of a validation track heard where the extractor is trained."""
-    decode_every: int = 1
-    """Epochs between validations with captions, for CIDEr."""
-    max_minutes: float | None = None
-    """Stop after this many minutes, at the end of an epoch; None for no limit."""
-    disturbed_versions: int = 0
-    """Disturbed copies of every training track whose cached features take turns with the track's own; frozen only."""
-    mixed_precision: bool = True
-    """Compute in bfloat16 where a GPU does the work."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.extractor_mode not in ("frozen", "fine-tuned", "scratch"):
-            raise ValueError(f"extractor_mode must be frozen, fine-tuned or scratch, not {self.extractor_mode!r}")
-        if self.monitor not in ("loss", "cider"):
-            raise ValueError(f"monitor must be 'loss' or 'cider', not {self.monitor!r}")
-        for name in ("excerpt_seconds", "validation_tracks", "validation_chunks", "decode_every"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.disturbed_versions < 0 or (self.disturbed_versions and self.extractor_mode != "frozen"):
-            raise ValueError(
-                f"disturbed_versions={self.disturbed_versions} needs extractor_mode='frozen', "
-                f"not {self.extractor_mode!r}"
-            )
-        if self.monitor == "cider" and self.decode_every != 1:
-            raise ValueError(f"monitor='cider' needs decode_every=1, not {self.decode_every}")
-
-
-class ExampleDropout(nn.Module):
-    """Dropout whose masks the training loop hands in, one an example, so that they do not depend on its batch."""
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-        self.mask: Tensor | None = None
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(batch, steps, hidden) -> the same shape."""
-        if not self.training or self.probability == 0:
-            return values
-        if self.mask is None:
-            raise RuntimeError("ExampleDropout needs its mask before a training step")
-        return values * self.mask.to(values.dtype) / (1 - self.probability)
-
-
-def dropout_mask(shape: tuple[int, int], steps: Sequence[int], seeds: Sequence[int], probability: float) -> Tensor:
-    """Draw every example's mask from its own seed.
-
-    Args:
-        shape: Steps of the batch and width, (steps, hidden).
-        steps: Real steps of each example; only these are drawn.
-        seeds: One an example.
-        probability: Of a zero.
-
-    Returns:
-        Zeros and ones, (batch, steps, hidden).
-    """
-    mask = torch.ones(len(seeds), *shape)
-    for row, count, seed in zip(mask, steps, seeds, strict=True):
-        generator = torch.Generator().manual_seed(seed)
-        row[:count] = (torch.rand(count, shape[1], generator=generator) >= probability).float()
-    return mask
 
 
 def caption_loss(logits: Tensor, targets: Tensor, num_tokens: int) -> Tensor:
@@ -145,70 +63,24 @@ def caption_loss(logits: Tensor, targets: Tensor, num_tokens: int) -> Tensor:
     return F.cross_entropy(words, targets.flatten(), ignore_index=PAD, reduction="sum") / num_tokens
 
 
-def learning_rate_at(step: int, total_steps: int, peak: float) -> float:
-    """Fall linearly from `peak` to zero over `total_steps` (section IV-B)."""
-    return peak * max(0.0, 1 - step / total_steps)
+def chunk_features(extractor: FeatureExtractor, chunks: Tensor, mask: Tensor) -> Tensor:
+    """Run an extractor that is being trained over the real chunks of a batch.
 
+    Args:
+        extractor: The network.
+        chunks: Audio, (batch, chunks, samples).
+        mask: True where a chunk is real, (batch, chunks).
 
-class AudioSource(Protocol):
-    """Where a model's audio input comes from."""
-
-    def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        """Return what a training step hears, (chunks, feature) or (chunks, samples)."""
-        ...
-
-    def evaluation(self, example: Example) -> np.ndarray:
-        """Return what validation hears."""
-        ...
-
-
-class CachedFeatures:
-    """Chunk features computed once: the whole track every epoch, or one of its disturbed copies."""
-
-    def __init__(
-        self, read: Callable[[Example], np.ndarray], disturbed: Sequence[Callable[[Example], np.ndarray]] = ()
-    ) -> None:
-        self._read = read
-        self._versions = (read, *disturbed)
-
-    def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        """(chunks, feature)."""
-        return self._versions[int(generator.integers(len(self._versions)))](example)
-
-    def evaluation(self, example: Example) -> np.ndarray:
-        """(chunks, feature)."""
-        return self._read(example)
-
-
-class AudioExcerpts:
-    """Chunks of audio: a random excerpt in training, evenly spaced chunks in validation."""
-
-    def __init__(self, dataset: PreparedDataset, chunk_samples: int, num_samples: int, max_chunks: int) -> None:
-        if not dataset.has_audio:
-            raise DatasetError(f"{dataset.directory}: training the extractor needs audio; prepare it with `--audio`")
-        self._dataset, self._chunk_samples, self._max_chunks = dataset, chunk_samples, max_chunks
-        self._num_samples = max(chunk_samples, num_samples // chunk_samples * chunk_samples)
-
-    def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        """(chunks, samples)."""
-        excerpt = random_excerpt(self._dataset.audio(example), self._num_samples, generator)
-        return self._chunks(excerpt)
-
-    def evaluation(self, example: Example) -> np.ndarray:
-        """(chunks, samples)."""
-        chunks = self._chunks(self._dataset.audio(example))
-        if len(chunks) <= self._max_chunks:
-            return chunks
-        spaced = np.linspace(0, len(chunks) - 1, self._max_chunks).round().astype(np.int64)
-        return np.take(chunks, spaced, axis=0)
-
-    def _chunks(self, audio: np.ndarray) -> np.ndarray:
-        chunks: np.ndarray = to_chunks(np.asarray(audio), self._chunk_samples).astype(np.float32) / 32_768
-        return chunks
-
-
-Reporter: TypeAlias = Callable[[Mapping[str, Any], Callable[[Path], None]], None]
-"""Told the metrics after every epoch, with a function that writes everything needed to go on from there."""
+    Returns:
+        Features, (batch, chunks, feature), zeros on padding.
+    """
+    learned_filters = any(parameter.requires_grad for parameter in extractor.spectrogram.parameters())
+    with torch.set_grad_enabled(torch.is_grad_enabled() and learned_filters):
+        spectrogram = extractor.spectrogram(chunks[mask])
+    # In bfloat16 two workers would round differently from one; reproducible curves are worth more here.
+    features = training_features(extractor, spectrogram, fast=False)
+    whole = features.new_zeros(*mask.shape, features.shape[1])
+    return whole.masked_scatter(mask.unsqueeze(-1), features)
 
 
 class CaptionerTraining:
@@ -219,7 +91,7 @@ class CaptionerTraining:
         dataset: PreparedDataset,
         model: MusCaps,
         vocabulary: Vocabulary,
-        config: CaptionTrainingConfig = CaptionTrainingConfig(),
+        config: CaptionTrainingConfig = CaptionTrainingConfig(),  # noqa: B008  (frozen)
         *,
         features: Callable[[Example], np.ndarray] | None = None,
         disturbed: Sequence[Callable[[Example], np.ndarray]] = (),
@@ -361,7 +233,7 @@ class CaptionerTraining:
         self.set_training()
         batch, num_tokens = self.batch(epoch, step)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.steps, self.total_steps, config.learning_rate)
+            group["lr"] = linear_decay(self.steps, self.total_steps, config.learning_rate)
         mixed = config.mixed_precision and self.device.startswith("cuda")
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=mixed):
             logits = self.model(self.features_of(batch), batch.mask, batch.word_ids)
@@ -413,8 +285,6 @@ class CaptionerTraining:
             torch.distributed.all_gather_object(gathered, predictions)
         examples = [e for rank in range(self.workers.size) for e in self.validation_examples[rank :: self.workers.size]]
         try:
-            from muscaps.evaluation.metrics import cider
-
             references = [[" ".join(tokenize(text)) for text in example.captions] for example in examples]
             return cider([text or "<unk>" for part in gathered for text in part], references)
         except ImportError:
@@ -546,109 +416,3 @@ class CaptionerTraining:
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def chunk_features(extractor: FeatureExtractor, chunks: Tensor, mask: Tensor) -> Tensor:
-    """Run an extractor that is being trained over the real chunks of a batch.
-
-    Args:
-        extractor: The network.
-        chunks: Audio, (batch, chunks, samples).
-        mask: True where a chunk is real, (batch, chunks).
-
-    Returns:
-        Features, (batch, chunks, feature), zeros on padding.
-    """
-    learned_filters = any(parameter.requires_grad for parameter in extractor.spectrogram.parameters())
-    with torch.set_grad_enabled(torch.is_grad_enabled() and learned_filters):
-        spectrogram = extractor.spectrogram(chunks[mask])
-    # In bfloat16 two workers would round differently from one; reproducible curves are worth more here.
-    features = training_features(extractor, spectrogram, fast=False)
-    whole = features.new_zeros(*mask.shape, features.shape[1])
-    return whole.masked_scatter(mask.unsqueeze(-1), features)
-
-
-def new_captioner(
-    dataset: PreparedDataset,
-    config: ModelConfig,
-    *,
-    extractor: FeatureExtractor | None = None,
-    word_vectors: Tensor | None = None,
-    seed: int = 0,
-) -> MusCaps:
-    """Build a captioner for a dataset's vocabulary.
-
-    Args:
-        dataset: Its vocabulary, and its training captions for word vectors.
-        config: The model; the vocabulary's size is filled in here.
-        extractor: Trained audio network to put in place of the fresh one.
-        word_vectors: Rows for the frozen word embedding; learned from the training captions if not given.
-        seed: Of the fresh weights.
-    """
-    vocabulary = dataset.vocabulary
-    config = replace(config, vocabulary_size=len(vocabulary))
-    if word_vectors is None:
-        captions = [tokenize(text) for example in dataset.split("train") for text in example.captions]
-        word_vectors = vectors_from_captions(captions, vocabulary, config.word_embedding_dim, seed)
-    torch.manual_seed(seed)
-    model = build_captioner(config, word_vectors)
-    if extractor is not None:
-        model.feature_extractor.load_state_dict(extractor.state_dict())
-    return model
-
-
-@torch.no_grad()
-def grow_captioner(checkpoint: Checkpoint, dataset: PreparedDataset, seed: int = 0) -> tuple[MusCaps, Vocabulary]:
-    """Take a captioner to a team's own words: old words keep their id, vector and output weights.
-
-    A new word's vector is the mean of the known words that stand near it in the new captions, so that it means
-    something to the network from the start; its output row is random, with the bias of a rare old word.
-
-    Args:
-        checkpoint: The captioner to start from; not changed.
-        dataset: The team's pairs.
-        seed: Of the new rows.
-
-    Returns:
-        The grown model and its vocabulary.
-    """
-    old = checkpoint.vocabulary
-    vocabulary = old.grown_by(dataset.vocabulary)
-    config = replace(checkpoint.model_config, vocabulary_size=len(vocabulary))
-    model = build_captioner(config)
-    state = checkpoint.model.state_dict()
-    grown = model.state_dict()
-    captions = [tokenize(text) for example in dataset.split("train") for text in example.captions]
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in state.items():
-        if grown[name].shape == value.shape:
-            grown[name] = value.clone()
-        else:
-            grown[name][: len(old)] = value
-    known = state["word_embedding.weight"]
-    grown["word_embedding.weight"][len(old) :] = _neighbours(captions, vocabulary, len(old), known)
-    output = cast(WeightNormLinear, checkpoint.model.output)
-    count, hidden = len(vocabulary) - len(old), output.direction.shape[1]
-    if count:
-        spread = float(output.direction.std())
-        grown["output.direction"][len(old) :] = spread * torch.randn(count, hidden, generator=generator)
-        grown["output.length"][len(old) :] = output.length.median()
-        grown["output.bias"][len(old) :] = output.bias[4:].quantile(0.1) if len(old) > 4 else 0.0
-    model.load_state_dict(grown)
-    return model, vocabulary
-
-
-def _neighbours(captions: Sequence[Sequence[str]], vocabulary: Vocabulary, num_old: int, known: Tensor) -> Tensor:
-    """Mean vectors of the old words within two places of each new word, (new, dim); `<unk>`'s where there is none."""
-    sums = torch.zeros(len(vocabulary) - num_old, known.shape[1])
-    counts = torch.zeros(len(sums), 1)
-    for caption in captions:
-        ids = [vocabulary.id_of(word) for word in caption]
-        for place, index in enumerate(ids):
-            if index < num_old:
-                continue
-            for other in ids[max(0, place - 2) : place + 3]:
-                if UNK < other < num_old:
-                    sums[index - num_old] += known[other]
-                    counts[index - num_old] += 1
-    return torch.where(counts > 0, sums / counts.clamp(min=1), known[UNK])

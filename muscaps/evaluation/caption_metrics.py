@@ -1,9 +1,9 @@
-"""Scores of captions against references and of a search against its answers; statistics of decoded captions.
+"""Scores of captions against references.
 
 Conventions: every score is a fraction, 0 to 1, except CIDEr-D (0 to 10) and SPIDEr, the mean of SPICE and
 CIDEr-D; printed tables show all of them times 100, as papers do. BLEU, ROUGE-L and CIDEr-D come from
 pycocoevalcap 1.2, METEOR and SPICE from the jars it ships (paper section IV-C2), so that a number here can
-stand beside a published one. Two conventions never meet in one table:
+stand beside a published one. The two conventions are never mixed in one table:
 
 - `default`: `<sos>`, `<eos>`, `<pad>` and `<unk>` are removed from predictions and references.
 - `published`: they stay, as in the paper's own code. Every caption then shares at least `<sos>` and `<eos>`
@@ -12,45 +12,19 @@ stand beside a published one. Two conventions never meet in one table:
 
 import importlib
 import math
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
-
-from muscaps.evaluation.java_scorers import (
-    PYCOCOEVALCAP_REMEDY,
-    Meteor,
-    find_java,
-    one_line,
-    ptb_tokenize,
-    spice,
-    spice_obstacle,
-)
-
-ConventionName = Literal["default", "published"]
-TokenizerName = Literal["ptb", "whitespace"]
+from muscaps.evaluation.caption_text import ConventionName, TokenizerName, apply_convention, tokenize_all
+from muscaps.evaluation.java_scorers import PYCOCOEVALCAP_REMEDY, Meteor, find_java
+from muscaps.evaluation.spice import spice, spice_obstacle
 
 METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider", "spice", "spider")
 """Names of the caption metrics, in the order of the paper's Tables I and II."""
-
-_SPECIAL = re.compile(r"<(?:pad|unk|sos|eos)>")
-_BRACKETS = re.compile(r"<(?:pad|sos|eos)>")
-_START_OR_END = re.compile(r"<(?:sos|eos)>")
-# Tried in this order: special tokens, words PTB cuts in two, initials, numbers, clitics, words with inner
-# marks, and the marks that PTB keeps as tokens of their own.
-_PLAIN_TOKEN = re.compile(
-    r"<\w+>|can(?=not\b)|(?:gon|wan)(?=na\b)|got(?=ta\b)|r&b\b|etc\.|(?:[a-z]\.){2,}"
-    r"|\d+(?:[.,/:]\d+)+|\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b"
-    r"|\w+(?:[-/.]\w+)*|[&/()\[\]$%+=*@]"
-)
-_BRACKET_NAMES = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +101,9 @@ class CaptionScorer:
         _check_captions(predictions, references)
         notes: list[str] = []
         missing: dict[str, str] = {}
-        predictions, references = _apply_convention(predictions, references, convention, notes)
+        predictions, references = apply_convention(predictions, references, convention, notes)
         used_tokenizer = self._available_tokenizer(tokenizer, notes)
-        tokens, truths = _tokenize_all(predictions, references, used_tokenizer, self._java)
+        tokens, truths = tokenize_all(predictions, references, used_tokenizer, self._java)
         results: dict[str, tuple[float, list[float]]] = {}
         with ThreadPoolExecutor(max_workers=1) as background:
             meteor = self._start_meteor(background, tokens, truths, missing)
@@ -232,166 +206,9 @@ def cider(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> fl
         ImportError: pycocoevalcap is not installed.
     """
     _check_captions(predictions, references)
-    tokens, truths = _tokenize_all(list(predictions), [list(texts) for texts in references], "whitespace", None)
+    tokens, truths = tokenize_all(list(predictions), [list(texts) for texts in references], "whitespace", None)
     score: float = _coco("cider", "Cider", tokens, truths)[0]
     return score
-
-
-def strip_special_tokens(text: str) -> str:
-    """Remove `<pad>`, `<unk>`, `<sos>` and `<eos>`, and the white space they leave."""
-    return one_line(_SPECIAL.sub(" ", text))
-
-
-def plain_words(text: str) -> list[str]:
-    """Split a caption into lower-case words without punctuation; special tokens stay whole."""
-    tokens = _PLAIN_TOKEN.findall(text.lower().replace("\u2019", "'"))
-    return [_BRACKET_NAMES.get(token, token) for token in tokens]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodingStatistics:
-    """How captions read, beyond what metrics see (paper section IV-D4)."""
-
-    num_captions: int
-    """Captions looked at."""
-    mean_words: float
-    """Words per caption, `<unk>` included."""
-    unk_per_caption: float
-    """`<unk>` tokens per caption."""
-    repetitions_per_caption: float
-    """Stretches of one to four words said twice in a row, as in "rock rock", per caption."""
-    repeated_ngrams_per_caption: float
-    """Pairs, triples and quadruples of words that occurred earlier in the same caption, per caption."""
-    captions_with_repetition: float
-    """Share of captions with a stretch said twice in a row, 0 to 1."""
-    vocabulary_used: int
-    """Different words over all captions, special tokens apart."""
-    distinct_captions: float
-    """Different captions as a share of all, 0 to 1."""
-    empty_captions: int
-    """Captions without a word."""
-    novel_captions: float | None
-    """Share of captions that are no training caption, 0 to 1; None where those were not given."""
-
-
-def decoding_statistics(
-    captions: Sequence[str], *, training_captions: Iterable[str] | None = None
-) -> DecodingStatistics:
-    """Describe decoded captions: unknown words, repetition, length, variety and novelty (section IV-D4).
-
-    Args:
-        captions: Decoded captions, `<unk>` left in.
-        training_captions: What the model was trained on, to tell novel captions from remembered ones.
-
-    Raises:
-        ValueError: There are no captions.
-    """
-    if not captions:
-        raise ValueError("decoding statistics need at least one caption")
-    spoken = [plain_words(_BRACKETS.sub(" ", caption)) for caption in captions]
-    repetitions = [count_immediate_repetitions(words) for words in spoken]
-    distinct = {tuple(words) for words in spoken}
-    novel = None
-    if training_captions is not None:
-        known = {tuple(plain_words(_BRACKETS.sub(" ", caption))) for caption in training_captions}
-        novel = sum(tuple(words) not in known for words in spoken) / len(spoken)
-    return DecodingStatistics(
-        num_captions=len(spoken),
-        mean_words=sum(map(len, spoken)) / len(spoken),
-        unk_per_caption=sum(words.count("<unk>") for words in spoken) / len(spoken),
-        repetitions_per_caption=sum(repetitions) / len(spoken),
-        repeated_ngrams_per_caption=sum(map(_count_repeated_ngrams, spoken)) / len(spoken),
-        captions_with_repetition=sum(count > 0 for count in repetitions) / len(spoken),
-        vocabulary_used=len({word for words in spoken for word in words} - {"<unk>"}),
-        distinct_captions=len(distinct) / len(spoken),
-        empty_captions=sum(not words for words in spoken),
-        novel_captions=novel,
-    )
-
-
-def count_immediate_repetitions(words: Sequence[str], *, longest: int = 4) -> int:
-    """Count places where a stretch of one to `longest` words is directly followed by itself.
-
-    A word said three times in a row counts twice, and not again as a repeated pair.
-    """
-    count = position = 0
-    while position < len(words):
-        length = next(
-            (
-                size
-                for size in range(1, longest + 1)
-                if words[position : position + size] == words[position + size : position + 2 * size]
-                and position + 2 * size <= len(words)
-            ),
-            0,
-        )
-        count += length > 0
-        position += length or 1
-    return count
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetrievalScores:
-    """How well queries find their tracks (paper section IV-C3, Table III)."""
-
-    recall_at_1: float
-    """Share of queries whose track came first, 0 to 1; ties count by their chance."""
-    recall_at_5: float
-    """Share of queries whose track was among the first 5, 0 to 1."""
-    recall_at_10: float
-    """Share of queries whose track was among the first 10, 0 to 1."""
-    median_rank: float
-    """Median over queries of the track's expected rank; 1 is best."""
-    num_queries: int
-    """Queries asked."""
-    num_tracks: int
-    """Tracks ranked."""
-    queries_with_unk: int | None
-    """Queries holding a word the vocabulary lacks; None where that was not given."""
-
-
-def retrieval_scores(
-    log_probs: npt.ArrayLike, targets: npt.ArrayLike, *, queries_with_unk: int | None = None
-) -> RetrievalScores:
-    """Rank tracks by log P(query | audio) and see where each query's own track lands (Eq. 8, section IV-C3).
-
-    Tracks that share a score are ranked in random order in expectation, so a model that cannot tell tracks
-    apart gets chance, whatever order they came in.
-
-    Args:
-        log_probs: Score of each track for each query, (queries, tracks); -inf is allowed.
-        targets: Column of each query's own track, (queries,).
-        queries_with_unk: How many queries held an unknown word, to be reported beside the scores.
-
-    Raises:
-        ValueError: Shapes that do not fit, a target that is no column, or a score that is not a number.
-    """
-    scores = np.asarray(log_probs, dtype=np.float64)
-    columns = np.asarray(targets)
-    if scores.ndim != 2 or columns.shape != scores.shape[:1] or scores.size == 0:
-        raise ValueError(
-            f"log_probs {scores.shape} and targets {columns.shape} must be (queries, tracks) and (queries,)"
-        )
-    if np.isnan(scores).any():
-        raise ValueError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are not a number")
-    if not np.issubdtype(columns.dtype, np.integer) or columns.min() < 0 or columns.max() >= scores.shape[1]:
-        raise ValueError(f"targets must be whole numbers from 0 to {scores.shape[1] - 1}")
-    own = scores[np.arange(len(columns)), columns][:, None]
-    better = (scores > own).sum(axis=1)
-    tied = (scores == own).sum(axis=1)  # the track itself included
-
-    def recall_at(k: int) -> float:
-        return float(np.clip((k - better) / tied, 0, 1).mean())
-
-    return RetrievalScores(
-        recall_at_1=recall_at(1),
-        recall_at_5=recall_at(5),
-        recall_at_10=recall_at(10),
-        median_rank=float(np.median(better + (tied + 1) / 2)),
-        num_queries=scores.shape[0],
-        num_tracks=scores.shape[1],
-        queries_with_unk=queries_with_unk,
-    )
 
 
 def _check_captions(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
@@ -404,45 +221,6 @@ def _check_captions(predictions: Sequence[str], references: Sequence[Sequence[st
     for index, truths in enumerate(references):
         if isinstance(truths, str) or not truths:
             raise ValueError(f"references[{index}] must be a list of at least one caption, not {truths!r}")
-
-
-def _apply_convention(
-    predictions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    convention: ConventionName,
-    notes: list[str],
-) -> tuple[list[str], list[list[str]]]:
-    if convention == "default":
-        return (
-            [strip_special_tokens(text) for text in predictions],
-            [[strip_special_tokens(text) for text in truths] for truths in references],
-        )
-    everything = [*predictions, *(text for truths in references for text in truths)]
-    if any(_START_OR_END.search(text) for text in everything):
-        return list(predictions), [list(truths) for truths in references]
-    notes.append("no caption held <sos> or <eos>: for the published convention both were added to every caption")
-    return (
-        [f"<sos> {text} <eos>" for text in predictions],
-        [[f"<sos> {text} <eos>" for text in truths] for truths in references],
-    )
-
-
-def _tokenize_all(
-    predictions: list[str],
-    references: list[list[str]],
-    tokenizer: Literal["ptb", "whitespace", "plain"],
-    java: str | None,
-) -> tuple[list[str], list[list[str]]]:
-    flat = [*predictions, *(text for truths in references for text in truths)]
-    if tokenizer == "ptb":
-        assert java is not None
-        tokens = ptb_tokenize(flat, java)
-    elif tokenizer == "plain":
-        tokens = [" ".join(plain_words(text)) for text in flat]
-    else:
-        tokens = [one_line(text) for text in flat]
-    rest = iter(tokens[len(predictions) :])
-    return tokens[: len(predictions)], [[next(rest) for _ in truths] for truths in references]
 
 
 def _python_metrics(tokens: list[str], truths: list[list[str]]) -> dict[str, tuple[float, list[float]]]:
@@ -467,11 +245,3 @@ def _coco(module: str, scorer: str, tokens: list[str], truths: list[list[str]], 
     if module == "bleu":
         return corpus, per_caption
     return float(corpus), [float(score) for score in per_caption]
-
-
-def _count_repeated_ngrams(words: Sequence[str]) -> int:
-    return sum(
-        count - 1
-        for size in (2, 3, 4)
-        for count in Counter(tuple(words[i : i + size]) for i in range(len(words) - size + 1)).values()
-    )

@@ -1,0 +1,69 @@
+"""Audio input of captioner training: cached chunk features or excerpts of audio."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from muscaps.audio import to_chunks
+from muscaps.training.batches import random_excerpt
+from muscaps.training.dataset.layout import Example
+from muscaps.training.dataset.pairs import DatasetError
+from muscaps.training.dataset.reader import PreparedDataset
+
+
+class AudioSource(Protocol):
+    """Where a model's audio input comes from."""
+
+    def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
+        """Return what a training step hears, (chunks, feature) or (chunks, samples)."""
+        ...
+
+    def evaluation(self, example: Example) -> np.ndarray:
+        """Return what validation hears."""
+        ...
+
+
+class CachedFeatures:
+    """Chunk features computed once: the whole track every epoch, or one of its disturbed copies."""
+
+    def __init__(
+        self, read: Callable[[Example], np.ndarray], disturbed: Sequence[Callable[[Example], np.ndarray]] = ()
+    ) -> None:
+        self._read = read
+        self._versions = (read, *disturbed)
+
+    def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
+        """(chunks, feature)."""
+        return self._versions[int(generator.integers(len(self._versions)))](example)
+
+    def evaluation(self, example: Example) -> np.ndarray:
+        """(chunks, feature)."""
+        return self._read(example)
+
+
+class AudioExcerpts:
+    """Chunks of audio: a random excerpt in training, evenly spaced chunks in validation."""
+
+    def __init__(self, dataset: PreparedDataset, chunk_samples: int, num_samples: int, max_chunks: int) -> None:
+        if not dataset.has_audio:
+            raise DatasetError(f"{dataset.directory}: training the extractor needs audio; prepare it with `--audio`")
+        self._dataset, self._chunk_samples, self._max_chunks = dataset, chunk_samples, max_chunks
+        self._num_samples = max(chunk_samples, num_samples // chunk_samples * chunk_samples)
+
+    def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
+        """(chunks, samples)."""
+        excerpt = random_excerpt(self._dataset.audio(example), self._num_samples, generator)
+        return self._chunks(excerpt)
+
+    def evaluation(self, example: Example) -> np.ndarray:
+        """(chunks, samples)."""
+        chunks = self._chunks(self._dataset.audio(example))
+        if len(chunks) <= self._max_chunks:
+            return chunks
+        spaced = np.linspace(0, len(chunks) - 1, self._max_chunks).round().astype(np.int64)
+        return np.take(chunks, spaced, axis=0)
+
+    def _chunks(self, audio: np.ndarray) -> np.ndarray:
+        chunks: np.ndarray = to_chunks(np.asarray(audio), self._chunk_samples).astype(np.float32) / 32_768
+        return chunks

@@ -1,0 +1,53 @@
+"""Settings of captioner training (paper section IV-B)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from muscaps.config import TrainingConfig
+
+ExtractorMode = Literal["frozen", "fine-tuned", "scratch"]
+
+
+MonitorName = Literal["loss", "cider"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionTrainingConfig(TrainingConfig):
+    """How a captioner is trained; defaults are the paper's (section IV-B)."""
+
+    extractor_mode: ExtractorMode = "frozen"
+    """`frozen`: cached features, BatchNorm in evaluation mode; `fine-tuned`: trained too, its BatchNorm statistics
+    kept; `scratch`: trained from random weights (paper, Table II)."""
+    excerpt_seconds: float = 20.0
+    """Random excerpt of a track where the extractor is trained."""
+    monitor: MonitorName = "loss"
+    """Validation score that early stopping and the best checkpoint go by."""
+    validation_tracks: int = 1_000
+    """Validation tracks scored each epoch, at most, evenly chosen."""
+    validation_chunks: int = 20
+    """Chunks of a validation track heard where the extractor is trained."""
+    decode_every: int = 1
+    """Epochs between validations with captions, for CIDEr."""
+    max_minutes: float | None = None
+    """Stop after this many minutes, at the end of an epoch; None for no limit."""
+    disturbed_versions: int = 0
+    """Disturbed copies of every training track whose cached features take turns with the track's own; frozen only."""
+    mixed_precision: bool = True
+    """Compute in bfloat16 where a GPU does the work."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.extractor_mode not in ("frozen", "fine-tuned", "scratch"):
+            raise ValueError(f"extractor_mode must be frozen, fine-tuned or scratch, not {self.extractor_mode!r}")
+        if self.monitor not in ("loss", "cider"):
+            raise ValueError(f"monitor must be 'loss' or 'cider', not {self.monitor!r}")
+        for name in ("excerpt_seconds", "validation_tracks", "validation_chunks", "decode_every"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.disturbed_versions < 0 or (self.disturbed_versions and self.extractor_mode != "frozen"):
+            raise ValueError(
+                f"disturbed_versions={self.disturbed_versions} needs extractor_mode='frozen', "
+                f"not {self.extractor_mode!r}"
+            )
+        if self.monitor == "cider" and self.decode_every != 1:
+            raise ValueError(f"monitor='cider' needs decode_every=1, not {self.decode_every}")

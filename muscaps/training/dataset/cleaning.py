@@ -1,0 +1,92 @@
+"""Which pairs are suitable for training (paper section IV-A), and a count of what each rule dropped."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from muscaps.training.dataset.pairs import Pair
+from muscaps.vocabulary import tokenize
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningRules:
+    """Which pairs are unsuitable (paper section IV-A); None switches a bound off."""
+
+    min_seconds: float | None = 30.0
+    """Shortest track in seconds."""
+    max_seconds: float | None = 360.0
+    """Longest track in seconds."""
+    min_tokens: int = 3
+    """Shortest caption in tokens."""
+    max_tokens: int = 22
+    """Longest caption in tokens."""
+    unique_captions: bool = True
+    """Keep a caption only where it first appears."""
+
+    def __post_init__(self) -> None:
+        if self.min_seconds is not None and self.max_seconds is not None and self.min_seconds > self.max_seconds:
+            raise ValueError(f"min_seconds={self.min_seconds} exceeds max_seconds={self.max_seconds}")
+        if not 1 <= self.min_tokens <= self.max_tokens:
+            raise ValueError(f"min_tokens={self.min_tokens} and max_tokens={self.max_tokens} leave no caption")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningReport:
+    """What cleaning kept, and how much each rule dropped."""
+
+    pairs: int
+    """Tracks handed in."""
+    captions: int
+    """Captions handed in."""
+    kept_pairs: int
+    """Tracks kept."""
+    kept_captions: int
+    """Captions kept."""
+    dropped_pairs: dict[str, int] = field(default_factory=dict)
+    """Tracks dropped, by rule: `too_short`, `too_long`, `no_caption_left`, or why the audio failed."""
+    dropped_captions: dict[str, int] = field(default_factory=dict)
+    """Captions dropped from tracks of suitable length, by rule: `too_few_tokens`, `too_many_tokens`, `duplicate`."""
+
+
+def clean(pairs: Sequence[Pair], rules: CleaningRules = CleaningRules()) -> tuple[list[Pair], CleaningReport]:
+    """Drop unsuitable pairs (paper section IV-A) and count what each rule dropped.
+
+    A track of unknown duration passes the duration rule. Of several captions the suitable ones stay. The paper
+    leaves open whether every copy of a duplicated caption goes; here its first track keeps it.
+    """
+    kept: list[Pair] = []
+    lost_pairs: Counter[str] = Counter()
+    lost_captions: Counter[str] = Counter()
+    seen: set[tuple[str, ...]] = set()
+    for pair in pairs:
+        if rules.min_seconds is not None and pair.duration_s is not None and pair.duration_s < rules.min_seconds:
+            lost_pairs["too_short"] += 1
+            continue
+        if rules.max_seconds is not None and pair.duration_s is not None and pair.duration_s > rules.max_seconds:
+            lost_pairs["too_long"] += 1
+            continue
+        captions = []
+        for caption in pair.captions:
+            tokens = tuple(tokenize(caption))
+            if len(tokens) < rules.min_tokens:
+                lost_captions["too_few_tokens"] += 1
+            elif len(tokens) > rules.max_tokens:
+                lost_captions["too_many_tokens"] += 1
+            elif rules.unique_captions and tokens in seen:
+                lost_captions["duplicate"] += 1
+            else:
+                seen.add(tokens)
+                captions.append(caption)
+        if captions:
+            kept.append(replace(pair, captions=tuple(captions)))
+        else:
+            lost_pairs["no_caption_left"] += 1
+    report = CleaningReport(
+        pairs=len(pairs),
+        captions=sum(len(pair.captions) for pair in pairs),
+        kept_pairs=len(kept),
+        kept_captions=sum(len(pair.captions) for pair in kept),
+        dropped_pairs=dict(lost_pairs),
+        dropped_captions=dict(lost_captions),
+    )
+    return kept, report

@@ -1,0 +1,56 @@
+"""A music tagger: an audio feature extractor, a hidden layer and one output a tag."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from muscaps.inference.tall_convolution import training_features
+from muscaps.models.feature_extractor import FeatureExtractor
+
+_HEAD_DIM = 200  # as the published taggers' hidden layer
+
+
+class Tagger(nn.Module):
+    """An extractor under a hidden layer and one output a tag."""
+
+    def __init__(self, extractor: FeatureExtractor, num_tags: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.head = tagging_head(extractor.feature_dim, num_tags, dropout)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Spectrogram of chunks -> logits, (batch, tags)."""
+        return cast(Tensor, self.head(training_features(self.extractor, spectrogram)))
+
+
+def tagging_head(feature_dim: int, num_tags: int, dropout: float = 0.0) -> nn.Sequential:
+    """Build the classification layers, (batch, feature) -> logits, (batch, tags)."""
+    return nn.Sequential(
+        nn.Linear(feature_dim, _HEAD_DIM),
+        nn.BatchNorm1d(_HEAD_DIM),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(_HEAD_DIM, num_tags),
+    )
+
+
+def tag_scores(extractor: FeatureExtractor, head: Mapping[str, Tensor], features: Sequence[np.ndarray]) -> np.ndarray:
+    """Score tags on tracks whose chunk features are known.
+
+    Args:
+        extractor: As loaded; only its width is used.
+        head: The tagging head's weights, as loaded.
+        features: One (chunks, feature) array a track.
+
+    Returns:
+        Mean logits over a track's chunks, (tracks, tags).
+    """
+    module = tagging_head(extractor.feature_dim, len(head["4.bias"]))
+    module.load_state_dict(dict(head))
+    module.eval()
+    with torch.no_grad():
+        rows = [module(torch.from_numpy(np.asarray(row, dtype=np.float32))).mean(dim=0).numpy() for row in features]
+    return np.stack(rows)

@@ -1,0 +1,51 @@
+"""Results of an experiment's cells on disk: where they are, whether they are done, what they hold."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.paper.plan import Cell, ExperimentConfig, SystemName, plan_cells
+
+RESULT, SETTINGS, SECONDS = "result.json", "experiment.json", "seconds.json"
+
+
+def seconds_spent(output: Path) -> float:
+    """Wall seconds of all calls that worked on an experiment."""
+    path = output / SECONDS
+    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.exists() else 0.0
+
+
+def add_seconds(output: Path, seconds: float) -> None:
+    write_json(output / SECONDS, {"seconds": seconds_spent(output) + seconds})
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def result_path(config: ExperimentConfig, cell: Cell) -> Path:
+    return config.output / "cells" / cell.name / RESULT
+
+
+def is_done(config: ExperimentConfig, cell: Cell) -> bool:
+    return result_path(config, cell).exists()
+
+
+def captioner_cells(config: ExperimentConfig) -> dict[tuple[SystemName, int], dict[str, Any]]:
+    """Read the results of the captioner cells that are done, by system and seed."""
+    found = {}
+    for cell in plan_cells(config):
+        if cell.kind == "captioner" and is_done(config, cell):
+            result = json.loads(result_path(config, cell).read_text(encoding="utf-8"))
+            found[cell.subject, cell.seed] = result
+    return found  # type: ignore[return-value]
+
+
+def scores_path(config: ExperimentConfig, system: SystemName, seed: int) -> Path:
+    """Return where a captioner cell's scores are kept."""
+    return config.output / "scores" / f"{system}-{seed}.json"

@@ -1,0 +1,189 @@
+"""The work of one cell: an extractor pre-trained, features computed, or one system trained and decoded."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from muscaps.audio import to_chunks
+from muscaps.captioner import Captioner
+from muscaps.config import LOG_MEL, DecodingOptions, ModelConfig
+from muscaps.evaluation.retrieval import retrieve
+from muscaps.evaluation.split_evaluation import published_form, published_reference, split_features
+from muscaps.inference import prepare_extractor
+from muscaps.models.architectures import build_extractor
+from muscaps.training.captioner_objective import CaptionerTraining
+from muscaps.training.dataset.feature_cache import FeatureCache, extractor_digest
+from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.initial_captioner import new_captioner
+from muscaps.training.pretrained_extractor import extractor_config_of, load_any_extractor
+from muscaps.training.tagger_objective import train_tagger
+from pipeline.paper.cell_results import (
+    is_done,
+    result_path,
+    write_json,
+)
+from pipeline.paper.plan import SYSTEMS, Cell, ExperimentConfig, SystemName
+
+
+def run_cell(config: ExperimentConfig, cell: Cell) -> None:
+    """Do one cell; its result appears last and whole.
+
+    Raises:
+        ValueError: What the cell works on cannot serve, e.g. a dataset without tags.
+    """
+    if is_done(config, cell):  # a retry after the result was written
+        return
+    work: dict[str, Callable[[ExperimentConfig, Cell], Mapping[str, Any]]] = {
+        "extractor": _extractor_cell,
+        "features": _features_cell,
+        "captioner": _captioner_cell,
+    }
+    began = time.monotonic()
+    result = work[cell.kind](config, cell)
+    write_json(result_path(config, cell), {**result, "seconds": time.monotonic() - began})
+    for name in ("state", "state.partial"):  # what a cell cut short would have gone on from
+        shutil.rmtree(result_path(config, cell).with_name(name), ignore_errors=True)
+
+
+def _extractor_directory(config: ExperimentConfig, network: str) -> Path:
+    given = config.musicnn if network == "musicnn" else config.hcnn
+    return given or config.output / "extractors" / network / "extractor"
+
+
+def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
+    """Pre-train an audio network on the dataset's tags, or check the one that was given."""
+
+    directory = _extractor_directory(config, cell.subject)
+    if directory in (config.musicnn, config.hcnn):
+        extractor = _load_extractor(directory)
+        return {"given": directory.name, "digest": extractor_digest(extractor)}
+    architecture = config.musicnn_config if cell.subject == "musicnn" else config.hcnn_config
+    scores = train_tagger(
+        PreparedDataset(config.dataset),
+        directory.parent,
+        architecture,
+        config.pretraining,
+        name=f"{cell.subject}-tagger",
+    )
+    return {"mean_roc_auc": scores.mean_roc_auc, "mean_pr_auc": scores.mean_pr_auc, "tags": len(scores.roc_auc)}
+
+
+def _load_extractor(directory: Path) -> Any:
+
+    return load_any_extractor(directory)
+
+
+def _network(config: ExperimentConfig, network: str) -> Any:
+
+    if network == "log_mel":
+        return build_extractor(LOG_MEL).eval()
+    return _load_extractor(_extractor_directory(config, network))
+
+
+def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
+    """Compute every track's features once."""
+
+    dataset = PreparedDataset(config.dataset)
+    extractor = _network(config, cell.subject)
+    cache = FeatureCache(dataset, extractor_digest(extractor))
+    if not cache.complete:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        fast = prepare_extractor(extractor).to(device)
+
+        def features(samples: np.ndarray) -> np.ndarray:
+            chunks = torch.from_numpy(np.array(to_chunks(samples, extractor.chunk_samples)))
+            with torch.inference_mode():
+                parts = [fast(part.to(device).float() / 32_768).cpu() for part in torch.split(chunks, 4)]
+            return torch.cat(parts).numpy()
+
+        cache.write((example.index, features(np.asarray(dataset.audio(example)))) for example in dataset.examples)
+    return {"tracks": len(dataset.examples), "digest": extractor_digest(extractor)}
+
+
+def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
+    """Return a system's model; a pre-trained audio network brings its own architecture."""
+
+    network = config.extractor_of(system)
+    if system == "dcase":
+        width = config.dcase_hidden_dim
+        return replace(config.model, extractor=LOG_MEL, fusion="dcase", hidden_dim=width, audio_embedding_dim=width)
+    architecture = config.musicnn_config if network == "musicnn" else config.hcnn_config
+    directory = _extractor_directory(config, network)
+    if directory.exists():  # also without pre-training: the same network, other weights
+        architecture = extractor_config_of(directory)
+    return replace(config.model, extractor=architecture, fusion=SYSTEMS[system].fusion)
+
+
+def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
+    """Train one system with one seed, then decode the test split greedily and by beam, and search it."""
+
+    system: SystemName = cell.subject  # type: ignore[assignment]
+    dataset = PreparedDataset(config.dataset)
+    from_scratch = system == "scratch"
+    training_config = replace(
+        config.training,
+        seed=cell.seed,
+        extractor_mode="scratch" if from_scratch else "frozen",
+        max_epochs=(config.scratch_max_epochs if from_scratch else None) or config.training.max_epochs,
+    )
+    network = config.extractor_of(system)
+    pretrained = _network(config, network) if SYSTEMS[system].pretrained else None
+    model = new_captioner(dataset, _model_config(config, system), extractor=pretrained, seed=cell.seed)
+    features = None if from_scratch else FeatureCache(dataset, extractor_digest(model.feature_extractor)).read
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    training = CaptionerTraining(dataset, model, dataset.vocabulary, training_config, features=features, device=device)
+    directory = config.output / "cells" / cell.name
+    state = directory / "state"
+    if (state / "state.safetensors").exists():
+        training.resume(state)
+
+    def keep(metrics: Mapping[str, Any], save_state: Callable[[Path], None]) -> None:
+        beside = directory / "state.partial"
+        save_state(beside)
+        state.mkdir(parents=True, exist_ok=True)
+        (beside / "state.safetensors").replace(state / "state.safetensors")
+
+    training.train(keep)
+    training.save_checkpoints(directory, name=cell.name)
+    captioner = Captioner.load(directory / "best", device)
+    return {
+        "model_id": captioner.model_id,
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "best_epoch": training.best_epoch,
+        "training_seconds": training.elapsed_s,
+        "validation_cider": [row["validation_cider"] for row in training.history],
+        "validation_loss": [row["validation_loss"] for row in training.history],
+        **_decode(config, captioner, dataset, SYSTEMS[system].beam_size),
+    }
+
+
+def _decode(config: ExperimentConfig, captioner: Any, dataset: PreparedDataset, beam_size: int) -> dict[str, Any]:
+    """Caption the test split greedily and with the paper's beam, and rank its tracks for sampled queries."""
+
+    examples = dataset.split("test")
+    if not examples:
+        raise ValueError(f"{dataset.directory}: the test split is empty")
+    tracks = split_features(captioner, dataset, examples)
+    references = [example.captions for example in examples]
+    predictions = {}
+    for size in (1, beam_size):
+        captions = captioner.caption_features(tracks, DecodingOptions(beam_size=size, max_words=config.max_words))
+        predictions[str(size)] = {
+            "default": [caption.text for caption in captions],
+            "published": [published_form(caption, config.max_words) for caption in captions],
+        }
+    return {
+        "track_ids": [example.track_id for example in examples],
+        "references": {
+            "default": [list(texts) for texts in references],
+            "published": [[published_reference(text, captioner.vocabulary) for text in texts] for texts in references],
+        },
+        "predictions": predictions,
+        "retrieval": asdict(retrieve(captioner, tracks, references, num_queries=config.num_queries)),
+    }

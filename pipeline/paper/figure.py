@@ -1,0 +1,58 @@
+"""Fig. 4 of the paper: CIDEr on the validation split per epoch."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.paper.paper_tables import (
+    TABLE_2_LABELS,
+    TABLE_2_ROWS,
+)
+from pipeline.paper.results import Results
+from pipeline.paper.tables import Measure
+
+
+def mean_curve(curves: Sequence[Sequence[float]]) -> list[tuple[int, float, float | None]]:
+    """Average curves epoch by epoch, over the seeds still training: (epoch from 1, mean, half interval)."""
+    longest = max(map(len, curves))
+    points = []
+    for epoch in range(longest):
+        values = tuple(curve[epoch] for curve in curves if len(curve) > epoch and math.isfinite(curve[epoch]))
+        if values:
+            measure = Measure(values=values)
+            points.append((epoch + 1, measure.mean, measure.half_interval))
+    return points
+
+
+def write_figure(results: Results, output: Path) -> bool:
+    """Draw Fig. 4 as `figure_4.png` with `figure_4.csv` beside it; False where no system is done."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot, ticker
+
+    rows = [row for row in TABLE_2_ROWS if results.has(row)]
+    if not rows:
+        return False
+    figure, axes = pyplot.subplots(figsize=(7, 4.2), constrained_layout=True)
+    lines = [["system", "epoch", "mean", "half_interval_95"]]
+    # Okabe and Ito's colours, told apart by every kind of colour vision.
+    for row, colour in zip(rows, ("#999999", "#0072B2", "#D55E00", "#009E73"), strict=False):
+        points = mean_curve(results.curves(row))
+        epochs, means = [p[0] for p in points], np.array([p[1] for p in points])
+        halves = np.array([p[2] or 0.0 for p in points])
+        axes.plot(epochs, means, color=colour, label=TABLE_2_LABELS[row])
+        axes.fill_between(epochs, means - halves, means + halves, color=colour, alpha=0.2, linewidth=0)
+        lines += [[row, str(e), f"{m:.4f}", "" if h is None else f"{h:.4f}"] for e, m, h in points]
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("CIDEr on validation × 100")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(output / "figure_4.png", dpi=150)
+    pyplot.close(figure)
+    (output / "figure_4.csv").write_text("".join(",".join(line) + "\n" for line in lines), encoding="utf-8")
+    return True

@@ -1,0 +1,92 @@
+"""The report of an experiment: every table, Fig. 4 and the verdicts in one Markdown page."""
+
+import csv
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from muscaps.training.dataset.reader import PreparedDataset
+from pipeline.paper.cell_results import captioner_cells, seconds_spent
+from pipeline.paper.figure import write_figure
+from pipeline.paper.paper_tables import (
+    build_decoding_table,
+    build_retrieval_table,
+    build_tables,
+    example_captions,
+)
+from pipeline.paper.plan import ExperimentConfig
+from pipeline.paper.results import Results
+from pipeline.paper.verdicts import findings
+
+REPORT = "experiment.md"
+
+
+def write_report(config: ExperimentConfig) -> Path:
+    """Write every table as Markdown and CSV, the figure, and `experiment.md` with all of it; return its path."""
+    results = Results(config)
+    tables = [*build_tables(results, "published"), build_retrieval_table(results), build_decoding_table(results)]
+    tables += build_tables(results, "default")
+    tables = [table for table in tables if table.rows]
+    for table in tables:
+        (config.output / f"{table.name}.md").write_text(table.markdown(), encoding="utf-8")
+        (config.output / f"{table.name}.csv").write_text(table.csv(), encoding="utf-8")
+    examples = example_captions(results)
+    if examples:
+        _write_examples(config.output, examples)
+    sections = [_heading(config, results)]
+    said = findings(results)
+    if said:
+        sections.append("## What the numbers say\n\n" + "".join(f"- {sentence}\n" for sentence in said))
+    sections += [table.markdown() for table in tables]
+    if examples:
+        sections.append((config.output / "table_4.md").read_text(encoding="utf-8"))
+    if write_figure(results, config.output):
+        caption = "CIDEr on the validation split per epoch; mean over seeds, 95% interval shaded"
+        sections.append(
+            f"**Fig. 4**\n\n![{caption}](figure_4.png)\n\n{caption}; a curve ends where training stopped.\n"
+        )
+    path = config.output / REPORT
+    path.write_text("\n".join(sections), encoding="utf-8")
+    return path
+
+
+def _write_examples(output: Path, examples: Sequence[Mapping[str, str]]) -> None:
+    names = list(examples[0])
+    lines = ["| | " + " | ".join(f"Example {index}" for index in range(1, len(examples) + 1)) + " |"]
+    lines.append("|---|" + "---|" * len(examples))
+    lines += [f"| {name} | " + " | ".join(_cell(example[name]) for example in examples) + " |" for name in names]
+    title = "Table IV: captions of the early-fusion model, first seed\n\n"
+    (output / "table_4.md").write_text(f"**{title.strip()}**\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(examples)
+    (output / "table_4.csv").write_text(text.getvalue(), encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;") or "(nothing)"
+
+
+def _heading(config: ExperimentConfig, results: Results) -> str:
+    """Say what was run, on what, and for how long."""
+
+    card = PreparedDataset(config.dataset).card
+    cells = list(captioner_cells(config).values())
+    trained = sum(cell["training_seconds"] for cell in cells) / 3600
+    splits = ", ".join(f"{count} {name}" for name, count in card["splits"].items())
+    seeds = sorted({seed for by_seed in results.cells.values() for seed in by_seed})
+    planned = len(config.systems) * len(config.seeds)
+    missing = f" **{planned - len(cells)} of {planned} trainings are missing.**" if len(cells) < planned else ""
+    training = config.training
+    widths = f"hidden {config.model.hidden_dim}, at most {training.max_epochs} epochs, patience {training.patience}"
+    return (
+        "# The paper's experiments on this dataset\n\n"
+        f"Dataset `{card['digest'][:12]}`: {splits} tracks, {card['audio_seconds'] / 3600:.1f} h of audio, "
+        f"{card['vocabulary_size']} words. Seeds {', '.join(map(str, seeds)) or 'none'}; {widths}, learning rate "
+        f"{config.training.learning_rate:g}; ablation on {config.ablation}. {trained:.1f} h of training in "
+        f"{seconds_spent(config.output) / 3600:.1f} h, on {platform.processor() or platform.machine()}.{missing}\n\n"
+        "Scores are times 100, means over seeds, ± half a 95% interval; bold is within two standard deviations of "
+        "the best. The published convention leaves `<sos>`, `<eos>` and `<unk>` in, as the paper's code does.\n"
+    )
