@@ -15,8 +15,18 @@ import pytest
 import soundfile
 import soxr
 
-from muscaps import audio
-from muscaps.audio import PCM_SCALE, AudioError, DecodedAudio, decode_audio, load_audio, to_chunks
+from muscaps.audio import (
+    PCM_SCALE,
+    AudioError,
+    DecodedAudio,
+    decode_audio,
+    decoding,
+    load_audio,
+    needed_chunks,
+    soundfile_reader,
+    to_chunks,
+)
+from muscaps.audio.pyav_reader import pyav_blocks
 from tests.hostile_files import encode, encode_with_ffmpeg, notes
 
 RATE = 16_000
@@ -181,7 +191,7 @@ def test_streaming_equals_resampling_in_one_piece() -> None:
 def test_both_decoders_agree(container: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(notes(5.0, 7, 44_100, channels=2), 44_100, container)
     first = decode_audio(data).pcm
-    monkeypatch.setattr(audio, "_decoders_for", lambda head: (audio._pyav_blocks,))
+    monkeypatch.setattr(decoding, "_decoders_for", lambda head: (pyav_blocks,))
     second = decode_audio(data).pcm
     assert len(first) == len(second)
     assert np.abs(first.astype(int) - second).max() <= 2
@@ -331,14 +341,15 @@ CHUNK = 8_000  # half a second
 def frames_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Frames libsndfile decodes, block by block."""
     read: list[int] = []
-    real = audio._next_blocks
+    real = soundfile_reader.next_blocks
 
     def counted(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
         for block in real(file, frames):
             read.append(len(block))
             yield block
 
-    monkeypatch.setattr(audio, "_next_blocks", counted)
+    for module in (soundfile_reader, needed_chunks):
+        monkeypatch.setattr(module, "next_blocks", counted)
     return read
 
 

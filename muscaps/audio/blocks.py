@@ -1,0 +1,39 @@
+"""The interface of a reader: blocks of decoded audio, and what it learned on the way."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muscaps.audio.errors import AudioError
+from muscaps.audio.source_file import SourceFile
+
+Pcm: TypeAlias = NDArray[np.int16]
+Waveform: TypeAlias = NDArray[np.float32]
+
+PCM_SCALE = 32_768  # int16 full scale: 2 ** 15
+SILENT_PEAK = 1  # one step of 16-bit audio (-90 dBFS): what dither leaves of digital silence
+SAMPLE_RATES = (1_000, 1_536_000)  # lowest and highest rate taken at its word, in Hz
+BLOCK_VALUES = 1 << 17  # float32 values decoded at a time, all channels together: 512 KiB
+VALUES_PER_SECOND = 192_000  # decoding effort allowed per allowed second: stereo at 96 kHz
+LENGTH_TOLERANCE_SECONDS = 1.0  # a length estimated from an MP3 or a container may be this far off
+
+
+@dataclass
+class ReaderReport:
+    """What a decoder learned on the way."""
+
+    sample_rate: int = 0
+    channels: int = 0
+    name: str = "audio"
+    problems: list[str] = field(default_factory=list)
+    doubtful: bool = False  # the file goes on after the end its header gives
+    changes_format: bool = False
+    fatal: AudioError | None = None
+
+
+Blocks: TypeAlias = Iterator[tuple[Waveform, int]]
+Reader: TypeAlias = Callable[[SourceFile, ReaderReport], Blocks]
+Mix: TypeAlias = Callable[[Waveform], Waveform]

@@ -1,0 +1,202 @@
+"""A track in any common format -> mono PCM at the model's rate -> chunks.
+
+Conventions: rates in Hz, durations in seconds; a waveform is (samples,), int16 between stages and float32
+in [-1, 1] at the model; int16 becomes float32 by dividing by 32 768. The content of a file decides what it
+is, never its name. Channels are mixed by their mean before resampling (swresample's mix is 3 dB louder,
+which would shift dB features). Tracks are read, mixed and resampled block by block, so memory depends on
+what is kept and not on the file, and nothing a header claims is ever allocated.
+
+libsndfile decodes PCM, FLAC and MP3, where it is the faster; FFmpeg, through PyAV, decodes everything else
+and whatever libsndfile cannot open or finds damaged. Where libsndfile decodes and only some chunks are wanted,
+`only_needed` decodes no more than those.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from muscaps.audio.attempt import Attempt, better_of, run_reader
+from muscaps.audio.blocks import PCM_SCALE, SILENT_PEAK, Mix, Pcm, Reader, ReaderReport, Waveform
+from muscaps.audio.channels import first_channel, mean_of_channels
+from muscaps.audio.damage import missing_end
+from muscaps.audio.errors import AudioError, clock, first_bytes
+from muscaps.audio.file_types import HEAD_BYTES, PCM_CONTAINERS, looks_like_audio, name_of_non_audio
+from muscaps.audio.kept_chunks import KeptPcm
+from muscaps.audio.needed_chunks import decode_needed
+from muscaps.audio.pyav_reader import pyav_blocks, pyav_flac_blocks
+from muscaps.audio.resampling import Resampler
+from muscaps.audio.soundfile_reader import soundfile_blocks
+from muscaps.audio.source_file import Source, open_source
+
+MAX_SECONDS = 24 * 3600.0  # one day: longer than any release, short enough to stop a decompression bomb
+MIN_SECONDS = 0.5  # less sound than this says nothing about music
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedAudio:
+    """A decoded track, or evenly spaced chunks of it."""
+
+    pcm: Pcm
+    """Mono signal at the rate asked for, (samples,)."""
+    sample_rate: int
+    """Sampling rate of the file in Hz; of its longest part where it changes."""
+    channels: int
+    """Channels of the file; of its longest part where they change."""
+    duration_s: float
+    """Seconds of audio really decoded, whether kept in `pcm` or not; those stated if only needed chunks were."""
+    coverage: float
+    """Share of the track's chunks present in `pcm`, in (0, 1]."""
+    chunk_indices: tuple[int, ...] | None = None
+    """Which chunks of the track `pcm` holds, ascending; None when it holds the whole track."""
+    damaged: str | None = None
+    """What was lost or repaired, in words; None for a sound file."""
+
+
+def decode_audio(
+    source: Source,
+    *,
+    sample_rate: int = 16_000,
+    chunk_samples: int | None = None,
+    max_chunks: int | None = None,
+    only_needed: bool = False,
+    min_seconds: float = MIN_SECONDS,
+    max_seconds: float = MAX_SECONDS,
+    allow_silence: bool = False,
+) -> DecodedAudio:
+    """Decode a track to mono PCM, keeping all of it or evenly spaced chunks.
+
+    Args:
+        source: The file's content, its path, or a seekable binary file, which is read from its start.
+        sample_rate: Rate of the result in Hz.
+        chunk_samples: Samples per chunk at `sample_rate`; needed with `max_chunks`.
+        max_chunks: Keep at most this many evenly spaced chunks; memory is then at most four times that many,
+            however long the track. A track of no more chunks is kept whole, incomplete last chunk included.
+        only_needed: Decode only the chunks kept, by seeking, where the format allows it; needs `max_chunks`.
+            PCM, FLAC and MP3 do, if beginning and end of the file are as its header says; in any doubt, and where
+            it would save nothing, the whole track is decoded. Given up for it: damage between the chunks goes
+            unnoticed, and `duration_s` is what the header states, for MP3 corrected by where its end was found.
+        min_seconds: A track with less audio is refused.
+        max_seconds: A track with more audio is refused as soon as that much is decoded.
+        allow_silence: Return a silent track instead of refusing it; a caption of it would be invention.
+
+    Returns:
+        The PCM and what is known about the file. The same bytes give the same result on every call.
+
+    Raises:
+        AudioError: The track cannot be heard, is silent, too short or too long.
+        OSError: The file could not be read.
+        ValueError: An argument is out of range, or `max_chunks` comes without `chunk_samples`, or `only_needed`
+            without `max_chunks`.
+    """
+    _check_arguments(sample_rate, chunk_samples, max_chunks, only_needed, min_seconds, max_seconds)
+    with open_source(source) as file:
+        head, size = file.head(HEAD_BYTES), file.size()
+        if size == 0:
+            raise AudioError("empty_file", "The file is empty (0 bytes).")
+        if what := name_of_non_audio(head):
+            raise AudioError("not_audio", f"This is {what}, not audio.")
+
+        def attempt(decoder: Reader, mix: Mix = mean_of_channels) -> Attempt:
+            kept = KeptPcm(chunk_samples, max_chunks)
+            return run_reader(decoder, file, mix, Resampler(sample_rate, kept), max_seconds)
+
+        decoders = _decoders_for(head)
+        best = None
+        if only_needed and decoders[0] is soundfile_blocks and not missing_end(file, head, size):
+            best = decode_needed(file, size, sample_rate, KeptPcm(chunk_samples, max_chunks), max_seconds)
+        best = best or attempt(decoders[0])
+        for decoder in decoders[1:]:
+            if best.facts.fatal is None and (best.facts.problems or best.facts.doubtful or not best.seconds):
+                best = better_of(best, attempt(decoder))
+        if best.seconds >= MIN_SECONDS and best.kept.peak <= SILENT_PEAK < best.channel_peak * PCM_SCALE:
+            # Left and right are mirror images and the mean of them is nothing, but there is music.
+            best = attempt(best.decoder, first_channel)
+            best.facts.problems.append("the channels cancel each other out, so only the first was used")
+        best.facts.problems.extend(missing_end(file, head, size))
+    return _result(best, head, min_seconds, allow_silence)
+
+
+def load_audio(source: Source, *, sample_rate: int = 16_000) -> Waveform:
+    """Decode a whole track, however short or silent, to a waveform for a model.
+
+    Args:
+        source: The file's content, its path, or a seekable binary file.
+        sample_rate: Rate of the result in Hz.
+
+    Returns:
+        Mono waveform in [-1, 1], (samples,).
+
+    Raises:
+        AudioError: Nothing in the file can be decoded.
+        OSError: The file could not be read.
+    """
+    audio = decode_audio(source, sample_rate=sample_rate, min_seconds=0.0, allow_silence=True)
+    return audio.pcm.astype(np.float32) / np.float32(PCM_SCALE)
+
+
+def _check_arguments(
+    sample_rate: int,
+    chunk_samples: int | None,
+    max_chunks: int | None,
+    only_needed: bool,
+    min_seconds: float,
+    max_seconds: float,
+) -> None:
+    if sample_rate < 1:
+        raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
+    if max_chunks is not None and chunk_samples is None:
+        raise ValueError(f"max_chunks={max_chunks} needs chunk_samples")
+    if chunk_samples is not None and chunk_samples < 1:
+        raise ValueError(f"chunk_samples must be at least 1, not {chunk_samples}")
+    if max_chunks is not None and max_chunks < 1:
+        raise ValueError(f"max_chunks must be at least 1, not {max_chunks}")
+    if only_needed and max_chunks is None:
+        raise ValueError("only_needed=True needs max_chunks; without it the whole track is kept")
+    if not 0 <= min_seconds < max_seconds:
+        raise ValueError(f"min_seconds={min_seconds} must lie in 0 to max_seconds={max_seconds}")
+
+
+def _decoders_for(head: bytes) -> tuple[Reader, ...]:
+    """The decoders to try, in order; libsndfile is kept from formats it was not chosen for."""
+    pcm = head[:4] in PCM_CONTAINERS or head[8:12] in (b"AIFF", b"AIFC")
+    mp3 = head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6))
+    if pcm or mp3 or head[:4] == b"fLaC":
+        return (soundfile_blocks, pyav_blocks)
+    if head[:4] == b"OggS" or looks_like_audio(head):
+        return (pyav_blocks,)
+    return (pyav_blocks, pyav_flac_blocks)
+
+
+def _result(best: Attempt, head: bytes, min_seconds: float, allow_silence: bool) -> DecodedAudio:
+    facts = best.facts
+    damaged = "; ".join(dict.fromkeys(facts.problems)) or None
+    if best.seconds <= 0:
+        raise facts.fatal or _undecodable(facts, head)
+    if best.seconds < min_seconds and damaged:
+        raise AudioError("damaged", f"Only {best.seconds:.2f} s of audio could be decoded: {damaged}.")
+    if best.seconds < min_seconds:
+        found = f"{best.seconds:.2f} s of audio"
+        raise AudioError("too_short", f"The file holds only {found}; at least {min_seconds:g} s are needed.")
+    if best.kept.peak <= SILENT_PEAK and not allow_silence:
+        raise AudioError("silent", f"The whole file is silent ({clock(best.seconds)} of digital silence).")
+    pcm, chunk_indices, coverage = best.kept.finish()
+    return DecodedAudio(
+        pcm=pcm,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        duration_s=best.seconds,
+        coverage=coverage,
+        chunk_indices=chunk_indices,
+        damaged=damaged,
+    )
+
+
+def _undecodable(facts: ReaderReport, head: bytes) -> AudioError:
+    reasons = "; ".join(dict.fromkeys(facts.problems))
+    if not head.strip(b"\x00"):
+        return AudioError("not_audio", "The file holds nothing but zero bytes; its upload or copy failed.")
+    if looks_like_audio(head):
+        return AudioError(
+            "damaged", f"The file begins like audio, but none of it can be decoded: {reasons or 'it ends there'}."
+        )
+    return AudioError("not_audio", f"The content is in no audio format known here ({first_bytes(head)}).")

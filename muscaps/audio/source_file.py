@@ -1,0 +1,77 @@
+"""A track as a binary file that decoders written in C may read from."""
+
+import io
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+Source: TypeAlias = bytes | bytearray | memoryview | str | Path | BinaryIO
+
+
+class SourceFile:
+    """A binary file the decoders' C code may read from: an error ends the file and is raised afterwards."""
+
+    def __init__(self, file: BinaryIO, *, owned: bool) -> None:
+        self._file = file
+        self._owned = owned
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> "SourceFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._owned:
+            self._file.close()
+
+    def read(self, count: int = -1) -> bytes:
+        try:
+            return self._file.read(count) or b""
+        except Exception as error:  # of whatever kind the caller's file raises; kept and raised again
+            self.failure = self.failure or error
+            return b""
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[0 : len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (ValueError, OverflowError):
+            return -1  # a damaged file sends its decoder to impossible places; no fault of the storage
+        except OSError as error:
+            if offset >= 0:
+                self.failure = self.failure or error
+            return -1
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def head(self, count: int) -> bytes:
+        self.seek(0)
+        data = self.read(count)
+        self.raise_failure()
+        return data
+
+    def tail(self, count: int, size: int) -> bytes:
+        self.seek(max(0, size - count))
+        data = self.read(count)
+        self.raise_failure()
+        return data
+
+    def size(self) -> int:
+        return self.seek(0, io.SEEK_END)
+
+    def raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def open_source(source: Source) -> SourceFile:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return SourceFile(io.BytesIO(source), owned=True)
+    if isinstance(source, (str, Path)):
+        return SourceFile(open(source, "rb"), owned=True)
+    if not source.seekable():
+        raise ValueError("the file object must be seekable; pass its content as bytes instead")
+    return SourceFile(source, owned=False)
