@@ -19,6 +19,7 @@ from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import beam_search
 from muscaps.inference import fold_weight_norm, multiplying_in, prepare_decoder, prepare_extractor
 from muscaps.models.caption_model import EncodedAudio
+from muscaps.tagger import Tag, TagHeads
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 from muscaps.waveforms import Waveform, of_one_type
 
@@ -59,6 +60,7 @@ class Captioner:
         self.model_config: ModelConfig = checkpoint.model_config
         self.card: dict[str, Any] = checkpoint.card
         self.model_id = checkpoint.model_id
+        self.tagger: TagHeads | None = checkpoint.tagger
         self.feature_batch = feature_batch or FEATURE_BATCH.get(self.device.type, 64)
         self.search_batch = SEARCH_BATCH
         self.precision: Precision = precision
@@ -120,6 +122,19 @@ class Captioner:
             tensor = tensor.pin_memory()  # so that the transfer runs beside the work on the batch before
         tensor = tensor.to(self.device, non_blocking=True)
         return [self._extract(tensor.float() / 32768 if tensor.dtype == torch.int16 else tensor)]
+
+    def tags(self, features: Sequence[Features]) -> list[list[Tag]]:
+        """Return the tags of tracks with calibrated scores, by facet, the highest score first.
+
+        Args:
+            features: Tracks, (chunks, feature) each.
+
+        Raises:
+            ValueError: The checkpoint has no tag heads (`tagger` is None), or the features have another width.
+        """
+        if self.tagger is None:
+            raise ValueError(f"{self.model_id} has no tag heads")
+        return self.tagger.tags(features)
 
     def caption(self, waveforms: Sequence[Waveform], options: DecodingOptions | None = None) -> list[Caption]:
         """Caption tracks.

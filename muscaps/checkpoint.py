@@ -25,9 +25,12 @@ from muscaps.config import LOG_MEL, AudioConfig, ExtractorConfig, ModelConfig
 from muscaps.models.architectures import build_captioner, build_extractor
 from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.muscaps import MusCaps
+from muscaps.tagger import TagHeads
 from muscaps.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
+TAGGER_PREFIX = "tagger."
+"""Start of the names of the tag heads' weights."""
 WEIGHTS, CARD, WORDS = "model.safetensors", "model_card.json", "vocabulary.txt"
 BUNDLED = Path(__file__).parent / "checkpoints" / "default"
 """The captioner shipped with the package."""
@@ -51,6 +54,8 @@ class Checkpoint:
     """The model card as written."""
     model_id: str
     """Name plus the first 12 hex digits of the SHA-256 over weights and card."""
+    tagger: TagHeads | None = None
+    """Calibrated tag heads, where the checkpoint has them."""
 
 
 def is_computed(name: str) -> bool:
@@ -104,6 +109,8 @@ def save_checkpoint(
     training: Mapping[str, Any],
     metrics: Mapping[str, Any],
     departures: Sequence[str] = (),
+    tagger: TagHeads | None = None,
+    sections: Mapping[str, Any] | None = None,
 ) -> str:
     """Write a captioner.
 
@@ -115,10 +122,16 @@ def save_checkpoint(
         training: What it was trained on and how: data, digest, seeds, commands.
         metrics: What was measured, and on what.
         departures: Known departures from the paper.
+        tagger: Tag heads that read the same features.
+        sections: Further sections of the card, e.g. `decoding` or `notices`.
 
     Returns:
         The new checkpoint's `model_id`.
     """
+    if tagger is not None and tagger.feature_dim != model.feature_extractor.feature_dim:
+        raise ValueError(
+            f"the tag heads read {tagger.feature_dim} features, the model {model.feature_extractor.feature_dim}"
+        )
     if len(vocabulary) != model.config.vocabulary_size:
         raise ValueError(f"the vocabulary has {len(vocabulary)} words, the model {model.config.vocabulary_size}")
     card = {
@@ -132,8 +145,13 @@ def save_checkpoint(
         "metrics": dict(metrics),
         "departures": list(departures),
         "code_version": __version__,
+        **(sections or {}),
     }
-    _write(directory, learned_weights(model), card, vocabulary)
+    weights = learned_weights(model)
+    if tagger is not None:
+        card["tagger"] = tagger.described()
+        weights |= {f"{TAGGER_PREFIX}{key}": value for key, value in tagger.stored().items()}
+    _write(directory, weights, card, vocabulary)
     return model_id(directory, name)
 
 
@@ -261,6 +279,7 @@ def load_checkpoint(directory: Path | str) -> Checkpoint:
     card = read_card(directory, "captioner")
     model_config, audio_config = _configs(card, directory)
     weights = _read_weights(directory)
+    head_weights = {key: weights.pop(key) for key in list(weights) if key.startswith(TAGGER_PREFIX)}
     _refuse_giants(model_config, weights, directory)
     try:
         vocabulary = Vocabulary.load(directory / WORDS)
@@ -272,6 +291,9 @@ def load_checkpoint(directory: Path | str) -> Checkpoint:
         )
     model = build_captioner(model_config)
     fill(model, weights, str(directory / WEIGHTS))
+    tagger = _tag_heads(card, head_weights, directory)
+    if tagger is not None and tagger.feature_dim != model.feature_extractor.feature_dim:
+        raise CheckpointError(f"{directory}: the tag heads read {tagger.feature_dim} features, the model others")
     return Checkpoint(
         model=model.eval(),
         vocabulary=vocabulary,
@@ -279,7 +301,19 @@ def load_checkpoint(directory: Path | str) -> Checkpoint:
         model_config=model_config,
         card=card,
         model_id=model_id(directory, str(card["name"])),
+        tagger=tagger,
     )
+
+
+def _tag_heads(card: Mapping[str, Any], weights: Mapping[str, Tensor], directory: Path) -> TagHeads | None:
+    """Return the checkpoint's tag heads; None where neither card nor weights have any."""
+    if "tagger" not in card and not weights:
+        return None
+    try:
+        named = {key.removeprefix(TAGGER_PREFIX): value for key, value in weights.items()}
+        return TagHeads.from_card(card["tagger"], named)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{directory}: the tag heads do not read: {error}") from error
 
 
 def _refuse_giants(config: ModelConfig, weights: Mapping[str, Tensor], directory: Path) -> None:

@@ -34,6 +34,7 @@ from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales
 from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.muscaps import MusCaps
 from muscaps.models.musicnn import Musicnn
+from muscaps.tagger import TagHeads
 from muscaps.training.batches import CaptionBatch, collate, encoded_captions
 from muscaps.training.captioner_audio import AudioExcerpts, AudioSource, CachedFeatures
 from muscaps.training.captioner_config import CaptionTrainingConfig
@@ -97,6 +98,8 @@ class CaptionerTraining:
         disturbed: Sequence[Callable[[Example], np.ndarray]] = (),
         workers: Workers | None = None,
         device: str = "cpu",
+        tagger: TagHeads | None = None,
+        sections: Mapping[str, Any] | None = None,
     ) -> None:
         """Take over a model.
 
@@ -109,6 +112,8 @@ class CaptionerTraining:
             disturbed: Read the cached features of its disturbed copies, `config.disturbed_versions` of them.
             workers: Who trains together.
             device: `cpu` or `cuda`.
+            tagger: Tag heads to store with the model; left out where the extractor they read is trained.
+            sections: Further sections of the model card, see `save_checkpoint`.
 
         Raises:
             DatasetError: A split is empty, or features or audio are missing.
@@ -116,6 +121,8 @@ class CaptionerTraining:
         """
         self.workers = workers or Workers.present()
         self.dataset, self.config, self.vocabulary, self.device = dataset, config, vocabulary, device
+        self.tagger = tagger if config.extractor_mode == "frozen" else None
+        self.sections = sections
         self.train_examples = dataset.split("train")
         validation = dataset.split("validation")
         self.validation_examples = validation[:: max(1, math.ceil(len(validation) / config.validation_tracks))]
@@ -410,7 +417,15 @@ class CaptionerTraining:
         if self.config.extractor_mode == "scratch":
             departures.append("musicnn takes the maximum over frequency before batch normalisation while training")
         save_checkpoint(
-            directory, self.model, self.vocabulary, name=name, training=facts, metrics=metrics, departures=departures
+            directory,
+            self.model,
+            self.vocabulary,
+            name=name,
+            training=facts,
+            metrics=metrics,
+            departures=departures,
+            tagger=self.tagger,
+            sections=self.sections,
         )
 
 

@@ -1,7 +1,7 @@
 """Training a captioner on Ray Train."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,15 @@ def _caption_loop(config: dict[str, Any]) -> None:
             FeatureCache(dataset, digest, version).read for version in range(run.config.disturbed_versions + 1)
         ]
     training = CaptionerTraining(
-        dataset, model, vocabulary, run.config, features=features, disturbed=disturbed, device=device
+        dataset,
+        model,
+        vocabulary,
+        run.config,
+        features=features,
+        disturbed=disturbed,
+        device=device,
+        tagger=start.tagger if start else None,
+        sections=_kept_sections(start.card) if start else None,
     )
     resume_from_checkpoint(training)
     facts = {
@@ -142,3 +150,8 @@ def _caption_loop(config: dict[str, Any]) -> None:
             training, config["board"], lambda path: training.save_checkpoints(path, name=run.name, training=facts)
         )
     )
+
+
+def _kept_sections(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of a model card that hold for a captioner trained further."""
+    return {name: card[name] for name in ("decoding", "evidence", "notices") if name in card}
