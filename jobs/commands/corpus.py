@@ -1,4 +1,4 @@
-"""Commands that make training data: `muscaps corpus render`."""
+"""Commands that make training data: `muscaps corpus render` and `muscaps corpus describe`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     group = typer.Typer(help="Music rendered from scores, with true captions and tags.", no_args_is_help=True)
     group.command("render")(render)
+    group.command("describe")(describe)
     app.add_typer(group, name="corpus")
 
 
@@ -72,3 +73,24 @@ def render(
     )
     if summary.failed:
         raise typer.Exit(FAILED_TRACKS)
+
+
+def describe(
+    source: Annotated[
+        str,
+        typer.Argument(help="Catalogue with facts (instruments, feel, genre, bpm), or pairs.parquet of a corpus."),
+    ],
+    out: Annotated[str, typer.Argument(help="Parquet file for the pairs.")],
+    num_captions: Annotated[int, typer.Option(help="Captions per track at most.")] = 8,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same captions.")] = 0,
+) -> None:
+    """Write captions from the facts of SOURCE into OUT, a table for `muscaps dataset prepare`."""
+    from pipeline.training.description import DescriptionConfig, describe_tracks
+
+    with explained():
+        summary = describe_tracks(DescriptionConfig(source=source, output=out, num_captions=num_captions, seed=seed))
+    statistics = summary.statistics
+    typer.echo(
+        f"{summary.described} tracks, {statistics.num_captions} captions of {statistics.words_per_caption:.1f} words, "
+        f"{statistics.vocabulary_size} different words; {summary.too_few_facts} tracks have too few facts: {out}"
+    )

@@ -1,224 +1,92 @@
-"""Sentences about a clip, in the manner of production-music descriptions.
+"""Captions of a track, in the manner of production-music descriptions.
 
-Every word that says something about instruments, mood, energy or tempo is listed here or in `truth.FEELS` with what it
-claims, and a sentence is only built from words whose claims hold. Sentences have 5 to 22 words.
+Every caption says only what the track's facts hold: each phrase that `muscaps.lexicon` counts as a claim is checked
+against the facts before a sentence is used. Captions have 5 to 22 words and no content word twice.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from muscaps.corpus.instruments import INSTRUMENTS
-from muscaps.corpus.truth import FEELS, Truth
+from muscaps import lexicon
+from muscaps.corpus.facts import Facts, unsupported_claims
+from muscaps.corpus.sentences import ENSEMBLE, PLAIN, SOLO, Pattern
+from muscaps.corpus.wording import Wording, content_stems
 
+MIN_WORDS = 5
 MAX_WORDS = 22
-
-_TEMPO_ADVERBS = {
-    "slow": ("at a slow tempo", "at a slow pace", "at a leisurely pace"),
-    "medium": ("at a moderate tempo", "at a medium tempo", "at a moderate pace"),
-    "fast": ("at a fast tempo", "at a quick pace", "at a brisk tempo"),
-}
-_TEMPO_ADJECTIVES = {
-    "slow": ("slow", "leisurely"),
-    "medium": ("mid-tempo", "moderate"),
-    "fast": ("fast", "quick", "brisk"),
-}
-_ENERGY_WORDS = {"high": ("energetic", "lively"), "low": ("gentle", "soft", "quiet"), "medium": ()}
-_CLAIMED_ENERGY = {
-    "fast": "high",
-    "slow": "low",
-    "lively": "high",
-    "energetic": "high",
-    "gentle": "low",
-    "soft": "low",
-    "quiet": "low",
-}
-"""Words that claim an energy beside the one they are listed for."""
-
-_NOUN_CLAIMS = {
-    "orchestral": "strings",
-    "electronica": "synth",
-    "electronic": "synth",
-    "choral": "choir",
-    "percussion": "drums",
-    "mallet": "mallets",
-}
-"""Words in names of styles that claim an instrument family."""
-_NOUN_TEMPO = {"ballad": "slow"}
-_WHOLE = (
-    "polka",
-    "waltz",
-    "march",
-    "lullaby",
-    "electronica",
-    "solo",
-    "ballad",
-    "duet",
-    "soundscape",
-    "bossa nova",
-    "underscore",
-    "synthwave",
+FUNCTION_WORDS = frozenset(
+    "a an and at by for from in of on over the then that to with where as first later one".split()
 )
-"""Names of styles that need no 'track' or 'piece' after them."""
-_ENDINGS = ("track", "piece", "music", "cue", "theme", "tune")
+"""Words that may occur twice in a caption."""
+_SLOT = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
+MOOD_SHARE = 0.6
+"""How often a sentence without a mood is dropped, where moods are known."""
+_TRIES = 20
+"""Sentences tried for each caption that is wanted."""
 
 
 def tokens(text: str) -> list[str]:
-    """Lower-case words of a sentence; a hyphen joins, other punctuation parts."""
+    """Return the lower-case words of a sentence; a hyphen joins, other punctuation separates."""
     return re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*", text.lower())
 
 
-def repeats_a_bigram(text: str) -> bool:
-    """Whether two neighbouring words come again."""
-    words = tokens(text)
-    pairs = list(zip(words, words[1:], strict=False))
-    return len(pairs) != len(set(pairs))
+def repeats_a_content_word(text: str) -> bool:
+    """Return whether a content word occurs twice, plural forms and related words included."""
+    stems = content_stems(text, FUNCTION_WORDS)
+    return len(stems) != len(set(stems))
 
 
-def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]
+def write_sentence(facts: Facts, rng: np.random.Generator) -> str:
+    """Write one sentence from a random choice of facts, words and pattern; empty when no pattern fits."""
+    wording = Wording(facts, rng)
+    patterns = SOLO if "solo" in wording.slots else ENSEMBLE if "all" in wording.slots else PLAIN
+    usable = [pattern for pattern in patterns if all(slot in wording.slots for slot, _ in _SLOT.findall(pattern.text))]
+    if not usable:
+        return ""
+    weights = np.array([pattern.weight for pattern in usable])
+    pattern = usable[int(rng.choice(len(usable), p=weights / weights.sum()))]
+    text = _filled(pattern, wording)
+    if facts.moods and rng.random() < MOOD_SHARE and not any(word in text.lower() for word in wording.mood_words):
+        return ""
+    return text
 
 
-def _joined(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def _article(phrase: str) -> str:
-    word = phrase.split()[0].lower()
-    vowel = word[0] in "aeio" or word.startswith(("8", "up", "un", "ur")) or word == "ep"
-    return f"{'an' if vowel else 'a'} {phrase}"
-
-
-def _instrument_names(truth: Truth, rng: np.random.Generator) -> list[str]:
-    """Two to four names, the most prominent family first, each family once and rarely twice."""
-    nameable = [name for name in truth.instruments if INSTRUMENTS[name].nameable] or list(truth.instruments)
-    by_family: dict[str, list[str]] = {}
-    for name in nameable:
-        by_family.setdefault(INSTRUMENTS[name].family, []).append(name)
-    for name in truth.instruments:  # a family heard only through an unnameable part is named all the same
-        by_family.setdefault(INSTRUMENTS[name].family, [name])
-    wanted = int(rng.choice([2, 3, 3, 4]))
-    families = [family for family in truth.families if family in by_family][:wanted]
-    chosen = [_pick(by_family[family], rng) for family in families]
-    spare = [name for name in nameable if name not in chosen and INSTRUMENTS[name].family in families]
-    if spare and len(chosen) < wanted and rng.random() < 0.4:
-        chosen.append(_pick(spare, rng))
-    phrases: list[str] = []
-    used: set[str] = set()
-    for name in chosen:
-        options = [p for p in INSTRUMENTS[name].names if not used & {w.rstrip("s") for w in tokens(p)}]
-        if options:
-            weights = np.array([2.0 if index == 0 else 1.0 for index in range(len(options))])
-            phrase = options[int(rng.choice(len(options), p=weights / weights.sum()))]
-            phrases.append(phrase)
-            used |= {word.rstrip("s") for word in tokens(phrase)}
-    return phrases
-
-
-def _adjectives(truth: Truth, rng: np.random.Generator, wanted: int) -> list[str]:
-    words: list[str] = []
-    for feel in truth.feels[:wanted]:
-        options = [word for word in FEELS[feel].words if word not in words]
-        if options:
-            words.append(options[0] if rng.random() < 0.5 else _pick(options, rng))
-    claimed = {FEELS[feel].energy for feel in truth.feels[:wanted]}
-    if truth.energy != "medium" and truth.energy not in claimed and rng.random() < 0.7:
-        words.append(_pick(_ENERGY_WORDS[truth.energy], rng))
-    return words[:3]
-
-
-def _noun(truth: Truth, rng: np.random.Generator) -> str:
-    def holds(noun: str) -> bool:
-        return all(
-            _NOUN_CLAIMS.get(word, truth.families[0]) in truth.families
-            and _NOUN_TEMPO.get(word, truth.tempo) == truth.tempo
-            for word in noun.split()
-        )
-
-    options = [
-        noun
-        for noun in (truth.nouns or (truth.style,))
-        if holds(noun) and not (noun in ("solo", "duet") and not _fits(noun, truth))
-    ]
-    noun = _pick(options, rng) if options and rng.random() < 0.85 else ""
-    if noun in _WHOLE or noun == "piece":
-        return noun
-    return f"{noun} {_pick(_ENDINGS, rng)}".strip()
-
-
-def _fits(noun: str, truth: Truth) -> bool:
-    return truth.solo if noun == "solo" else len(truth.instruments) == 2
-
-
-def _tempo(truth: Truth, rng: np.random.Generator, table: Mapping[str, tuple[str, ...]]) -> str:
-    options = [
-        phrase
-        for phrase in table[truth.tempo]
-        if all(_CLAIMED_ENERGY.get(word, truth.energy) == truth.energy for word in tokens(phrase))
-    ]
-    return _pick(options, rng) if options else ""
-
-
-def _sentence(truth: Truth, rng: np.random.Generator) -> str:
-    names = _instrument_names(truth, rng)
-    adjectives = _adjectives(truth, rng, int(rng.choice([1, 2, 2, 3])))
-    noun = _noun(truth, rng)
-    adverb = _tempo(truth, rng, _TEMPO_ADVERBS) if rng.random() < 0.75 else ""
-    adjective = _tempo(truth, rng, _TEMPO_ADJECTIVES)
-    listed = ", ".join(adjectives)
-    paired = _joined(adjectives) if adjectives else ""
-    described = f"{listed} {noun}".strip()
-    tail = f" {adverb}" if adverb else ""
-    every = _joined(names)
-    forms: list[str] = []
-    if truth.solo and len(names) == 1:
-        forms += [
-            f"{listed} solo {every}{tail}",
-            f"{_article(described)} for solo {every}{tail}",
-            f"{_article(f'{listed} solo {every} piece'.strip())}{tail}",
-        ]
-        if adjective:
-            forms.append(
-                f"{adjective}, {listed} {every} {noun if noun != 'solo' else 'piece'}".replace(", ,", ",").replace(
-                    ",  ", " "
-                )
-            )
-    else:
-        forms += [
-            f"{_article(described)} with {every}{tail}",
-            f"{described} featuring {every}{tail}",
-            f"{listed} {every}{tail}",
-            f"{described} built on {every}{tail}",
-            f"{every} in {_article(described)}{tail}",
-        ]
-        if len(names) > 1:
-            forms.append(f"{described} led by {names[0]} over {_joined(names[1:])}{tail}")
-        if adjective and adjectives:
-            forms += [
-                f"{adjective}, {described} with {every}",
-                f"{_article(f'{adjective} {noun}')} that is {paired}, with {every}",
-            ]
-    text = re.sub(r"\s+", " ", _pick(forms, rng)).strip(" ,")
+def _filled(pattern: Pattern, wording: Wording) -> str:
+    text = _SLOT.sub(lambda match: wording.filled(match[1], match[2] or ""), pattern.text)
+    text = re.sub(r"\[a\] (\w)", lambda match: f"{_article(text, match.start(1))} {match[1]}", text)
     return text[0].upper() + text[1:]
 
 
-def describe(truth: Truth, rng: np.random.Generator, num_captions: int = 5) -> list[str]:
-    """Write different sentences, each true, without repeated bigrams and of at most `MAX_WORDS` words.
+def _article(text: str, position: int) -> str:
+    word = re.split(r"[ ,]", text[position:], maxsplit=1)[0]
+    vowel = word[0] in "aeio" or word.startswith(("8", "un", "up", "ur"))
+    return "an" if vowel else "a"
+
+
+def describe(facts: Facts, rng: np.random.Generator, num_captions: int = 5) -> list[str]:
+    """Write different captions of a track.
 
     Returns:
-        One to `num_captions` distinct sentences.
-
-    Raises:
-        ValueError: Nothing audible to name.
+        At most `num_captions` distinct sentences; none when too little is known for five words.
     """
-    if not truth.instruments:
-        raise ValueError("no audible instrument to describe")
     found: list[str] = []
-    for _ in range(num_captions * 12):
-        text = _sentence(truth, rng)
-        if 3 <= len(tokens(text)) <= MAX_WORDS and not repeats_a_bigram(text) and text not in found:
-            found.append(text)
-        if len(found) == num_captions:
-            break
-    return found or [f"Music with {_joined(_instrument_names(truth, rng)[:2])}"]
+    for known in (facts, replace(facts, genres=())):  # the name of a genre may claim what the clip lacks
+        for _ in range(num_captions * _TRIES):
+            if len(found) == num_captions:
+                return found
+            text = write_sentence(known, rng)
+            if text and text not in found and is_acceptable(text, known):
+                found.append(text)
+    return found
+
+
+def is_acceptable(text: str, facts: Facts) -> bool:
+    """Return whether a sentence keeps the rules of length, repetition and truth."""
+    return (
+        MIN_WORDS <= len(tokens(text)) <= MAX_WORDS
+        and not repeats_a_content_word(text)
+        and sum(claim.layer == "tempo" for claim in lexicon.claims(text)) <= 1
+        and not unsupported_claims(text, facts)
+    )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from muscaps.corpus import mixing
 from muscaps.corpus.arrangement import Arrangement, Part, arrange
 from muscaps.corpus.captions import describe
+from muscaps.corpus.clip_facts import facts_of_clip
 from muscaps.corpus.instruments import INSTRUMENTS
 from muscaps.corpus.soundfont import play_program
 from muscaps.corpus.truth import (
@@ -31,6 +32,8 @@ from muscaps.corpus.truth import (
 from muscaps.corpus.voices import Signal, play, play_drums, play_riser, random_drum_machine, random_patch
 
 MIN_SECONDS = 3.0
+NUM_CAPTIONS = 5
+"""Captions per clip at most."""
 SPLIT_SHARES = {"train": 0.88, "validation": 0.06, "test": 0.06}
 """A source's split is drawn by these; all clips of a source share it."""
 
@@ -246,9 +249,9 @@ def truth_of(arrangement: Arrangement, heard: Sequence[HeardPart], seconds: floa
     )
 
 
-def captions_of(truth: Truth, seed: int, index: int) -> list[str]:
+def captions_of(truth: Truth, seconds: float, seed: int, index: int) -> list[str]:
     """Sentences about a clip; they depend on what is true of it and on its number, not on its audio."""
-    return describe(truth, np.random.default_rng([seed, index, 1]))
+    return describe(facts_of_clip(truth, seconds), np.random.default_rng([seed, index, 1]), NUM_CAPTIONS)
 
 
 def render_clip(spec: ClipSpec) -> Clip:
@@ -277,7 +280,9 @@ def render_clip(spec: ClipSpec) -> Clip:
         raise ValueError(f"clip {spec.index} of seed {spec.seed} has no audible part")
     settings = mixing.random_mastering(rng, electronic=arrangement.electronic, acoustic_solo=truth.solo)
     audio = mixing.master(signal, settings, rng, spec.sample_rate)
-    captions = captions_of(truth, spec.seed, spec.index)
+    captions = captions_of(truth, spec.seconds, spec.seed, spec.index)
+    if not captions:
+        raise ValueError(f"clip {spec.index} of seed {spec.seed} has too few facts for a caption")
     return Clip(
         clip_id=f"c{spec.seed}-{spec.index:06d}",
         pcm=(audio * 32767).astype(np.int16),

@@ -19,7 +19,7 @@ from muscaps.training.dataset.splits import split_name
 from pipeline import storage
 
 
-def _table(source: str) -> pa.Table:
+def read_table(source: str) -> pa.Table:
     """Read a pair file into Arrow."""
     if storage.is_folder(source):
         files = [file.uri for file in storage.list_files(source, ".parquet")]
@@ -74,7 +74,7 @@ def read_pairs(source: str) -> list[Pair]:
             differs between rows of one track.
         StorageError: The file cannot be fetched.
     """
-    table = _table(source)
+    table = read_table(source)
     names = table.column_names
     if "uri" not in names or not {"caption", "captions"} & set(names):
         raise DatasetError(

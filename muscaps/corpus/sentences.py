@@ -1,0 +1,128 @@
+"""Sentence patterns of captions.
+
+Conventions: `{slot}` is filled by `captions.Wording`; `[a]` becomes "a" or "an"; `{slot|verb}` adds a verb that agrees
+with the slot. A pattern can be used when all of its slots can be filled. `weight` is relative.
+
+Slots: `described` is a counted noun phrase with adjectives ("dark mid-tempo techno track"), `piece` the same without
+adjectives, `music` an uncounted noun ("techno"), `all` a list of instruments, split into `lead` and `rest`, `melodic`
+and `rhythm`, or `early` and `late`; `driving_all` is that list where the energy is high, `calm_all` where it is not;
+`solo` is the instrument of a solo; `moods` is a list of adjectives, `moods_and` the same with "and", `mood` a single
+one; `tempo` is an adjective, `at_tempo` an adverbial, `texture` an adjective, `in_three` a phrase for triple meter.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """One way to build a sentence."""
+
+    text: str
+    weight: float = 1.0
+
+
+def _patterns(*rows: tuple[str, float]) -> tuple[Pattern, ...]:
+    return tuple(Pattern(text=text, weight=weight) for text, weight in rows)
+
+
+ENSEMBLE = _patterns(
+    ("[a] {described} with {all}", 1.0),
+    ("{described} with {all}", 1.0),
+    ("{described} featuring {all}", 1.0),
+    ("[a] {described} built on {all}", 0.7),
+    ("[a] {described} for {all}", 0.7),
+    ("{moods} {music} with {all}", 1.2),
+    ("{moods_and} {music} with {all}", 1.2),
+    ("{moods_and} {piece} {at_tempo}, with {all}", 1.0),
+    ("{music} with {all}", 0.7),
+    ("{music} with {all} {at_tempo}", 0.8),
+    ("{music} with [a] {mood} feel, built on {all}", 1.0),
+    ("{music}, {moods_and}, with {all}", 1.0),
+    ("{all} in [a] {described}", 2.0),
+    ("{all} in [a] {described} {at_tempo}", 1.6),
+    ("{all} {at_tempo}", 0.6),
+    ("{all} {at_tempo}, {moods_and}", 0.9),
+    ("{all}, {moods_and}", 0.8),
+    ("{driving_all|drive} [a] {described}", 1.2),
+    ("{calm_all|create} [a] {mood} atmosphere {at_tempo}", 1.0),
+    ("{calm_all|set} [a] {moods} mood in [a] {piece}", 1.0),
+    ("{tempo} {piece} with {all}", 0.9),
+    ("{tempo} {music} with {all}", 0.9),
+    ("{tempo} {piece}, {moods_and}, with {all}", 1.0),
+    ("{tempo} and {mood}, with {all}", 1.0),
+    ("{tempo} {piece} built on {rhythm}, with {melodic}", 0.9),
+    ("[a] {tempo} {piece} where {lead|play} over {rest}", 1.0),
+    ("[a] {piece} with {all}, {moods_and}", 1.0),
+    ("[a] {piece} {at_tempo}, with {all}", 0.9),
+    ("{piece} built on {rhythm}, with {melodic}", 0.8),
+    ("{piece} for {all} {at_tempo}", 0.8),
+    ("{melodic} over {rhythm} {at_tempo}", 1.6),
+    ("{melodic} over {rhythm} in [a] {described}", 1.6),
+    ("{melodic} over {rhythm}, {moods_and}", 0.9),
+    ("{rhythm|support} {melodic} in [a] {described}", 1.4),
+    ("{rhythm} and {melodic} in [a] {described}", 0.8),
+    ("{lead|lead} [a] {described} over {rest}", 1.6),
+    ("{lead|carry} [a] {described}, backed by {rest}", 1.2),
+    ("{lead} over {rest} {at_tempo}", 1.2),
+    ("{lead} backed by {rest} in [a] {described}", 1.2),
+    ("{described} led by {lead} over {rest}", 1.0),
+    ("{mood} {lead_plain} over {rest} {at_tempo}", 1.2),
+    ("{mood} {all_plain} in [a] {piece}", 1.0),
+    ("{moods_and}, with {all} {at_tempo}", 1.1),
+    ("{texture} {piece} with {all}", 0.8),
+    ("[a] {texture} {piece} for {all}", 0.6),
+    ("{all} {in_three}, {moods_and}", 0.4),
+    ("[a] {piece} {in_three} with {all}", 0.4),
+    ("duet for {duet}, {moods_and}", 0.6),
+    ("{duet} duet {at_tempo}", 0.8),
+    ("[a] {moods} duet of {duet}", 0.8),
+    ("[a] {described} that opens with {early}, joined later by {late}", 0.7),
+    ("{early}, joined later by {late}, in [a] {described}", 0.7),
+    ("{early} first, then {late|enter} {at_tempo}", 0.5),
+)
+"""For tracks with instruments other than solos."""
+
+SOLO = _patterns(
+    ("[a] {described} for solo {solo}", 1.0),
+    ("[a] {described} for {solo} alone", 0.8),
+    ("solo {solo}, {moods_and}, {at_tempo}", 1.0),
+    ("solo {solo} in [a] {described}", 0.9),
+    ("solo {solo} {at_tempo}, {moods_and}", 0.8),
+    ("solo {solo} playing {played_solo} {at_tempo}", 0.6),
+    ("{moods} {solo} solo {at_tempo}", 1.0),
+    ("{moods_and} solo {solo} {at_tempo}", 1.0),
+    ("{moods} {music} for solo {solo}", 1.0),
+    ("{tempo} {piece} for solo {solo}", 0.8),
+    ("{tempo}, {moods} solo {solo} {plain_piece}", 0.9),
+    ("{tempo} solo {solo}, {moods_and}", 0.9),
+    ("unaccompanied {solo} {at_tempo}", 0.5),
+    ("unaccompanied {solo} in [a] {described}", 0.7),
+    ("{solo} alone, {moods_and}, {at_tempo}", 0.7),
+    ("{solo} alone in [a] {described}", 0.8),
+    ("{solo} solo {at_tempo}, {moods_and}", 0.7),
+    ("[a] {solo} solo {at_tempo}", 0.7),
+    ("[a] {moods} {solo} solo", 0.7),
+    ("{piece} for solo {solo}, {moods_and}", 1.0),
+    ("[a] {piece} for solo {solo} {at_tempo}", 0.8),
+    ("{music} on solo {solo} {at_tempo}", 0.7),
+    ("{played_solo} in [a] {described} for one instrument", 0.4),
+    ("[a] {texture} {plain_piece} for solo {solo}", 0.5),
+    ("{music} for solo {solo} with [a] {mood} feel", 0.8),
+)
+"""For tracks with one pitched instrument."""
+
+PLAIN = _patterns(
+    ("[a] {described} {at_tempo}", 1.0),
+    ("[a] {moods} {piece} {at_tempo}", 1.0),
+    ("{moods} {music} {at_tempo}", 1.0),
+    ("{moods_and} {music} {at_tempo}", 1.0),
+    ("{music} {at_tempo}, {moods_and}", 1.0),
+    ("{music} with [a] {moods} feel", 1.0),
+    ("{tempo} {piece}, {moods_and}", 1.0),
+    ("{tempo} {music} with [a] {moods} mood", 1.0),
+    ("[a] {tempo} {piece} with [a] {moods} feel", 1.0),
+    ("[a] {piece} with [a] {moods} mood", 1.0),
+    ("{piece}, {moods_and}, {at_tempo}", 1.0),
+    ("{moods_and} {piece} {at_tempo}", 1.0),
+)
+"""For tracks of unknown instruments."""
