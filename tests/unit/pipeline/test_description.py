@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from muscaps.corpus.clip import ClipSpec
-from pipeline.training.pair_files import read_pairs
 from pipeline.training.description import DESCRIBED_SCHEMA, DescriptionConfig, describe_tracks
+from pipeline.training.pair_files import read_pairs
 from pipeline.training.rendering import RenderingConfig, render_corpus
 
 CATALOGUE = """track_id,uri,genre,feel,instruments,bpm,split_group,description
