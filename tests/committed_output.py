@@ -5,9 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from muscaps.config import DecodingOptions
-from pipeline.captioning import stages
+from pipeline.captioning.rows import Failure, failure_rows, input_rows, result_schema
 from pipeline.output.commit import CaptionSink
 from pipeline.output.lease import Lease
+from pipeline.output.schema import RESULT
 
 MODEL_ID = "m-1"
 OPTIONS = DecodingOptions(beam_size=3)
@@ -24,10 +25,10 @@ def result_rows(*track_ids: str, failed: bool = False, attempt: int = 1, etag: s
             "mood": ["calm"] * len(track_ids),
         }
     )
-    rows = stages.input_rows(rows, pa.array([attempt] * len(track_ids)))
+    rows = input_rows(rows, pa.array([attempt] * len(track_ids)))
     if failed:
-        failure = stages.Failure(stage="decode", error_type="damaged", message="no", retryable=attempt == 1)
-        return stages.failure_rows(rows, failure)
+        failure = Failure(stage="decode", error_type="damaged", message="no", retryable=attempt == 1)
+        return failure_rows(rows, failure)
     values = {
         "sample_rate": 44100,
         "channels": 2,
@@ -39,8 +40,8 @@ def result_rows(*track_ids: str, failed: bool = False, attempt: int = 1, etag: s
         "features": b"\0\0" * 6,
         "feature_dim": 2,
     }
-    columns = [pa.array([values.get(column.name)] * len(track_ids), column.type) for column in stages.RESULT]
-    return pa.table([*rows.columns, *columns], schema=stages.result_schema(rows.schema))
+    columns = [pa.array([values.get(column.name)] * len(track_ids), column.type) for column in RESULT]
+    return pa.table([*rows.columns, *columns], schema=result_schema(rows.schema))
 
 
 def caption_sink(output: Path, lease: Lease, **settings: float) -> CaptionSink:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cluster.embedded_ray import ray_session
+from pipeline.cluster.session import ray_session
 from tests.s3_server import S3Server, running_s3_server
 
 TINY_WORDS = (

@@ -49,7 +49,8 @@ def bench(
     set_up_logging(quiet=True)
     with explained():
         from muscaps.config import DecodingOptions
-        from pipeline.bench.benchmark import BenchmarkConfig, benchmark
+        from pipeline.bench.benchmark import benchmark
+        from pipeline.bench.config import BenchmarkConfig
 
         counts = _counts(tracks)
         options = DecodingOptions(beam_size=beam_size)
@@ -85,7 +86,7 @@ def _catalogue(given: str | None, num_tracks: int) -> Iterator[str]:
         return
     import tempfile
 
-    from pipeline.bench.benchmark import write_medleys
+    from pipeline.bench.medleys import write_medleys
 
     with tempfile.TemporaryDirectory(prefix="muscaps-medleys-") as folder:
         typer.echo(f"writing {num_tracks} three-minute MP3 medleys of the demo's excerpts ...", err=True)

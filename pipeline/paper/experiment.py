@@ -20,7 +20,7 @@ import torch
 from muscaps.evaluation.caption_metrics import CaptionScorer
 from muscaps.evaluation.decoding_statistics import decoding_statistics
 from muscaps.training.dataset.reader import PreparedDataset
-from pipeline.cluster.embedded_ray import ray_session
+from pipeline.cluster.session import ray_session
 from pipeline.output.claims import claim
 from pipeline.paper.cell_results import (
     SETTINGS,

@@ -15,7 +15,7 @@ from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.initial_captioner import grow_captioner, new_captioner
 from muscaps.training.pretrained_extractor import load_any_extractor
 from muscaps.vocabulary import load_glove
-from pipeline.cluster.embedded_ray import ray_session
+from pipeline.cluster.session import ray_session
 from pipeline.training.curve import write_curve
 from pipeline.training.distributed import (
     Hardware,

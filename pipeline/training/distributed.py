@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipeline.cluster.embedded_ray import cluster_size
+from pipeline.cluster.session import cluster_size
 
 if TYPE_CHECKING:
     from ray.train import Result

@@ -19,7 +19,7 @@ from muscaps.training.dataset.feature_cache import FeatureCache, extractor_diges
 from muscaps.training.dataset.pairs import DatasetError
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.pretrained_extractor import load_any_extractor
-from pipeline.cluster.embedded_ray import cluster_size
+from pipeline.cluster.session import cluster_size
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from muscaps.training.dataset.writer import DatasetWriter
 from muscaps.training.pretrained_extractor import load_any_extractor
 from pipeline import storage
 from pipeline.captioning import stages
-from pipeline.cluster.embedded_ray import cluster_size, ray_session
+from pipeline.cluster.session import cluster_size, ray_session
 from pipeline.training.feature_extraction import (
     ROWS_PER_TASK,
     ExtractFeatures,

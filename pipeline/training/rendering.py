@@ -21,7 +21,7 @@ import pyarrow as pa
 from muscaps.corpus.clip import Clip, ClipSpec
 from muscaps.corpus.isolation import IsolatedRenderer, RenderError
 from pipeline import storage
-from pipeline.cluster.embedded_ray import ray_session
+from pipeline.cluster.session import ray_session
 from pipeline.output.claims import claim
 
 ROWS = "rows"

@@ -11,7 +11,7 @@ from muscaps.config import ExtractorConfig
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.tagger_config import TaggingConfig
 from muscaps.training.tagger_objective import TaggerTraining
-from pipeline.cluster.embedded_ray import ray_session
+from pipeline.cluster.session import ray_session
 from pipeline.training.curve import write_curve
 from pipeline.training.distributed import (
     Hardware,

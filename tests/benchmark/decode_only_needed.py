@@ -26,7 +26,7 @@ DEMO_TRACKS = Path(__file__).parents[2] / "jobs" / "demo_tracks"
 def _made_tracks() -> Iterator[list[Path]]:
     import soundfile
 
-    from pipeline.bench.benchmark import write_medleys
+    from pipeline.bench.medleys import write_medleys
 
     with tempfile.TemporaryDirectory() as folder:
         write_medleys(sorted(DEMO_TRACKS.glob("*.opus")), Path(folder), 1)

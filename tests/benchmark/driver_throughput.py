@@ -26,14 +26,16 @@ def made_up_pcm(rows: Any, **_: Any) -> Iterator[Any]:
     import numpy as np
 
     from muscaps.audio import DecodedAudio
-    from pipeline.captioning import stages
+    from pipeline.captioning.rows import binary_array, extend_rows
+    from pipeline.captioning.stages.decode import audio_values
+    from pipeline.output.schema import DECODED
 
     pcm = np.zeros(PCM_SAMPLES, dtype="<i2")
     heard = DecodedAudio(pcm=pcm, sample_rate=44_100, channels=2, duration_s=180.0, coverage=1.0)
     for index in range(rows.num_rows):
-        values = stages._heard(heard, 60) | {"fetch_seconds": 0.0, "decode_seconds": 0.0}
-        table = stages._extended(rows.slice(index, 1), stages.DECODED, [values])
-        yield table.set_column(table.column_names.index("pcm"), "pcm", stages._binary(pcm))
+        values = audio_values(heard, 60) | {"fetch_seconds": 0.0, "decode_seconds": 0.0}
+        table = extend_rows(rows.slice(index, 1), DECODED, [values])
+        yield table.set_column(table.column_names.index("pcm"), "pcm", binary_array(pcm))
 
 
 class MadeUpCaptions:
@@ -46,10 +48,11 @@ class MadeUpCaptions:
         """Say the same of every track."""
         from datetime import UTC, datetime
 
-        from pipeline.captioning import stages
+        from pipeline.captioning.rows import extend_rows
+        from pipeline.output.schema import RESULT
 
         values = {"caption": "A slow, calm piano piece.", "log_prob": -5.0, "created_at": datetime.now(UTC)}
-        return stages._extended(batch.drop_columns(["pcm"]), stages.RESULT, [values] * batch.num_rows)
+        return extend_rows(batch.drop_columns(["pcm"]), RESULT, [values] * batch.num_rows)
 
 
 def cpu_seconds() -> dict[str, float]:
@@ -77,9 +80,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from pipeline import captioning
-    from pipeline.captioning import stages
+    from pipeline.captioning import run, stages
 
-    captioning.BLOCK_BYTES //= SMALLER
+    run.BLOCK_BYTES //= SMALLER
     stages.fetch_and_decode = made_up_pcm  # type: ignore[assignment]
     stages.CaptionTracks = MadeUpCaptions  # type: ignore[assignment,misc]
     moments: list[tuple[float, int, dict[str, float]]] = []

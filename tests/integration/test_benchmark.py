@@ -8,7 +8,8 @@ import ray
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipeline.bench.benchmark import BenchmarkConfig, benchmark
+from pipeline.bench.benchmark import benchmark
+from pipeline.bench.config import BenchmarkConfig
 from tests.conftest import tones
 
 

@@ -168,7 +168,7 @@ def test_every_track_ends_in_captions_or_failures(
 def test_a_relaunch_does_nothing_and_needs_no_ray(
     undisturbed: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.captioning.Session", None)
+    monkeypatch.setattr("pipeline.captioning.run.Session", None)
     summary = caption_catalogue(config_for(undisturbed.parent / "catalogue.csv", undisturbed, tiny_checkpoint))
     assert (summary.status, summary.already_captioned, summary.captioned) == ("nothing_to_do", 60, 0)
 

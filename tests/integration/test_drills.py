@@ -32,7 +32,7 @@ from muscaps.config import DecodingOptions
 from pipeline import storage
 from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue
 from pipeline.catalogue import read_catalogue
-from pipeline.cluster.embedded_ray import ray_session
+from pipeline.cluster.session import ray_session
 from pipeline.output.lease import HEARTBEAT_SECONDS, LEASE_SECONDS, Lease, LeaseHeldError
 from pipeline.output.verification import verify
 from tests.conftest import save_tiny_checkpoint, tones

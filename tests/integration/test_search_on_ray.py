@@ -18,7 +18,7 @@ from tests.finished_output import write_features
 @pytest.fixture(scope="module", autouse=True)
 def ray_here() -> object:
     """One Ray for all tests, which a search uses as it finds it."""
-    from pipeline.cluster.embedded_ray import ray_session
+    from pipeline.cluster.session import ray_session
 
     with ray_session(num_cpus=2):
         yield

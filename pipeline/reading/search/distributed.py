@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.captioning import local_checkpoint
-from pipeline.cluster.embedded_ray import cluster_size, ray_session
+from pipeline.captioning.checkpoint_transfer import local_checkpoint
+from pipeline.cluster.session import cluster_size, ray_session
 from pipeline.reading.search.file_ranking import (
     Found,
     ScoringPass,

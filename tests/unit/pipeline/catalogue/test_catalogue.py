@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.captioning.stages import DECODED, RESULT
 from pipeline.catalogue import CatalogueError, read_catalogue
-from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA
+from pipeline.output.schema import CAPTION_SCHEMA, DECODED, FAILURE_SCHEMA, RESULT
 
 ROWS = [
     {"uri": "a/one.mp3", "title": "Eins", "isrc": "007", "mood": "calm"},

@@ -6,13 +6,15 @@ Conventions: a Ray that already runs in this process is used as it is and left r
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from pipeline.cluster.drain_flag import drain
+from pipeline.cluster.ray_internals import kept_sigterm_handler
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
     started = time.monotonic()
     for attempt in range(1, START_TRIES + 1):
         try:
-            with _silenced_stderr(), _kept_sigterm_handler():
+            with _silenced_stderr(), kept_sigterm_handler():
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
             break
         except Exception as error:  # Ray says no more than that: a busy machine is too slow for its timeouts
@@ -143,20 +145,53 @@ def _silenced_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-@contextlib.contextmanager
-def _kept_sigterm_handler() -> Iterator[None]:
-    """Keep `ray.init` from putting its own handlers in the place of whatever handles SIGTERM.
+class Session:
+    """The Ray a run works on, started and left again as a context."""
 
-    They raise SystemExit wherever the start happens to be. Where that is caught on the way, the signal is lost, and
-    where it comes between a lock and its `try`, as in logging, other threads wait for that lock for ever.
-    """
-    from ray._private import utils
+    def __init__(self, address: str | None, *, cpus: int | None, gpus: int | None) -> None:
+        """Prepare a session.
 
-    handler, setting = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
-    utils.set_sigterm_handler = lambda _: None
-    try:
-        yield
-    finally:
-        utils.set_sigterm_handler = setting
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+        Args:
+            address: Of a cluster; None for an embedded Ray, or the one the caller has started.
+            cpus: Cores for an embedded Ray; None for all.
+            gpus: GPUs to caption on; None for as many as there are.
+        """
+        self._address, self._cpus, self._gpus = address, cpus, gpus
+        self.owned = not is_running()
+
+    def __enter__(self) -> "Session":
+        if self.owned:
+            start_ray(self._address, num_cpus=self._cpus)
+        try:
+            self._look_around()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.owned:
+            stop_ray()
+
+    def _look_around(self) -> None:
+        self.num_cpus, found = cluster_size()
+        if self._gpus is not None and self._gpus > found and self._address is None:
+            raise ValueError(f"gpus={self._gpus} were asked for, but Ray finds {found} here")
+        self.num_gpus = found if self._gpus is None else self._gpus
+
+    def restart(self) -> None:
+        """Begin afresh after trouble, where Ray is ours to restart."""
+        if self.owned:
+            stop_ray()
+            start_ray(self._address, num_cpus=self._cpus)
+            self._look_around()
+
+    def checkpoint(self, directory: Path) -> str | dict[str, bytes]:
+        """The checkpoint as workers need it: its directory here, its content for other machines."""
+        if self._address is None:
+            return str(directory.resolve())
+        return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
+
+    def drain(self, run_id: str) -> None:
+        """Tell the decode tasks to begin no further track."""
+        drain(run_id)

@@ -7,15 +7,12 @@ import torch
 from muscaps import Captioner, DecodingOptions
 from muscaps.audio import decode_audio, to_chunks
 from muscaps.checkpoint import load_checkpoint
-from pipeline.bench.benchmark import (
-    BenchmarkConfig,
-    PlainProgram,
-    _ceiling_seconds,
-    _job,
-    _Run,
-    search_by_batch,
-    write_medleys,
-)
+from pipeline.bench.config import BenchmarkConfig
+from pipeline.bench.medleys import write_medleys
+from pipeline.bench.parts import ceiling_seconds
+from pipeline.bench.reference import PlainProgram
+from pipeline.bench.search_batches import search_by_batch
+from pipeline.bench.whole_job import JobRun, job_result
 from pipeline.captioning import RunSummary
 from pipeline.catalogue import read_catalogue
 from tests.conftest import tones
@@ -65,8 +62,8 @@ def test_the_ceiling_adds_up_what_shares_the_cores_and_overlaps_what_does_not():
         "features": {"times_real_time": 500.0},
         "search": {"tracks_per_second": 10.0},
     }
-    assert _ceiling_seconds(parts, 10_000.0, 50, on_gpu=False) == pytest.approx(10 + 20 + 5)
-    assert _ceiling_seconds(parts, 10_000.0, 50, on_gpu=True) == pytest.approx(25)
+    assert ceiling_seconds(parts, 10_000.0, 50, on_gpu=False) == pytest.approx(10 + 20 + 5)
+    assert ceiling_seconds(parts, 10_000.0, 50, on_gpu=True) == pytest.approx(25)
 
 
 def test_what_was_decoded_during_startup_counts_as_work_of_the_job():
@@ -84,8 +81,8 @@ def test_what_was_decoded_during_startup_counts_as_work_of_the_job():
         stage_seconds={"decode": 20.0, "feature": 40.0},
         peak_memory_bytes={},
     )
-    run = _Run(summary=summary, startup_seconds=9.0, seconds=36.0, early_audio_seconds=4_000.0, gpu_busy=None)
-    job = _job(run, parts, on_gpu=False)
+    run = JobRun(summary=summary, startup_seconds=9.0, seconds=36.0, early_audio_seconds=4_000.0, gpu_busy=None)
+    job = job_result(run, parts, on_gpu=False)
     assert (job["seconds"], job["ceiling_seconds"], job["efficiency"]) == (40.0, 35.0, 0.875)
     assert job["times_real_time"] == 250.0
 

@@ -13,6 +13,8 @@ from muscaps.caption import Caption
 from muscaps.config import DecodingOptions
 from pipeline import storage
 from pipeline.captioning import stages
+from pipeline.captioning.rows import input_rows
+from pipeline.output.schema import DECODED, RESULT
 
 
 def rows(*uris: str) -> pa.Table:
@@ -24,7 +26,7 @@ def rows(*uris: str) -> pa.Table:
             "mood": ["calm"] * len(uris),
         }
     )
-    return stages.input_rows(table, pa.array([1] * len(uris)))
+    return input_rows(table, pa.array([1] * len(uris)))
 
 
 def decoded(table: pa.Table, base: str, **settings: Any) -> pa.Table:
@@ -58,7 +60,7 @@ def captioning(**settings: Any) -> stages.CaptionTracks:
 
 def test_uris_become_pcm_with_what_is_known_of_the_file(tone_files: list[Path]) -> None:
     table = decoded(rows(*(path.name for path in tone_files)), str(tone_files[0].parent / "catalogue.csv"))
-    assert table.schema.names == ["track_id", "uri", "etag", "mood", "attempt", *stages.DECODED.names]
+    assert table.schema.names == ["track_id", "uri", "etag", "mood", "attempt", *DECODED.names]
     assert table["uri"].to_pylist() == [str(path) for path in tone_files]
     samples = [len(pcm.as_buffer()) // 2 for pcm in table["pcm"]]
     assert samples == [16_000, 48_000, 72_000, 112_000, 208_000]
@@ -123,7 +125,7 @@ def test_the_decode_stage_pickles_with_its_settings(tone_files: list[Path]) -> N
 def test_captions_come_in_the_order_of_the_rows(tone_files: list[Path]) -> None:
     table = decoded(rows("missing.mp3", *map(str, tone_files[1:])), "/")
     result = captioning(save_features=True)(table)
-    assert result.schema.names == ["track_id", "uri", "etag", "mood", "attempt", *stages.RESULT.names]
+    assert result.schema.names == ["track_id", "uri", "etag", "mood", "attempt", *RESULT.names]
     assert result["caption"].to_pylist() == [None, "0.480", "0.720", "1.120", "2.080"]
     assert result["stage"].to_pylist() == ["fetch", None, None, None, None]
     assert np.frombuffer(result["features"][4].as_py(), "<f2").reshape(4, 2)[0, 0] == np.float16(2.08)

@@ -1,0 +1,41 @@
+"""What a benchmark measures."""
+
+from dataclasses import dataclass, field
+
+from muscaps.config import DecodingOptions, Precision, check_precision
+from pipeline.captioning.config import WORKERS_PER_GPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """What is measured."""
+
+    catalogue: str
+    """Tracks to work on; see `pipeline.catalogue`."""
+    checkpoint: str | None = None
+    """Checkpoint directory; None for the bundled one."""
+    options: DecodingOptions = field(default_factory=DecodingOptions)
+    """How captions are searched for."""
+    precision: Precision = "float32"
+    """What the audio network multiplies in, the plain program's apart."""
+    num_tracks: tuple[int, ...] = (60,)
+    """Tracks of the whole job; with several numbers it is run for each, and the last counts."""
+    repeats: int = 5
+    """Measurements of each part; the median counts."""
+    reference_words: int = 2
+    """Words after `<sos>` the plain program is timed on; 0 leaves it out."""
+    address: str | None = None
+    """Ray cluster; None for an embedded Ray."""
+    gpus: int | None = None
+    """GPUs to use; None for all."""
+    workers_per_gpu: int = WORKERS_PER_GPU
+    """Captioning workers that share a GPU."""
+
+    def __post_init__(self) -> None:
+        if not self.num_tracks or min(self.num_tracks) < 1:
+            raise ValueError(f"num_tracks must be one or more positive numbers, not {self.num_tracks}")
+        check_precision(self.precision)
+        if self.repeats < 1:
+            raise ValueError(f"repeats must be at least 1, not {self.repeats}")
+        if self.reference_words < 0:
+            raise ValueError(f"reference_words must be 0 or more, not {self.reference_words}")

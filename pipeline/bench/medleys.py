@@ -1,0 +1,67 @@
+"""Tracks for a benchmark where the user brings none: medleys of excerpts."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+EXCERPT_SECONDS = 30
+MEDLEY_RATE = 44_100
+
+
+def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, seconds: int = 180) -> Path:
+    """Write MP3 tracks, each a different order of given excerpts, and a catalogue of them.
+
+    An excerpt is encoded once, 30 s of it (looped if shorter); a track is its MP3 streams one after the other.
+
+    Args:
+        excerpts: Audio files.
+        folder: Where to; made if need be. Tracks already there are kept.
+        num_tracks: How many.
+        seconds: Length of each, a multiple of 30.
+
+    Returns:
+        The catalogue's path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    streams = [_as_mp3(path) for path in excerpts]
+    names = []
+    for number in range(num_tracks):
+        order = [int(at) for at in rng.permutation(len(streams))]
+        wanted = [order[at % len(order)] for at in range(max(1, seconds // EXCERPT_SECONDS))]
+        names.append(f"medley-{number:05d}.mp3")
+        (folder / names[-1]).write_bytes(b"".join(streams[index] for index in wanted))
+    catalogue = folder / "catalogue.csv"
+    with catalogue.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "uri"])
+        writer.writerows([Path(name).stem, name] for name in names)
+    return catalogue
+
+
+def _as_mp3(path: Path) -> bytes:
+    """The first 30 s of a file, stereo, as a bare MP3 stream of 192 kbit/s."""
+    import av
+
+    resampler = av.AudioResampler(format="s16p", layout="stereo", rate=MEDLEY_RATE)
+    with av.open(str(path)) as source:
+        frames = [part for frame in source.decode(audio=0) for part in resampler.resample(frame)]
+    pcm = np.concatenate([frame.to_ndarray() for frame in frames + resampler.resample(None)], axis=1)
+    length = EXCERPT_SECONDS * MEDLEY_RATE
+    stereo = np.ascontiguousarray(np.tile(pcm, (1, -(-length // pcm.shape[1])))[:, :length])
+    buffer = io.BytesIO()
+    bare = {"write_xing": "0", "id3v2_version": "0"}  # so that streams may follow one another
+    with av.open(buffer, "w", format="mp3", options=bare) as container:
+        # The fastest of LAME's settings: sound is not the point here.
+        stream = container.add_stream(
+            "libmp3lame", rate=MEDLEY_RATE, layout="stereo", options={"compression_level": "9"}
+        )
+        stream.bit_rate = 192_000
+        frame = av.AudioFrame.from_ndarray(stereo, format="s16p", layout="stereo")
+        frame.sample_rate = MEDLEY_RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()

@@ -1,0 +1,77 @@
+"""What one captioning run is asked to do."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from muscaps.config import DecodingOptions, Precision, check_precision
+from pipeline import storage
+from pipeline.captioning.stages.decode import MAX_CHUNKS
+
+WORKERS_PER_GPU = 2
+"""Captioning actors that share a GPU, so that it works on the features of one while another searches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptioningConfig:
+    """One run over one catalogue."""
+
+    catalogue: str
+    """File, folder or bucket prefix; see `pipeline.catalogue`."""
+    output: str
+    """Folder or bucket prefix that gets `captions/`, `failures/`, `features/` and `runs/`."""
+    checkpoint: str | None = None
+    """Checkpoint directory, local or remote; None for the bundled one."""
+    options: DecodingOptions = field(default_factory=DecodingOptions)
+    """How captions are searched for."""
+    precision: Precision = "float32"
+    """What the audio network multiplies in; rows of either count as the same work done."""
+    save_features: bool = False
+    """Whether `features/` is written."""
+    max_chunks: int = MAX_CHUNKS
+    """Evenly spaced chunks heard of a longer track."""
+    decode_only_needed: bool = False
+    """Whether to decode those chunks alone, where the format lets one seek; damage between them goes unnoticed."""
+    limit: int | None = None
+    """Most tracks to do in this run."""
+    only_failed: bool = False
+    """Do the tracks whose last attempt failed, and no others."""
+    max_error_rate: float = 0.2
+    """Share of failed tracks at which the run stops, once `MIN_ERROR_SAMPLE` were tried; 1 never stops."""
+    max_runtime_s: float | None = None
+    """Seconds after which the run drains; None for as long as it takes."""
+    address: str | None = None
+    """Ray cluster; None for an embedded Ray, or the one the caller has started."""
+    gpus: int | None = None
+    """GPUs to caption on; None for as many as there are, 0 for the CPU."""
+    workers_per_gpu: int = WORKERS_PER_GPU
+    """Captioning actors that share a GPU."""
+    cpus: int | None = None
+    """Cores for an embedded Ray; None for all."""
+    allow_local: bool = False
+    """Whether a remote catalogue may name files of the machines that read it."""
+    commit_seconds: float = 30.0
+    """Longest that finished rows wait to be written."""
+    stall_seconds: float = 600.0
+    """Seconds without a result after which an execution is given up and begun again."""
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
+        if self.max_chunks < 1:
+            raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be at least 1, not {self.limit}")
+        if not 0 <= self.max_error_rate <= 1:
+            raise ValueError(f"max_error_rate must lie in 0 to 1, not {self.max_error_rate}")
+        if self.max_runtime_s is not None and self.max_runtime_s <= 0:
+            raise ValueError(f"max_runtime_s must be positive, not {self.max_runtime_s}")
+        if self.gpus is not None and self.gpus < 0:
+            raise ValueError(f"gpus must be 0 or more, not {self.gpus}")
+        if self.workers_per_gpu < 1:
+            raise ValueError(f"workers_per_gpu must be at least 1, not {self.workers_per_gpu}")
+        if self.cpus is not None and self.cpus < 1:
+            raise ValueError(f"cpus must be at least 1, not {self.cpus}")
+        if storage.is_remote(self.output):
+            if self.output.partition("://")[0].lower() not in ("s3", "s3a"):
+                raise ValueError(f"the output must be a local folder or s3://, not {storage.redacted(self.output)}")
+        elif Path(self.output).exists() and not Path(self.output).is_dir():
+            raise ValueError(f"the output {self.output} is a file; name a folder")

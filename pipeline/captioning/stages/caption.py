@@ -1,0 +1,155 @@
+"""The second stage: caption decoded tracks."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from muscaps.config import DecodingOptions, Precision
+from pipeline.captioning.checkpoint_transfer import checkpoint_directory
+from pipeline.captioning.memory import peak_bytes
+from pipeline.captioning.rows import error_type_of, extend_rows, failure_values
+from pipeline.output.schema import RESULT
+
+if TYPE_CHECKING:
+    from muscaps.caption import Caption
+    from muscaps.captioner import Captioner
+
+logger = logging.getLogger(__name__)
+
+
+class CaptionTracks:
+    """Captions batches of decoded tracks with a checkpoint that is loaded once."""
+
+    def __init__(
+        self,
+        checkpoint: str | Mapping[str, bytes],
+        options: DecodingOptions,
+        *,
+        use_gpu: bool = False,
+        threads: int = 1,
+        precision: Precision = "float32",
+        save_features: bool = False,
+        load: "Callable[[str, str, Precision], Captioner] | None" = None,
+    ) -> None:
+        """Load the checkpoint.
+
+        Args:
+            checkpoint: Its directory, or its files by name where that directory is not on this machine.
+            options: How captions are searched for.
+            use_gpu: Whether a GPU was set aside for this; without CUDA the work is done on the CPU.
+            threads: CPU threads; one each, and as many callers as cores, measured fastest.
+            precision: What the audio network multiplies in.
+            save_features: Whether to hand on the chunk features.
+            load: Makes a captioner of a directory, a device and a precision; `Captioner.load` but in tests.
+        """
+        import torch
+
+        from muscaps.captioner import Captioner
+
+        torch.set_num_threads(threads)
+        device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+        self._options, self._save_features = options, save_features
+        with checkpoint_directory(checkpoint) as directory:
+            self._captioner = (load or Captioner.load)(directory, device, precision)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Caption the tracks that have PCM; a track that cannot be captioned fails alone.
+
+        Args:
+            batch: Rows from `fetch_and_decode`.
+
+        Returns:
+            The same rows in the same order without `pcm`, with `RESULT` filled in.
+        """
+        pcm = batch["pcm"]
+        waveforms = {
+            index: np.frombuffer(pcm[index].as_buffer(), dtype="<i2")
+            for index in range(batch.num_rows)
+            if pcm[index].is_valid
+        }
+        values = self._captioned(waveforms)
+        rows = [values.get(index, {}) for index in range(batch.num_rows)]
+        for row, coverage in zip(rows, batch["coverage"].to_pylist(), strict=True):
+            _place_segments(row, coverage)
+        return extend_rows(batch.drop_columns(["pcm"]), RESULT, rows)
+
+    def _captioned(self, waveforms: Mapping[int, np.ndarray]) -> dict[int, dict[str, Any]]:
+        """Caption a batch, or, where that fails, one track after the other."""
+        if not waveforms:
+            return {}
+        try:
+            return dict(zip(waveforms, self._caption_all(list(waveforms.values())), strict=True))
+        except Exception as error:
+            if _is_fatal(error):
+                raise
+            if len(waveforms) == 1:
+                [index] = waveforms
+                return {index: failure_values("caption", error_type_of(error), error, isinstance(error, MemoryError))}
+            logger.warning("a batch of %d tracks failed, going on one by one", len(waveforms), exc_info=True)
+        return {
+            index: found
+            for index, waveform in waveforms.items()
+            for found in self._captioned({index: waveform}).values()
+        }
+
+    def _caption_all(self, waveforms: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """Features, then captions, of several tracks; the time is shared out by chunks."""
+        started = time.perf_counter()
+        features = self._captioner.features(waveforms)
+        between = time.perf_counter()
+        captions = self._captioner.caption_features(features, self._options)
+        ended = time.perf_counter()
+        chunks, peak = sum(len(track) for track in features), peak_bytes()
+        return [
+            {
+                **_caption_values(caption),
+                "created_at": datetime.now(UTC),
+                "num_chunks": len(track),
+                "features": track.astype("<f2").tobytes() if self._save_features else None,
+                "feature_dim": track.shape[1] if self._save_features else None,
+                "feature_seconds": (between - started) * len(track) / chunks,
+                "search_seconds": (ended - between) / len(features),
+                "caption_peak_bytes": peak,
+            }
+            for caption, track in zip(captions, features, strict=True)
+        ]
+
+
+def _caption_values(caption: "Caption") -> dict[str, Any]:
+    return {
+        "caption": caption.text,
+        "log_prob": float(caption.log_prob),
+        "alternatives": [{"caption": other.text, "log_prob": float(other.log_prob)} for other in caption.alternatives]
+        or None,
+        "segments": [
+            {
+                "start_s": segment.start_s,
+                "end_s": segment.end_s,
+                "caption": segment.text,
+                "log_prob": float(segment.log_prob),
+            }
+            for segment in caption.segments
+        ]
+        or None,
+        "attention": None if caption.attention is None else caption.attention.tolist(),
+    }
+
+
+def _place_segments(values: dict[str, Any], coverage: float | None) -> None:
+    """Spread segment times over the whole track where only evenly spaced chunks of it were heard."""
+    if values.get("segments") and coverage is not None and 0 < coverage < 1:
+        for segment in values["segments"]:
+            segment["start_s"] = round(segment["start_s"] / coverage, 3)
+            segment["end_s"] = round(segment["end_s"] / coverage, 3)
+
+
+def _is_fatal(error: Exception) -> bool:
+    """Whether this process can do nothing more: a GPU in a state that only a restart clears."""
+    import torch
+
+    return "CUDA error" in str(error) and not isinstance(error, torch.cuda.OutOfMemoryError)
