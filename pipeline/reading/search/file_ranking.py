@@ -1,12 +1,9 @@
 """The best tracks of features files for one query."""
 
-import copy
-import functools
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,117 +15,84 @@ from pipeline.reading.search.index import FeatureFile, mean_features, read_featu
 from pipeline.reading.search.query import SearchConfig
 from pipeline.reading.search.scoring import query_length, score_tracks, track_bias
 
-CANDIDATES_PER_HIT = 20
-"""Tracks scored in full for each one asked for, of each features file or, with attention, of all."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringPass:
-    """How the parts are searched."""
+    """How features files are scored."""
 
     query: str
+    """A sentence."""
     top: int
+    """Tracks to return."""
     bias_correction: bool
-    mean: bool
-    """Score the mean feature, not the chunks."""
-    exact: bool
-    candidates: int
+    """Subtract each track's bias."""
+    use_means: bool
+    """Score the mean feature of a track, not its chunks."""
 
 
-Found = tuple[float, str, str]
-"""Score, track_id, features file."""
+class ScoredTrack(NamedTuple):
+    """A track with its score."""
+
+    score: float
+    track_id: str
+    features_uri: str
+    """The features file it is in."""
 
 
-def best_tracks(found: Iterable[Iterable[Found]], top: int) -> list[Found]:
-    """The `top` highest scores, best first, holding no more than that many at a time."""
-    return heapq.nsmallest(top, (one for part in found for one in part), key=lambda one: (-one[0], one[1]))
+def best_tracks(scored: Iterable[Iterable[ScoredTrack]], top: int) -> list[ScoredTrack]:
+    """Return the `top` highest scores, best first, equal scores by track_id; holds only that many at a time."""
+    tracks = (track for group in scored for track in group)
+    return heapq.nsmallest(top, tracks, key=lambda track: (-track.score, track.track_id))
 
 
-def search_file(search_pass: ScoringPass, part: FeatureFile, captioner: Any) -> list[Found]:
-    """The best tracks of one features file."""
-    if search_pass.mean:
-        track_ids, means = mean_features(part)
-        bias = (
-            track_biases(part, captioner, means) * query_length(search_pass.query)
-            if search_pass.bias_correction
-            else np.zeros(len(means))
-        )
-        chosen = _candidates(captioner, means, bias, search_pass)
-        scores = score_tracks(captioner, list(means[chosen, None, :]), search_pass.query) - bias[chosen]
-        names = track_ids.take(pa.array(chosen)).to_pylist()
-    else:
-        names, parts_scores = [], []
-        for batch_names, features in read_features(part, part.keep):
-            batch_scores = score_tracks(captioner, features, search_pass.query)
-            if search_pass.bias_correction:
-                batch_scores -= track_bias(captioner, features) * query_length(search_pass.query)
-            names += batch_names
-            parts_scores.append(batch_scores)
-        scores = np.concatenate(parts_scores) if parts_scores else np.zeros(0)
-    return best_tracks([[(float(s), n, part.uri) for s, n in zip(scores, names, strict=True)]], search_pass.top)
+def rank_file(scoring: ScoringPass, file: FeatureFile, captioner: Any) -> list[ScoredTrack]:
+    """Return the best tracks of one features file."""
+    score = _score_means if scoring.use_means else _score_chunks
+    track_ids, scores = score(scoring, file, captioner)
+    return best_tracks([_scored(scores, track_ids, file)], scoring.top)
 
 
-def _candidates(captioner: Any, means: np.ndarray, bias: np.ndarray, search_pass: ScoringPass) -> np.ndarray:
-    """Rows worth an exact score, (candidates,): all of few, else the best by a model in bfloat16.
-
-    Half the bits take half the time where the processor knows them; a score then errs by about 0.1, while a
-    sentence's scores lie several apart, so the best ten are never far from the first `CANDIDATES_PER_HIT` times ten.
-    """
-    most = search_pass.candidates
-    if search_pass.exact or len(means) <= 2 * most or captioner.device.type != "cpu" or not _has_bfloat16():
-        return np.arange(len(means))
-    scores = _rough_scores(captioner, means, search_pass.query) - bias
-    return np.sort(np.argpartition(-scores, most)[:most])
+def _score_means(scoring: ScoringPass, file: FeatureFile, captioner: Any) -> tuple[list[str], np.ndarray]:
+    """Return the track ids and the scores of the mean features, (tracks,)."""
+    track_ids, means = mean_features(file)
+    scores = score_tracks(captioner, list(means[:, None, :]), scoring.query)
+    if scoring.bias_correction:
+        scores -= track_biases(file, captioner, means) * query_length(scoring.query)
+    return track_ids.to_pylist(), scores
 
 
-def _rough_scores(captioner: Any, means: np.ndarray, query: str) -> np.ndarray:
-    """log P(query | mean feature) in bfloat16, (tracks,)."""
-    import torch
-
-    from muscaps.inference import prepare_decoder
-    from muscaps.vocabulary import tokenize
-
-    if getattr(captioner, "_rough_model", None) is None:
-        captioner._rough_model = prepare_decoder(copy.deepcopy(captioner.model).bfloat16())
-    model, ids = captioner._rough_model, captioner.vocabulary.encode(tokenize(query))
-    scores = []
-    with torch.inference_mode():
-        for start in range(0, len(means), 512):
-            features = torch.from_numpy(np.ascontiguousarray(means[start : start + 512, None, :])).bfloat16()
-            encoded = model.encode(features, torch.ones(features.shape[:2], dtype=torch.bool))
-            state, total = model.start(encoded), torch.zeros(len(features), dtype=torch.float64)
-            for word, following in zip(ids, ids[1:], strict=False):
-                log_probs, state = model.step(encoded, state, torch.full((len(features),), word))
-                total += log_probs[:, following].double()
-            scores.append(total.numpy())
-    return np.concatenate(scores)
+def _score_chunks(
+    scoring: ScoringPass, file: FeatureFile, captioner: Any, chosen: np.ndarray | None = None
+) -> tuple[list[str], np.ndarray]:
+    """Return the track ids and the scores of all chunks, (tracks,), of the rows `chosen` marks."""
+    track_ids: list[str] = []
+    scores = [np.zeros(0)]
+    for batch_ids, features in read_features(file, file.keep if chosen is None else chosen):
+        batch_scores = score_tracks(captioner, features, scoring.query)
+        if scoring.bias_correction:
+            batch_scores -= track_bias(captioner, features) * query_length(scoring.query)
+        track_ids += batch_ids
+        scores.append(batch_scores)
+    return track_ids, np.concatenate(scores)
 
 
-@functools.cache
-def _has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; emulated, it would be slower than float32."""
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
+def _scored(scores: np.ndarray, track_ids: Sequence[str], file: FeatureFile) -> list[ScoredTrack]:
+    return [ScoredTrack(float(score), name, file.uri) for score, name in zip(scores, track_ids, strict=True)]
 
 
 def rescore_candidates(
-    found: list[Found], parts: Sequence[FeatureFile], captioner: Any, config: SearchConfig
-) -> list[Found]:
-    """Score candidates on all their chunks, reading only the files they are in."""
-    wanted = {(uri, name) for _, name, uri in found}
-    exact: list[Found] = []
-    for part in parts:
-        names = pa.array([name for uri, name in wanted if uri == part.uri], pa.string())
-        if not len(names):
+    candidates: list[ScoredTrack], files: Sequence[FeatureFile], captioner: Any, config: SearchConfig
+) -> list[ScoredTrack]:
+    """Score candidates on all their chunks, reading only the files they are in; return the best."""
+    scoring = ScoringPass(query=config.query, top=config.top, bias_correction=config.bias_correction, use_means=False)
+    rescored: list[ScoredTrack] = []
+    for file in files:
+        wanted = pa.array([track.track_id for track in candidates if track.features_uri == file.uri], pa.string())
+        if not len(wanted):
             continue
-        filesystem, path = storage.filesystem(part.uri)
+        filesystem, path = storage.filesystem(file.uri)
         ids = pq.read_table(path, filesystem=filesystem, columns=["track_id"])["track_id"]
-        chosen = pc.is_in(ids, value_set=names).to_numpy() & part.keep
-        for batch_names, features in read_features(part, chosen):
-            scores = score_tracks(captioner, features, config.query)
-            if config.bias_correction:
-                scores -= track_bias(captioner, features) * query_length(config.query)
-            exact += [(float(s), n, part.uri) for s, n in zip(scores, batch_names, strict=True)]
-    return best_tracks([exact], config.top)
+        chosen = pc.is_in(ids, value_set=wanted).to_numpy() & file.keep
+        track_ids, scores = _score_chunks(scoring, file, captioner, chosen)
+        rescored += _scored(scores, track_ids, file)
+    return best_tracks([rescored], config.top)

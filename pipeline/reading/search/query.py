@@ -1,4 +1,4 @@
-"""A query: what is asked, and which of its words the model does not know."""
+"""A search: its configuration, its result, and words of the query that are not in the vocabulary."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ class SearchConfig:
     output: str
     """Folder or bucket prefix that holds `features/`."""
     query: str
-    """A sentence, as the captions are worded."""
+    """A sentence, worded like the captions."""
     top: int = 10
     """Tracks to return."""
     checkpoint: str | None = None
-    """Checkpoint directory the features were made with; None for the bundled one."""
+    """Checkpoint that computed the features; None for the bundled one."""
     bias_correction: bool = False
-    """Subtract what a track gives any sentence of this length."""
+    """Subtract the score that the track has on average for sentences of this length."""
     exact: bool = False
-    """Score every track in full precision and, with attention, on all its chunks; not only candidates."""
+    """With attention: score every track on all its chunks, not only candidates."""
     address: str | None = None
     """Ray cluster; None searches in this process, or on an embedded Ray from 300,000 tracks."""
 
@@ -38,9 +38,9 @@ class Hit:
     track_id: str
     """The track."""
     score: float
-    """log P(query | audio), less the track's bias where that is asked for."""
+    """log P(query | audio), minus the track's bias if `bias_correction` is set."""
     known: dict[str, Any] = field(default_factory=dict)
-    """Its uri, title, artist, caption, as far as `captions/` has them."""
+    """Its uri, title, artist and caption, as far as `captions/` has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,9 @@ class SearchResult:
     tracks: int
     """Tracks ranked."""
     unknown: dict[str, tuple[str, ...]]
-    """Words of the query the model does not know, with known ones that look alike."""
+    """Words of the query that are not in the vocabulary, with similar words that are."""
     seconds: float
-    """Time the ranking took, loading the checkpoint not included."""
+    """Duration of the ranking, without loading the checkpoint."""
 
 
 def unknown_words(vocabulary: Any, query: str) -> dict[str, tuple[str, ...]]:
@@ -65,7 +65,7 @@ def unknown_words(vocabulary: Any, query: str) -> dict[str, tuple[str, ...]]:
         query: A sentence.
 
     Returns:
-        Each unknown word, with up to three known words that look like it.
+        Each unknown word, with up to three known words of similar spelling.
 
     Raises:
         ValueError: The query holds no known word.

@@ -1,4 +1,8 @@
-"""Scores of tracks for sentences."""
+"""Scores of tracks for sentences: log P(sentence | audio) (paper section IV-C3, Eq. 8).
+
+Conventions: a score is the natural log-probability of the sentence's words and `<eos>`. A higher score is a better
+fit. Only scores of the same sentence can be compared.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,22 +19,29 @@ BACKGROUND_SENTENCES = (
     "a bright and playful tune with marimba and flute",
     "a jazz piece with saxophone bass and drums",
 )
-"""What a track's bias is measured on: how readily it lends itself to any sentence, whatever it says."""
+"""Sentences on which a track's bias is measured: its mean log-probability per word, whatever the sentence says."""
 
 
 def score_tracks(captioner: Any, features: Sequence[np.ndarray], query: str) -> np.ndarray:
+    """Compute log P(query | audio) of each track, (tracks,) float64.
+
+    Args:
+        captioner: A `muscaps.Captioner`.
+        features: One (chunks, feature) array per track.
+        query: A sentence.
+    """
     return np.asarray(captioner.score(features, query), dtype=np.float64)
 
 
 def query_length(query: str) -> int:
-    """Predictions a query asks for: its words and `<eos>`."""
-    from muscaps.vocabulary import tokenize
+    """Return the number of predictions of a query: its words and `<eos>`."""
+    from muscaps.vocabulary import tokenize  # imports torch
 
     return len(tokenize(query)) + 1
 
 
 def track_bias(captioner: Any, features: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean log-probability of a word of any sentence, per track, (tracks,)."""
+    """Compute each track's mean log-probability per word over the background sentences, (tracks,)."""
     total = np.zeros(len(features))
     for sentence in BACKGROUND_SENTENCES:
         total += score_tracks(captioner, features, sentence) / query_length(sentence)

@@ -1,4 +1,4 @@
-"""Search: the ranking is the one of scoring every track, whatever the index, the files and the batches."""
+"""Search: index, files and batches do not change the ranking that scoring every track gives."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 
 from muscaps.captioner import Captioner
 from muscaps.vocabulary import Vocabulary
-from pipeline.output.newest import OutputError
-from pipeline.reading.search import SearchConfig, file_ranking, search, unknown_words
+from pipeline.output.tables import OutputError
+from pipeline.reading.search import SearchConfig, search, unknown_words
 from pipeline.reading.search.scoring import BACKGROUND_SENTENCES
 from tests.conftest import save_tiny_checkpoint
 from tests.finished_output import caption_row, write_captions, write_features
@@ -37,7 +37,7 @@ def brute_force(captioner: Captioner, features: dict[str, np.ndarray], query: st
     return sorted(zip(features, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))
 
 
-def test_the_best_tracks_are_those_scoring_every_track_finds(tmp_path: Path, captioner: tuple[Path, Captioner]) -> None:
+def test_hits_equal_those_of_scoring_every_track(tmp_path: Path, captioner: tuple[Path, Captioner]) -> None:
     directory, model = captioner
     features = planted(model, 60)
     names = list(features)
@@ -62,22 +62,9 @@ def test_candidates_of_an_attention_model_get_their_exact_scores(tmp_path: Path,
     assert result.hits[0].track_id == brute_force(model, features)[0][0]  # 40 of 50 are candidates
 
 
-def test_ranking_first_in_bfloat16_finds_the_same_tracks(
-    tmp_path: Path, captioner: tuple[Path, Captioner], monkeypatch: pytest.MonkeyPatch
+def test_bias_correction_subtracts_the_mean_of_background_sentences(
+    tmp_path: Path, captioner: tuple[Path, Captioner]
 ) -> None:
-    directory, model = captioner
-    monkeypatch.setattr(file_ranking, "_has_bfloat16", lambda: True)
-    features = planted(model, 400)
-    write_features(tmp_path, features, model_id=model.model_id)
-    result = search(SearchConfig(output=str(tmp_path), query=QUERY, top=5, checkpoint=str(directory)))
-    exact = dict(brute_force(model, features))
-    for hit in result.hits:
-        assert hit.score == pytest.approx(exact[hit.track_id], abs=1e-4)
-    if model.model_config.fusion != "attention":
-        assert [hit.track_id for hit in result.hits] == [name for name, _ in brute_force(model, features)[:5]]
-
-
-def test_bias_is_what_a_track_gives_any_sentence(tmp_path: Path, captioner: tuple[Path, Captioner]) -> None:
     directory, model = captioner
     features = planted(model, 20)
     write_features(tmp_path, features, model_id=model.model_id)
@@ -108,7 +95,7 @@ def test_a_track_written_twice_is_ranked_once_with_its_newer_features(tmp_path: 
     assert {hit.track_id: pytest.approx(hit.score, abs=1e-4) for hit in result.hits} == expected
 
 
-def test_index_files_of_features_that_are_gone_are_removed(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_index_files_without_a_features_file_are_removed(tmp_path: Path, tiny_checkpoint: Path) -> None:
     model = Captioner.load(tiny_checkpoint)
     write_features(tmp_path, planted(model, 4), "part-a.parquet", model.model_id)
     config = SearchConfig(output=str(tmp_path), query=QUERY, checkpoint=str(tiny_checkpoint), bias_correction=True)
@@ -130,7 +117,7 @@ def test_a_damaged_index_is_built_again(tmp_path: Path, tiny_checkpoint: Path) -
     assert search(config).hits == before.hits
 
 
-def test_hits_carry_what_the_captions_say_of_them(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_hits_have_the_columns_of_captions(tmp_path: Path, tiny_checkpoint: Path) -> None:
     model = Captioner.load(tiny_checkpoint)
     write_features(tmp_path, planted(model, 3), model_id=model.model_id)
     write_captions(tmp_path, [caption_row(n, track_id=f"t{n:04d}", title=f"Title {n}") for n in range(2)])
@@ -141,7 +128,7 @@ def test_hits_carry_what_the_captions_say_of_them(tmp_path: Path, tiny_checkpoin
     assert known["t0002"] == {}
 
 
-def test_unknown_words_are_named_with_words_alike() -> None:
+def test_unknown_words_are_listed_with_similar_known_words() -> None:
     vocabulary = Vocabulary(["<pad>", "<unk>", "<sos>", "<eos>", "guitar", "drums", "slow"])
     assert unknown_words(vocabulary, "slow guitars and xylophone") == {
         "guitars": ("guitar",), "and": (), "xylophone": (),
@@ -152,7 +139,7 @@ def test_unknown_words_are_named_with_words_alike() -> None:
         unknown_words(vocabulary, "<unk>")
 
 
-def test_features_of_another_model_are_refused_by_name(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_features_of_another_model_are_rejected_by_name(tmp_path: Path, tiny_checkpoint: Path) -> None:
     model = Captioner.load(tiny_checkpoint)
     write_features(tmp_path, planted(model, 3), model_id="other-1")
     with pytest.raises(OutputError, match=f"nothing by model '{model.model_id}'; it has: other-1"):
@@ -161,7 +148,7 @@ def test_features_of_another_model_are_refused_by_name(tmp_path: Path, tiny_chec
         search(SearchConfig(output=str(tmp_path / "none"), query=QUERY, checkpoint=str(tiny_checkpoint)))
 
 
-def test_the_command_prints_a_list_for_machines_and_a_table_for_people(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_the_command_prints_json_or_a_table(tmp_path: Path, tiny_checkpoint: Path) -> None:
     from typer.testing import CliRunner
 
     from jobs.cli import app
