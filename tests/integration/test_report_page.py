@@ -1,7 +1,7 @@
 """The report page in a real browser, headless Chromium over its debugging port.
 
 Covers: page and 5,000 rows; hostile titles and captions; filter, sort and keyboard; spectrogram and attention
-of a chosen track; light, dark and narrow; nothing asked of the network; no console error.
+of a chosen track; light, dark and narrow; no network requests; no console error.
 """
 
 import asyncio
@@ -168,9 +168,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def with_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of four tracks with audio, attention and segments."""
-    output = tmp_path_factory.mktemp("heard")
+    output = tmp_path_factory.mktemp("with-audio")
     seconds = np.arange(16_000 * 12) / 16_000
     rows = []
     for n in range(4):
@@ -265,8 +265,8 @@ def test_the_keyboard_reaches_every_track(page: Page, large: Path) -> None:
     assert page.run("document.activeElement.id") == "viewport"
 
 
-def test_a_track_shows_and_plays_what_each_word_heard(page: Page, heard: Path) -> None:
-    page.open(heard)
+def test_a_track_shows_attention_and_plays_segments(page: Page, with_audio: Path) -> None:
+    page.open(with_audio)
     page.run("document.getElementById('viewport').focus()")
     page.key("ArrowDown")
     page.key("ArrowDown")
@@ -278,7 +278,7 @@ def test_a_track_shows_and_plays_what_each_word_heard(page: Page, heard: Path) -
     assert page.run(alphas) == [36, 36, 255, 36]  # 0.1 / 0.7 of 255, and the peak in the third chunk
     assert page.run("document.querySelectorAll('.stack canvas')[0].height") == 72
     page.run("document.querySelectorAll('.terms button')[1].focus()")
-    assert "“pure” listened most around 0:08 (70 % of its attention)" in page.run(
+    assert "“pure” has its highest weight at 0:08 (70 % of its attention)" in page.run(
         "document.querySelector('#detail .hint').textContent"
     )
     assert page.run("[...document.querySelectorAll('.segs span')].map((s) => s.textContent)") == [
@@ -292,9 +292,9 @@ def test_a_track_shows_and_plays_what_each_word_heard(page: Page, heard: Path) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_contrasts_with_what_lies_behind_it(page: Page, heard: Path, scheme: str) -> None:
+def test_text_has_enough_contrast(page: Page, with_audio: Path, scheme: str) -> None:
     page.colours(scheme)
-    page.open(heard)
+    page.open(with_audio)
     faint = page.run("""
       (() => {
         const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
@@ -318,9 +318,9 @@ def test_text_contrasts_with_what_lies_behind_it(page: Page, heard: Path, scheme
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(13, 18, 23)"
 
 
-def test_nothing_overflows_a_telephone(page: Page, heard: Path) -> None:
+def test_nothing_overflows_a_narrow_screen(page: Page, with_audio: Path) -> None:
     page.size(360, 740)
-    page.open(heard)
+    page.open(with_audio)
     assert page.run("document.documentElement.scrollWidth") <= 360
     assert not page.run("document.getElementById('detail').offsetParent")
     page.run("document.querySelector('.row.track').click()")

@@ -2,6 +2,7 @@
 
 from pipeline.reading.report.config import ReportConfig
 from pipeline.reading.report.page import render, write_report
-from pipeline.reading.report.statistics import FailureReason, Summary, summarise
+from pipeline.reading.report.result_tables import FailureReason
+from pipeline.reading.report.statistics import Summary, summarise
 
 __all__ = ["FailureReason", "ReportConfig", "Summary", "render", "summarise", "write_report"]

@@ -14,13 +14,13 @@ class ReportConfig:
     title: str = "Captions of a music catalogue"
     """Heading of the page."""
     max_tracks: int = 5_000
-    """Most tracks in the table."""
+    """Maximum number of tracks in the table."""
     max_spectrograms: int = 60
-    """Most tracks whose audio is read again for a spectrogram; those with attention or segments first."""
+    """Maximum number of tracks whose audio is read for a spectrogram; those with attention or segments first."""
     listen_hours: float | None = None
-    """Sign links to s3:// audio that work for this many hours; None leaves such tracks silent."""
+    """Sign links to s3:// audio, valid for this many hours; None: no links to s3:// audio."""
     colours: str = "system"
-    """Colours the page opens with: system, light or dark."""
+    """Colours of the page when it opens: system, light or dark."""
 
     def __post_init__(self) -> None:
         if not self.file.lower().endswith((".html", ".htm")):

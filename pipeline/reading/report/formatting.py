@@ -1,12 +1,13 @@
-"""Numbers as a person reads them."""
+"""Numbers as text for people."""
 
 
 def percentage(part: int, whole: int) -> str:
+    """Format a share: 3.2%."""
     return f"{part / whole:.1%}" if whole else "0%"
 
 
 def readable_duration(seconds: float) -> str:
-    """A duration a person can take in: 48 s, 12 min, 3.4 h, 1,204 h."""
+    """Format a duration in one unit: 48 s, 12 min, 3.4 h, 1,204 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
@@ -15,5 +16,6 @@ def readable_duration(seconds: float) -> str:
 
 
 def clock_time(seconds: float) -> str:
+    """Format a position in a track: 3:07."""
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d}"

@@ -12,20 +12,20 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.reading.report.charts import (
     caption_length_chart,
+    histogram,
     throughput_charts,
-    value_chart,
-    wall_seconds,
     word_bars,
 )
 from pipeline.reading.report.config import ReportConfig
-from pipeline.reading.report.formatting import percentage, readable_duration
-from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row
-from pipeline.reading.report.statistics import FailureReason, Summary, summarise
+from pipeline.reading.report.formatting import clock_time, percentage, readable_duration
+from pipeline.reading.report.result_tables import FailureReason
+from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row, wall_seconds
+from pipeline.reading.report.statistics import Summary, summarise
 from pipeline.reading.report.track_details import track_data
 
 
 def write_report(config: ReportConfig) -> Summary:
-    """Read the output once and write its page.
+    """Read an output and write its page.
 
     Raises:
         OutputError: The output holds neither captions nor failures.
@@ -66,7 +66,7 @@ def render(summary: Summary, shown: pa.Table, config: ReportConfig) -> str:
 
 
 def _script_safe(data: Any) -> str:
-    """JSON that cannot end its script element, whatever the strings in it say."""
+    """Return JSON that cannot end its script element, whatever its strings hold."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in ("<", ">", "&", "\u2028", "\u2029"):
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -74,59 +74,61 @@ def _script_safe(data: Any) -> str:
 
 
 def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
-    """Everything the template prints."""
-    spans = [(run, min(seconds), max(seconds)) for run, seconds in summary.minutes.items() if len(seconds) and run]
-    wall = sum(wall_seconds(summary, run, first, last) for run, first, last in spans)
+    """Build everything that the template prints."""
     models = ", ".join(model for model, _ in summary.models.most_common(3)) or "no captions yet"
+    return {
+        "title": config.title,
+        "subtitle": f"{storage.redacted(summary.output)} · {models}",
+        "tiles": _tiles(summary),
+        "throughput": throughput_charts(summary),
+        "histograms": [
+            caption_length_chart(summary.caption_lengths),
+            histogram("Log-probability", summary.log_probs, "given the audio", "{:.1f}".format),
+            histogram("Track length", summary.durations, "min:s", clock_time),
+        ],
+        "words": word_bars(summary),
+        "repeats": [{"caption": text or "(empty)", "count": f"{count:,}"} for text, count in summary.repeated],
+        "repeats_note": f"{summary.tracks - summary.distinct:,} captions are repeats of another",
+        "failures": [_reason(reason, summary.failures[0].count) for reason in summary.failures],
+        "failures_note": "tracks without a caption; the newest attempt counts",
+        "run_columns": RUN_COLUMNS,
+        "runs": [run_row(summary, record) for record in known_runs(summary)],
+        "sample_note": (
+            f"{shown:,} of {summary.tracks:,} tracks are shown, drawn evenly at random. The figures above are over all."
+            if shown < summary.tracks
+            else ""
+        ),
+        "footer": (
+            f"Written by muscaps report on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Captions are AI-written "
+            "descriptions of the audio and may be wrong."
+        ),
+    }
+
+
+def _tiles(summary: Summary) -> list[dict[str, Any]]:
+    """Build the key figures at the top of the page."""
+    spans = [(run, min(seconds), max(seconds)) for run, seconds in summary.captioned_at.items() if seconds and run]
+    wall = sum(wall_seconds(summary, run, first, last) for run, first, last in spans)
     attempted = summary.tracks + summary.failed
-    distinct_share = summary.distinct / summary.tracks if summary.tracks else 0.0
-    tiles = [
-        _tile("Captioned", f"{summary.tracks:,}", f"of {attempted:,} tracks tried"),
+    runs = f"in {len(spans) or 'no'} run{'s' if len(spans) != 1 else ''}"
+    speed, factor = "–", "no times recorded"
+    if wall:
+        speed = f"{summary.tracks / wall * 60:,.0f}/min"
+        factor = f"{summary.audio_seconds / wall:,.0f}× real time"
+    distinct = f"{summary.distinct / summary.tracks:.0%}" if summary.tracks else "–"
+    return [
+        _tile("Captioned", f"{summary.tracks:,}", f"of {attempted:,} tracks attempted"),
         _tile(
             "Without caption",
             f"{summary.failed:,}",
             percentage(summary.failed, attempted) + " failed",
             bad=summary.failed > 0,
         ),
-        _tile("Audio", readable_duration(summary.audio_s), f"{summary.partly_heard:,} tracks heard in part"),
-        _tile("Time taken", readable_duration(wall), f"over {len(spans) or 'no'} run{'s' if len(spans) != 1 else ''}"),
-        _tile(
-            "Speed",
-            f"{summary.tracks / wall * 60:,.0f}/min" if wall else "–",
-            f"{summary.audio_s / wall:,.0f}× real time" if wall else "no times recorded",
-        ),
-        _tile(
-            "Distinct captions", f"{distinct_share:.0%}" if summary.tracks else "–", f"{summary.distinct:,} different"
-        ),
+        _tile("Audio", readable_duration(summary.audio_seconds), f"{summary.partly_processed:,} tracks in part"),
+        _tile("Duration", readable_duration(wall), runs),
+        _tile("Speed", speed, factor),
+        _tile("Distinct captions", distinct, f"{summary.distinct:,} different"),
     ]
-    repeats = [(text, count) for text, count in summary.captions.most_common(7) if count > 1]
-    return {
-        "title": config.title,
-        "subtitle": f"{storage.redacted(summary.output)} · {models}",
-        "tiles": tiles,
-        "throughput": throughput_charts(summary),
-        "histograms": [
-            caption_length_chart(summary.word_counts),
-            value_chart("Log-probability", summary.log_probs, "given the audio", "{:.1f}"),
-            value_chart("Track length", summary.durations, "min:s", None),
-        ],
-        "words": word_bars(summary),
-        "repeats": [{"caption": text or "(empty)", "count": f"{count:,}"} for text, count in repeats],
-        "repeats_note": f"{summary.tracks - summary.distinct:,} captions repeat another",
-        "failures": [_reason(reason, summary.failures[0].count) for reason in summary.failures],
-        "failures_note": "tracks without a caption; the last attempt counts",
-        "run_columns": RUN_COLUMNS,
-        "runs": [run_row(summary, record) for record in known_runs(summary)],
-        "sample_note": (
-            f"{shown:,} of {summary.tracks:,} tracks are shown, drawn evenly; the figures above are over all."
-            if shown < summary.tracks
-            else ""
-        ),
-        "footer": (
-            f"Written by muscaps report on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Captions are AI-generated "
-            "from the audio alone and may be wrong."
-        ),
-    }
 
 
 def _tile(label: str, value: str, note: str, *, bad: bool = False) -> dict[str, Any]:
@@ -135,11 +137,11 @@ def _tile(label: str, value: str, note: str, *, bad: bool = False) -> dict[str, 
 
 def _reason(reason: FailureReason, most: int) -> dict[str, Any]:
     if reason.retryable == reason.count:
-        advice = "muscaps retry may cure it"
+        advice = "`muscaps retry` may solve it"
     elif reason.retryable:
-        advice = f"{reason.retryable:,} may be cured by muscaps retry"
+        advice = f"`muscaps retry` may solve {reason.retryable:,}"
     else:
-        advice = "needs someone to look"
+        advice = "needs a change to the catalogue or the storage"
     return {
         "stage": reason.stage,
         "error_type": reason.error_type,

@@ -12,27 +12,28 @@ from pipeline.reading.report.statistics import Summary
 
 
 def wall_seconds(summary: Summary, run: str, first: int, last: int) -> float:
-    """A run's wall time: its record's, else from its first to its last caption."""
+    """Return a run's duration: that of its record, else from its first to its last caption."""
     for record in summary.runs:
         if record.get("run_id") == run and record_number(record, "wall_seconds") > 0:
             return record_number(record, "wall_seconds")
     return float(max(1, last - first))
 
 
-RUN_COLUMNS = ("Run", "Started", "Ended as", "Took", "Captioned", "Failed", "Left", "Speed", "Beam", "Version")
+MAX_RUNS = 20
+RUN_COLUMNS = ("Run", "Started", "Status", "Duration", "Captioned", "Failed", "Left", "Speed", "Beam", "Version")
 
 
 def known_runs(summary: Summary) -> list[dict[str, Any]]:
-    """Run records, newest first, with a bare one for a run that left none."""
+    """Return run records, newest first, with an empty one for a run without a record."""
     known = {record.get("run_id") for record in summary.runs}
-    bare: Iterable[dict[str, Any]] = ({"run_id": run} for run in summary.minutes if run and run not in known)
-    return sorted([*summary.runs, *bare], key=lambda r: str(r.get("run_id", "")), reverse=True)[:20]
+    unrecorded: Iterable[dict[str, Any]] = ({"run_id": run} for run in summary.captioned_at if run and run not in known)
+    return sorted([*summary.runs, *unrecorded], key=lambda r: str(r.get("run_id", "")), reverse=True)[:MAX_RUNS]
 
 
 def run_row(summary: Summary, record: dict[str, Any]) -> dict[str, Any]:
-    """One row of the table of runs, from its record where it has one, else from the captions."""
+    """Build one row of the table of runs, from its record where there is one, else from the captions."""
     run = str(record.get("run_id", ""))
-    done = summary.minutes.get(run, Counter())
+    done = summary.captioned_at.get(run, Counter())
     wall = record_number(record, "wall_seconds") or (wall_seconds(summary, run, min(done), max(done)) if done else 0.0)
     captioned = record_number(record, "captioned", done.total())
     failed = record_number(record, "failed", summary.failed_at.get(run, Counter()).total())
@@ -62,22 +63,25 @@ def run_row(summary: Summary, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stage_shares(seconds: dict[str, Any]) -> list[dict[str, str]]:
-    """What each stage took, most first; stages work side by side, so they add up to more than the wall time."""
+    """Return the work of each stage, longest first; stages run in parallel, so the sum exceeds the duration."""
     known = {str(name): record_number(seconds, name) for name in seconds}
     total = sum(known.values())
     return [
-        {"name": name, "width": f"{100 * value / total:.1f}", "took": readable_duration(value)}
+        {"name": name, "width": f"{100 * value / total:.1f}", "duration": readable_duration(value)}
         for name, value in sorted(known.items(), key=lambda item: -item[1])
         if value > 0
     ]
 
 
 def record_number(record: dict[str, Any], key: str, otherwise: float = 0.0) -> float:
+    """Return a finite number of a run record, else `otherwise`; a record may be of any version or damaged."""
     value = record.get(key)
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known and value is not None else otherwise
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return otherwise
 
 
 def record_part(record: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a mapping of a run record, else an empty one."""
     value = record.get(key)
     return value if isinstance(value, dict) else {}

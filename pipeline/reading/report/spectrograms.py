@@ -1,59 +1,51 @@
 """Small mel spectrograms for the page."""
 
-import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import torch
+
 MAX_COLUMNS = 480
-
-
 NUM_BANDS = 72
-
-
+SAMPLE_RATE = 16_000
 N_FFT = 1024  # 1024 / 16 000 Hz = 64 ms
+RANGE_DB = 70
+"""Difference between the loudest value and 0 in the picture."""
 
 
 def spectrogram(pcm: np.ndarray) -> np.ndarray:
-    """Draw a track as loudness over time and pitch.
+    """Compute a picture of a track's loudness over time and frequency.
 
     Args:
         pcm: Mono signal at 16 kHz, int16, (samples,).
 
     Returns:
         uint8, (bands, columns), lowest band first: 72 bands from 30 Hz to 8 kHz, evenly spaced in mels, at
-        most 480 columns; 255 is the loudest, 0 is 70 dB below it.
+        most 480 columns. 255 is the loudest value; 0 is 70 dB below it.
     """
+    import torch  # 1.4 s; a page without spectrograms does not need it
+    import torchaudio
+
     frames = max(1, len(pcm) // N_FFT)
-    columns = min(MAX_COLUMNS, frames)
-    padded = np.zeros(frames * N_FFT, dtype=np.int16)
-    padded[: min(len(pcm), len(padded))] = pcm[: len(padded)]
-    window = np.hanning(N_FFT).astype(np.float32)
-    filters = _mel_filters()
-    bands = np.zeros((NUM_BANDS, columns))
-    edges = np.linspace(0, frames, columns + 1).round().astype(int)
-    for column in range(columns):
-        part = padded[edges[column] * N_FFT : edges[column + 1] * N_FFT].reshape(-1, N_FFT)
-        power = np.abs(np.fft.rfft(part * window, axis=1)) ** 2
-        bands[:, column] = filters @ power.mean(axis=0)
-    decibels = 10 * np.log10(bands + 1e-6)
-    loudest = decibels.max()
-    if bands.max() <= 0:
-        return np.zeros((NUM_BANDS, columns), dtype=np.uint8)
-    return np.asarray(255 * np.clip((decibels - loudest) / 70 + 1, 0, 1), dtype=np.uint8)
+    signal = torch.zeros(frames * N_FFT)
+    signal[: min(len(pcm), len(signal))] = torch.from_numpy(pcm[: len(signal)].astype(np.float32))
+    to_mel = torchaudio.transforms.MelSpectrogram(
+        sample_rate=SAMPLE_RATE, n_fft=N_FFT, hop_length=N_FFT, center=False, f_min=30.0, f_max=8000.0,
+        n_mels=NUM_BANDS, norm="slaney",
+    )  # fmt: skip
+    power = _pooled(to_mel(signal), min(MAX_COLUMNS, frames))
+    if float(power.max()) <= 0:
+        return np.zeros(tuple(power.shape), dtype=np.uint8)
+    decibels = 10 * torch.log10(power / power.max() + 1e-12)
+    return np.asarray((255 * (decibels / RANGE_DB + 1).clamp(0, 1)).to(torch.uint8).numpy())
 
 
-def _mel_filters() -> np.ndarray:
-    """Triangles evenly spaced in mels, (bands, 513), each summing to 1."""
+def _pooled(power: "torch.Tensor", columns: int) -> "torch.Tensor":
+    """Average (bands, frames) over time to (bands, columns)."""
+    import torch
 
-    def mel(hertz: float) -> float:
-        return 2595 * math.log10(1 + hertz / 700)
-
-    points = 700 * (10 ** (np.linspace(mel(30), mel(8000), NUM_BANDS + 2) / 2595) - 1)
-    bins = np.fft.rfftfreq(N_FFT, 1 / 16_000)
-    rising = (bins[None] - points[:-2, None]) / np.diff(points)[:-1, None]
-    falling = (points[2:, None] - bins[None]) / np.diff(points)[1:, None]
-    filters: np.ndarray = np.clip(np.minimum(rising, falling), 0, None)
-    nearest = np.abs(bins[None] - points[1:-1, None]).argmin(axis=1)  # narrow bands may fall between two bins
-    empty = filters.sum(axis=1) == 0
-    filters[empty, nearest[empty]] = 1
-    return np.asarray(filters / filters.sum(axis=1, keepdims=True))
+    edges = torch.linspace(0, power.shape[1], columns + 1).round().long().tolist()
+    means = [power[:, start:end].mean(dim=1) for start, end in zip(edges, edges[1:], strict=False)]
+    return torch.stack(means, dim=1)

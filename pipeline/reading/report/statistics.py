@@ -1,7 +1,8 @@
 """The figures of an output: captions, failures, words, durations and runs.
 
 Conventions: every count is over each track's newest caption and newest failure. A failure counts only while
-its track has no caption. Times are UTC.
+its track has no caption. Times are UTC. Memory is bounded: rows are read in batches, texts and failures are in a
+temporary database, and only two numbers per track stay in memory.
 """
 
 import json
@@ -16,68 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.output.newest import OutputError, Table, open_table
+from pipeline.output.tables import OutputError, Table, open_table
+from pipeline.reading.report.result_tables import FAILURE_COLUMNS, FailureReason, ResultTables, result_tables
 
 logger = logging.getLogger(__name__)
 
-
 STOP_WORDS = frozenset(
     (
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "with",
-        "of",
-        "in",
-        "on",
-        "to",
-        "for",
-        "by",
-        "from",
-        "at",
-        "as",
-        "is",
-        "are",
-        "it",
-        "its",
-        "this",
-        "that",
-        "into",
-        "over",
-        "then",
-        "some",
-        "very",
-        "piece",
-        "track",
-        "song",
-        "music",
-        "built",
-        "led",
-        "featuring",
-        "pace",
-        "tempo",
-    )
+        "a an the and or but with of in on to for by from at as is are it its this that into over then some very "
+        "piece track song music built led featuring pace tempo"
+    ).split()
 )
-"""Words that say nothing about a track, left out of the frequencies."""
+"""Words without information about a track; the word frequencies leave them out."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class FailureReason:
-    """Tracks that wait for the same reason."""
-
-    stage: str
-    """fetch, decode or caption."""
-    error_type: str
-    """The machine word of the failure."""
-    count: int
-    """Tracks."""
-    retryable: int
-    """Of them, those `muscaps retry` may cure without anyone changing anything."""
-    examples: tuple[dict[str, Any], ...]
-    """Up to five: track_id, message, attempt."""
+FULL_COVERAGE = 0.9995
+"""Coverage from which a track counts as processed in full; below, float32 rounding is excluded."""
 
 
 @dataclass(kw_only=True)
@@ -90,25 +44,25 @@ class Summary:
     """Captioned tracks."""
     distinct: int = 0
     """Different captions among them."""
-    audio_s: float = 0.0
-    """Length of all captioned tracks, in seconds."""
-    partly_heard: int = 0
-    """Tracks heard only in part."""
+    repeated: list[tuple[str, int]] = field(default_factory=list)
+    """The most frequent captions of more than one track, with their number of tracks."""
+    audio_seconds: float = 0.0
+    """Total length of all captioned tracks."""
+    partly_processed: int = 0
+    """Captioned tracks with coverage below 1."""
     failures: list[FailureReason] = field(default_factory=list)
     """Tracks without a caption, by reason, most frequent first."""
     models: Counter[str] = field(default_factory=Counter)
     """Captions by model_id."""
     words: Counter[str] = field(default_factory=Counter)
-    """Captions that hold a word, stop words left out."""
-    captions: Counter[str] = field(default_factory=Counter)
-    """How often each caption was given."""
-    word_counts: Counter[int] = field(default_factory=Counter)
+    """Number of captions with a word, without stop words."""
+    caption_lengths: Counter[int] = field(default_factory=Counter)
     """Captions by number of words."""
     log_probs: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """Log-probabilities of all captions, (tracks,)."""
     durations: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """Lengths of all captioned tracks in seconds, (tracks,)."""
-    minutes: dict[str, Counter[int]] = field(default_factory=dict)
+    captioned_at: dict[str, Counter[int]] = field(default_factory=dict)
     """Captions per run and second since 1970."""
     failed_at: dict[str, Counter[int]] = field(default_factory=dict)
     """Failed attempts per run and second since 1970."""
@@ -121,14 +75,14 @@ class Summary:
         return sum(reason.count for reason in self.failures)
 
     def as_json(self) -> dict[str, Any]:
-        """The figures a machine may want."""
+        """Return the figures of `muscaps report --json`."""
         return {
             "output": storage.redacted(self.output),
             "tracks": self.tracks,
             "failed": self.failed,
             "distinct_captions": self.distinct,
-            "audio_seconds": round(self.audio_s, 3),
-            "partly_heard": self.partly_heard,
+            "audio_seconds": round(self.audio_seconds, 3),
+            "partly_processed": self.partly_processed,
             "mean_log_prob": float(self.log_probs.mean()) if self.log_probs.size else None,
             "failures": [
                 {"stage": r.stage, "error_type": r.error_type, "count": r.count, "retryable": r.retryable}
@@ -144,7 +98,7 @@ def summarise(output: str, *, max_tracks: int = 0) -> tuple[Summary, pa.Table]:
 
     Args:
         output: Folder or bucket prefix of the run.
-        max_tracks: Most tracks to draw.
+        max_tracks: Maximum number of tracks to draw, evenly at random.
 
     Returns:
         The figures over all tracks, and the drawn rows with all their columns, by track_id.
@@ -154,31 +108,22 @@ def summarise(output: str, *, max_tracks: int = 0) -> tuple[Summary, pa.Table]:
         StorageError: It could not be read.
     """
     summary = Summary(output=output, runs=_run_records(output))
-    captions, failures = _optional(output, "captions"), _optional(output, "failures")
+    captions, failures = _table_or_none(output, "captions"), _table_or_none(output, "failures")
     if captions is None and failures is None:
         raise OutputError(f"{output} holds neither captions nor failures: run `muscaps caption` first")
-    waiting = _newest_failures(failures, summary)
-    shown = _count_captions(captions, summary, waiting, max_tracks) if captions else pa.table({"track_id": []})
-    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in waiting.values():
-        grouped.setdefault((row["stage"], row["error_type"]), []).append(row)
-    summary.failures = sorted(
-        (
-            FailureReason(
-                stage=stage,
-                error_type=error_type,
-                count=len(rows),
-                retryable=sum(bool(row["retryable"]) for row in rows),
-                examples=tuple({k: row[k] for k in ("track_id", "message", "attempt")} for row in rows[:5]),
-            )
-            for (stage, error_type), rows in grouped.items()
-        ),
-        key=lambda reason: (-reason.count, reason.stage, reason.error_type),
-    )
-    return summary, shown
+    drawn = pa.table({"track_id": []})
+    with result_tables() as tables:
+        if failures is not None:
+            _count_failures(failures, summary, tables)
+        if captions is not None:
+            drawn = _count_captions(captions, summary, tables, max_tracks)
+        summary.distinct = tables.distinct_captions()
+        summary.repeated = tables.repeated_captions(7)
+        summary.failures = tables.failure_reasons()
+    return summary, drawn
 
 
-def _optional(output: str, name: Any) -> Table | None:
+def _table_or_none(output: str, name: Any) -> Table | None:
     try:
         return open_table(output, name)
     except OutputError:
@@ -186,7 +131,7 @@ def _optional(output: str, name: Any) -> Table | None:
 
 
 def _run_records(output: str) -> list[dict[str, Any]]:
-    """The JSON records in `runs/`, newest first; a damaged one is left out with a warning."""
+    """Read the JSON records in `runs/`, newest first; a damaged one is left out with a warning."""
     records = []
     for file in storage.list_files(storage.join(output, "runs"), suffix=".json"):
         try:
@@ -199,58 +144,65 @@ def _run_records(output: str) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: str(record.get("run_id", "")), reverse=True)
 
 
-def _newest_failures(failures: Table | None, summary: Summary) -> dict[str, dict[str, Any]]:
-    """Each track's newest failed attempt, by track_id; counts all attempts per run and second."""
-    newest: dict[str, dict[str, Any]] = {}
-    if failures is None:
-        return newest
-    for _, batch in failures.batches():
-        for row in batch.to_pylist():
-            _count_second(summary.failed_at, row)
-            known = newest.get(row["track_id"])
-            if known is None or row["created_at"] >= known["created_at"]:
-                newest[row["track_id"]] = row
-    return newest
+def _count_failures(failures: Table, summary: Summary, tables: ResultTables) -> None:
+    """Add all failed attempts to the figures and to the tables."""
+    for _, batch in failures.batches([*FAILURE_COLUMNS, "run_id"]):
+        _count_seconds(summary.failed_at, batch)
+        tables.add_failures(batch)
 
 
-def _count_second(seconds: dict[str, Counter[int]], row: dict[str, Any]) -> None:
-    if row["created_at"] is not None:
-        seconds.setdefault(row["run_id"] or "", Counter())[int(row["created_at"].timestamp())] += 1
+def _count_seconds(seconds: dict[str, Counter[int]], batch: pa.RecordBatch) -> None:
+    """Count rows per run and second of `created_at`."""
+    for run_id, created_at in zip(batch["run_id"].to_pylist(), batch["created_at"].to_pylist(), strict=True):
+        if created_at is not None:
+            seconds.setdefault(run_id or "", Counter())[int(created_at.timestamp())] += 1
 
 
-def _count_captions(captions: Table, summary: Summary, waiting: dict[str, dict[str, Any]], max_tracks: int) -> pa.Table:
-    """Add every track's newest caption to the figures; drop its failure; return the drawn rows."""
-    rng = np.random.default_rng(0)
-    drawn: pa.Table | None = None
-    keys = np.zeros(0)
-    log_probs, durations = [], []
+def _count_captions(captions: Table, summary: Summary, tables: ResultTables, max_tracks: int) -> pa.Table:
+    """Add every track's newest caption to the figures and to the tables; return the drawn rows."""
+    sample = _EvenSample(max_tracks)
+    log_probs, durations = [np.zeros(0)], [np.zeros(0)]
     for batch in captions.newest():
-        rows = pa.table(batch)
+        tables.add_captions(batch)
+        sample.add(batch)
         summary.tracks += batch.num_rows
-        for track_id in rows["track_id"].to_pylist():
-            waiting.pop(track_id, None)
         log_probs.append(_floats(batch, "log_prob"))
         durations.append(_floats(batch, "duration_s"))
-        summary.partly_heard += pc.sum(pc.less(batch["coverage"], 0.9995)).as_py() or 0
+        summary.partly_processed += pc.sum(pc.less(batch["coverage"], FULL_COVERAGE)).as_py() or 0
         summary.models.update(batch["model_id"].to_pylist())
         for text in batch["caption"].to_pylist():
             words = re.findall(r"[\w'’-]+", (text or "").lower())
-            summary.captions[text or ""] += 1
-            summary.word_counts[len(words)] += 1
+            summary.caption_lengths[len(words)] += 1
             summary.words.update({word for word in words if word not in STOP_WORDS})
-        for row in rows.select(["run_id", "created_at"]).to_pylist():
-            _count_second(summary.minutes, row)
-        fresh = rng.random(batch.num_rows)
-        drawn = rows if drawn is None else pa.concat_tables([drawn, rows])
-        keys = np.concatenate([keys, fresh])
-        if len(keys) > max_tracks:  # the rows with the smallest keys are an even draw of all seen so far
-            kept = np.sort(np.argpartition(keys, max_tracks)[:max_tracks]) if max_tracks else np.zeros(0, np.int64)
-            drawn, keys = drawn.take(pa.array(kept)), keys[kept]
-    summary.distinct = len(summary.captions)
-    summary.log_probs = np.concatenate(log_probs) if log_probs else np.zeros(0)
-    summary.durations = np.concatenate(durations) if durations else np.zeros(0)
-    summary.audio_s = float(np.nansum(summary.durations))
-    return drawn.sort_by("track_id") if drawn is not None else pa.table({"track_id": []})
+        _count_seconds(summary.captioned_at, batch)
+    summary.log_probs, summary.durations = np.concatenate(log_probs), np.concatenate(durations)
+    summary.audio_seconds = float(np.nansum(summary.durations))
+    return sample.rows()
+
+
+class _EvenSample:
+    """An even random sample of rows that arrive in batches; the same rows give the same sample."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._rng = np.random.default_rng(0)
+        self._keys = np.zeros(0)
+        self._rows: pa.Table | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Give each row a random key and keep the rows with the smallest keys."""
+        rows = pa.table(batch)
+        self._rows = rows if self._rows is None else pa.concat_tables([self._rows, rows])
+        self._keys = np.concatenate([self._keys, self._rng.random(batch.num_rows)])
+        if len(self._keys) > self._size:
+            kept = np.zeros(0, np.int64)
+            if self._size:
+                kept = np.sort(np.argpartition(self._keys, self._size)[: self._size])
+            self._rows, self._keys = self._rows.take(pa.array(kept)), self._keys[kept]
+
+    def rows(self) -> pa.Table:
+        """Return the sample, by track_id."""
+        return pa.table({"track_id": []}) if self._rows is None else self._rows.sort_by("track_id")
 
 
 def _floats(batch: pa.RecordBatch, name: str) -> np.ndarray:

@@ -20,42 +20,24 @@ logger = logging.getLogger(__name__)
 
 _OWN_COLUMNS = frozenset(
     (
-        "track_id",
-        "uri",
-        "caption",
-        "log_prob",
-        "alternatives",
-        "segments",
-        "attention",
-        "duration_s",
-        "coverage",
-        "title",
-        "artist",
-        "decoding",
-        "sample_rate",
-        "channels",
-        "model_id",
-        "created_at",
-        "run_id",
-        "etag",
-        "code_version",
-        "num_chunks",
-    )
+        "track_id uri caption log_prob alternatives segments attention duration_s coverage title artist decoding "
+        "sample_rate channels model_id created_at run_id etag code_version num_chunks"
+    ).split()
 )
-"""Shown in their own places; the catalogue's other columns are listed as facts."""
+"""Columns with a place of their own on the page; all other columns are listed as facts."""
 
 
 def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportConfig) -> dict[str, Any]:
-    """The tracks as columns, and what only the chosen one shows."""
+    """Build the data of the tracks: table columns, and the details of each."""
     rows = shown.to_pylist()
-    asked = {run.get("run_id") for run in runs if record_part(record_part(run, "config"), "options").get("attention")}
+    options = {run.get("run_id"): record_part(record_part(run, "config"), "options") for run in runs}
     for row in rows:
         for name in ("duration_s", "log_prob", "coverage"):
             value = row.get(name)
             row[name] = float(value) if value is not None and math.isfinite(value) else None
     details: dict[str, dict[str, Any]] = {}
     for n, row in enumerate(rows):
-        details[str(n)] = _detail(row, attention_asked=row.get("run_id") in asked)
+        details[str(n)] = _detail(row, attention_requested=bool(options.get(row.get("run_id"), {}).get("attention")))
     _add_spectrograms(rows, details, config.max_spectrograms)
     link = audio_linker(config)
     return {
@@ -74,8 +56,8 @@ def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportCo
     }
 
 
-def _detail(row: dict[str, Any], *, attention_asked: bool) -> dict[str, Any]:
-    """What the panel of a track shows beyond its table row."""
+def _detail(row: dict[str, Any], *, attention_requested: bool) -> dict[str, Any]:
+    """Build what the panel of a track shows in addition to its table row."""
     detail: dict[str, Any] = {}
     if row.get("alternatives"):
         detail["alternatives"] = [[a["caption"], _rounded(a["log_prob"])] for a in row["alternatives"]]
@@ -85,8 +67,14 @@ def _detail(row: dict[str, Any], *, attention_asked: bool) -> dict[str, Any]:
         attention = _attention(row["caption"] or "", row["attention"])
         if attention is not None:
             detail["attention"] = attention
-    elif attention_asked:
-        detail["no_attention"] = True  # the model has none
+    elif attention_requested:
+        detail["no_attention"] = True  # the model has no attention
+    detail["facts"] = _facts(row)
+    return detail
+
+
+def _facts(row: dict[str, Any]) -> dict[str, str]:
+    """Return the names and values of the panel's facts."""
     facts = {"Audio": storage.redacted(row["uri"])}
     if row.get("sample_rate"):
         channels = {1: "mono", 2: "stereo"}.get(row.get("channels") or 0, f"{row.get('channels')} channels")
@@ -99,12 +87,11 @@ def _detail(row: dict[str, Any], *, attention_asked: bool) -> dict[str, Any]:
     for name, value in row.items():
         if name not in _OWN_COLUMNS and isinstance(value, str | int | float | bool) and value != "":
             facts[name.replace("_", " ").capitalize()] = str(value)[:500]
-    detail["facts"] = facts
-    return detail
+    return facts
 
 
 def _segments(segments: Sequence[dict[str, Any]]) -> list[list[Any]]:
-    """[start, end, caption] of each stretch, neighbours of one caption as one."""
+    """Return [start, end, caption] of each segment; neighbours with the same caption are merged."""
     merged: list[list[Any]] = []
     for segment in segments:
         if merged and merged[-1][2] == segment["caption"]:
@@ -119,10 +106,10 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _attention(caption: str, weights: Sequence[Sequence[float]]) -> dict[str, Any] | None:
-    """Weights as bytes, and what each row is called; None where they are not a rectangle.
+    """Return the weights as bytes and the names of their rows; None if they are not a rectangle.
 
-    A row is scaled to its own peak, or to twice an even row's weights where that is more: a word that listened
-    everywhere alike stays pale. Rows are numbered where the caption shows fewer words than the model said.
+    A row is scaled to its own peak, or to twice the weight of an even row if that is more, so that an even row is
+    drawn pale. Rows are numbered if the caption has another number of words than the model decoded.
     """
     from muscaps.vocabulary import tokenize
 
@@ -144,8 +131,8 @@ def _attention(caption: str, weights: Sequence[Sequence[float]]) -> dict[str, An
 
 
 def _add_spectrograms(rows: list[dict[str, Any]], details: dict[str, dict[str, Any]], most: int) -> None:
-    """Decode the audio of up to `most` tracks again; audio that cannot be read gets no picture."""
-    from muscaps.audio import AudioError, decode_audio
+    """Decode the audio of at most `most` tracks; a track that cannot be read gets no spectrogram."""
+    from muscaps.audio import AudioError, decode_audio  # imports torchaudio
 
     wanted = sorted(
         range(len(rows)),
@@ -160,7 +147,7 @@ def _add_spectrograms(rows: list[dict[str, Any]], details: dict[str, dict[str, A
             unreadable += 1
             logger.debug("no spectrogram of %s: %s", rows[n]["track_id"], error)
             if unreadable >= 3 and unreadable == wanted.index(n) + 1:
-                logger.info("spectrograms left out: the first %d tracks cannot be read from here", unreadable)
+                logger.info("no spectrograms: the first %d tracks cannot be read from this machine", unreadable)
                 return
             continue
         picture = spectrogram(decoded.pcm)

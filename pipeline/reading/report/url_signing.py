@@ -1,38 +1,39 @@
 """Links from the page to audio: relative paths, public URLs, signed S3 URLs."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from pipeline import storage
 from pipeline.reading.report.config import ReportConfig
 
 
-def audio_linker(config: ReportConfig) -> Any:
-    """A function from a track's URI to what an `<audio>` can play, or None.
+def audio_linker(config: ReportConfig) -> Callable[[str], str | None]:
+    """Give a function that turns a track's URI into a link an `<audio>` element can play, or None.
 
-    Local files are linked relative to the page, so that the two may move together.
+    Local files get a link relative to the page, so that page and audio can be moved together. An HTTP URL with
+    credentials or a query gets no link.
     """
-    page = None if storage.is_remote(config.file) else Path(config.file).absolute().parent
-    sign = _signer(config.listen_hours) if config.listen_hours is not None else None
+    page_folder = None if storage.is_remote(config.file) else Path(config.file).absolute().parent
+    sign = _s3_signer(config.listen_hours) if config.listen_hours is not None else None
 
     def link(uri: str) -> str | None:
         if uri.startswith(("http://", "https://")):
-            return storage.redacted(uri) if storage.redacted(uri) == uri else None
+            return uri if storage.redacted(uri) == uri else None
         if uri.startswith("s3://"):
             return sign(uri) if sign is not None else None
-        if storage.is_remote(uri) or page is None:
+        if storage.is_remote(uri) or page_folder is None:
             return None
         path = Path(uri.removeprefix("file://")).absolute()
-        return quote(os.path.relpath(path, page)) if path.exists() else None
+        return quote(os.path.relpath(path, page_folder)) if path.exists() else None
 
     return link
 
 
-def _signer(hours: float) -> Any:
-    """A function that signs s3:// links with the endpoint and credentials of this environment."""
-    import boto3
+def _s3_signer(hours: float) -> Callable[[str], str]:
+    """Give a function that signs s3:// URIs with the endpoint and credentials of this environment."""
+    import boto3  # slow to import; only signed links need it
 
     client = boto3.client("s3")
 

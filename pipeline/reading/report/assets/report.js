@@ -16,20 +16,20 @@
   };
   const fold = (text) => (text || "").normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
   const title = (i) => tracks.title[i] || tracks.track_id[i];
-  const under = (i) => [tracks.artist[i], tracks.title[i] ? tracks.track_id[i] : null].filter(Boolean).join(" · ");
+  const subtitle = (i) => [tracks.artist[i], tracks.title[i] ? tracks.track_id[i] : null].filter(Boolean).join(" · ");
 
-  // Colours: the system's unless told otherwise.
+  // Colours: those of the system, unless another mode is set.
   const modes = ["system", "light", "dark"];
-  const remember = (mode) => { try { localStorage.setItem("muscaps-colours", mode); } catch { /* file pages may refuse */ } };
-  const recall = () => { try { return localStorage.getItem("muscaps-colours"); } catch { return null; } };
-  let mode = modes.includes(data.colours) ? data.colours : modes.includes(recall()) ? recall() : "system";
-  const paint = () => {
+  const storeMode = (mode) => { try { localStorage.setItem("muscaps-colours", mode); } catch { /* not available on file: pages of some browsers */ } };
+  const storedMode = () => { try { return localStorage.getItem("muscaps-colours"); } catch { return null; } };
+  let mode = modes.includes(data.colours) ? data.colours : modes.includes(storedMode()) ? storedMode() : "system";
+  const applyMode = () => {
     if (mode === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = mode;
     $("theme").textContent = `Colours: ${mode}`;
     if (chosen >= 0) drawFigure();
   };
-  $("theme").addEventListener("click", () => { mode = modes[(modes.indexOf(mode) + 1) % 3]; remember(mode); paint(); });
+  $("theme").addEventListener("click", () => { mode = modes[(modes.indexOf(mode) + 1) % 3]; storeMode(mode); applyMode(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chosen >= 0 && drawFigure());
 
   // Tooltips of bars.
@@ -48,9 +48,9 @@
     chart.hidden = chart.dataset.run !== pick.value;
   }));
 
-  // The table: only the rows in sight exist.
+  // The table: only visible rows are in the document.
   const viewport = $("viewport"), windowNode = $("window"), spacer = $("spacer"), grid = $("grid");
-  const hay = tracks.track_id.map((id, i) => fold([id, tracks.title[i], tracks.artist[i], tracks.caption[i]].join(" \n ")));
+  const searchText = tracks.track_id.map((id, i) => fold([id, tracks.title[i], tracks.artist[i], tracks.caption[i]].join(" \n ")));
   const columns = [
     { key: "name", label: "Track", value: (i) => fold(title(i)) },
     { key: "caption", label: "Caption", value: (i) => tracks.caption[i].toLowerCase() },
@@ -58,15 +58,15 @@
     { key: "logp", label: "Log-prob.", number: true, value: (i) => tracks.log_prob[i],
       tip: "How likely the model finds this caption for this audio; longer captions have lower values" },
   ];
-  let sort = { key: null, down: false }, terms = [], only = null, order = [], cursor = 0, chosen = -1;
+  let sort = { key: null, down: false }, terms = [], activeFilter = null, order = [], cursor = 0, chosen = -1;
 
-  // Per word and end of caption: else the least likely would be the longest.
+  // Per word: without the division, the longest captions would be the least likely.
   const perWord = tracks.log_prob.map((x, i) => x === null ? null : x / (tracks.caption[i].split(/\s+/).length + 1));
   const sortedLogs = perWord.filter((x) => x !== null).sort((a, b) => a - b);
   const lowLimit = sortedLogs.length ? sortedLogs[Math.floor(sortedLogs.length * 0.05)] : -Infinity;
   const filters = [
     ["Least likely 5 %", (i) => perWord[i] !== null && perWord[i] <= lowLimit],
-    ["Partly heard", (i) => tracks.coverage[i] !== null && tracks.coverage[i] < 1],
+    ["Processed in part", (i) => tracks.coverage[i] !== null && tracks.coverage[i] < 1],
     ["With attention", (i) => details[i] && details[i].attention],
     ["With segments", (i) => details[i] && details[i].segments],
     ["Can be played", (i) => tracks.audio[i]],
@@ -77,8 +77,8 @@
     chip.type = "button";
     chip.setAttribute("aria-pressed", "false");
     chip.addEventListener("click", () => {
-      only = only === filter ? null : filter;
-      document.querySelectorAll(".chip").forEach((c) => c.setAttribute("aria-pressed", String(c === chip && only === filter)));
+      activeFilter = activeFilter === filter ? null : filter;
+      document.querySelectorAll(".chip").forEach((c) => c.setAttribute("aria-pressed", String(c === chip && activeFilter === filter)));
       refresh();
     });
     $("chips").append(chip);
@@ -104,11 +104,11 @@
     $("header").append(cell);
   }
 
-  const refresh = (keepInSight = false) => {
+  const refresh = (keepVisible = false) => {
     order = [];
     for (let i = 0; i < total; i++) {
-      if (only && !only.test(i)) continue;
-      if (terms.every((term) => hay[i].includes(term))) order.push(i);
+      if (activeFilter && !activeFilter.test(i)) continue;
+      if (terms.every((term) => searchText[i].includes(term))) order.push(i);
     }
     const column = columns.find((c) => c.key === sort.key);
     if (column) {
@@ -126,7 +126,7 @@
     grid.setAttribute("aria-rowcount", order.length + 1);
     cursor = Math.max(0, order.indexOf(chosen));
     spacer.style.height = `${order.length * rowHeight()}px`;
-    viewport.scrollTop = keepInSight && order[cursor] === chosen && cursor ? cursor * rowHeight() - 80 : 0;
+    viewport.scrollTop = keepVisible && order[cursor] === chosen && cursor ? cursor * rowHeight() - 80 : 0;
     draw(true);
   };
   let height = 0;
@@ -163,7 +163,7 @@
       row.setAttribute("aria-selected", String(i === chosen));
       const name = make("div", "name"), text = make("div", "text");
       const bold = make("b"); highlighted(bold, title(i)); name.append(bold);
-      if (under(i)) { const small = make("span"); highlighted(small, under(i)); name.append(small); }
+      if (subtitle(i)) { const small = make("span"); highlighted(small, subtitle(i)); name.append(small); }
       highlighted(text, tracks.caption[i]);
       text.title = tracks.caption[i];
       const length = make("div", "num", tracks.duration_s[i] === null ? "–" : clock(tracks.duration_s[i]));
@@ -174,7 +174,7 @@
     if (!order.length) rows.push(make("p", "empty", "\u2003No track matches."));
     windowNode.style.transform = `translateY(${first * rowHeight()}px)`;
     windowNode.replaceChildren(...rows);
-    $("header").style.marginRight = `${viewport.offsetWidth - viewport.clientWidth}px`;  // the scrollbar's
+    $("header").style.marginRight = `${viewport.offsetWidth - viewport.clientWidth}px`;  // width of the scrollbar
     if (chosen >= 0 && document.getElementById(`row-${chosen}`)) viewport.setAttribute("aria-activedescendant", `row-${chosen}`);
     else viewport.removeAttribute("aria-activedescendant");
   };
@@ -187,7 +187,7 @@
 
   // The chosen track.
   const detail = $("detail");
-  let figure = null, spoken = -1;
+  let figure = null, activeWord = -1;
   const open = () => { detail.classList.add("open"); if (matchMedia("(max-width: 1000px)").matches) detail.focus(); };
   const close = () => { detail.classList.remove("open"); viewport.focus(); };
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -198,7 +198,7 @@
   const choose = (n) => {
     if (!order.length) return;
     cursor = Math.max(0, Math.min(order.length - 1, n));
-    if (chosen !== order[cursor]) { chosen = order[cursor]; spoken = -1; show(); }
+    if (chosen !== order[cursor]) { chosen = order[cursor]; activeWord = -1; show(); }
     const top = cursor * rowHeight();
     if (top < viewport.scrollTop) viewport.scrollTop = top;
     else if (top + rowHeight() > viewport.scrollTop + viewport.clientHeight) viewport.scrollTop = top + rowHeight() - viewport.clientHeight;
@@ -213,7 +213,7 @@
     if (tracks.artist[i]) heading.append(make("p", "by", tracks.artist[i]));
     head.append(heading, back);
     const quote = make("blockquote", "", tracks.caption[i] || "(empty caption)");
-    quote.append(make("span", "ai", "AI-generated from the audio; may be wrong"));
+    quote.append(make("span", "ai", "AI-written description; may be wrong"));
     const parts = [head, quote];
     let audio = null;
     if (tracks.audio[i]) {
@@ -221,7 +221,7 @@
       audio.controls = true;
       audio.preload = "none";
       audio.src = tracks.audio[i];
-      audio.addEventListener("error", () => audio.replaceWith(make("p", "hint", "The audio cannot be played from here: it was moved, or this browser does not know the format.")));
+      audio.addEventListener("error", () => audio.replaceWith(make("p", "hint", "The audio cannot be played: the file was moved, or the browser does not support the format.")));
       parts.push(audio);
     }
     figure = buildFigure(more, tracks.duration_s[i], audio);
@@ -238,7 +238,7 @@
         item.append(button);
         list.append(item);
       });
-      parts.push(make("h3", "", "Through the track"), list);
+      parts.push(make("h3", "", "Segments"), list);
     }
     if (more.alternatives && more.alternatives.length) {
       const list = make("ol", "alts");
@@ -247,12 +247,12 @@
         item.append(make("span", "", caption), make("em", "", logProb === null ? "" : logProb.toFixed(1)));
         list.append(item);
       }
-      parts.push(make("h3", "", "Other wordings"), list);
+      parts.push(make("h3", "", "Alternatives"), list);
     }
     const facts = make("dl", "facts");
     fact(facts, "Track id", tracks.track_id[i]);
     fact(facts, "Length", tracks.duration_s[i] === null ? null : clock(tracks.duration_s[i]));
-    fact(facts, "Heard", tracks.coverage[i] === null ? null : `${Math.round(tracks.coverage[i] * 100)} %`);
+    fact(facts, "Coverage", tracks.coverage[i] === null ? null : `${Math.round(tracks.coverage[i] * 100)} %`);
     fact(facts, "Log-probability", tracks.log_prob[i] === null ? null : tracks.log_prob[i].toFixed(3));
     for (const [name, value] of Object.entries(more.facts || {})) fact(facts, name, value);
     parts.push(make("h3", "", "Facts"), facts);
@@ -280,10 +280,10 @@
     if (more.spectrogram) {
       const stack = make("div", "stack");
       result.spectrogram = make("canvas");
-      result.veil = make("canvas");
+      result.overlay = make("canvas");
       result.spectrogram.setAttribute("role", "img");
-      result.spectrogram.setAttribute("aria-label", "Spectrogram: time from left to right, low notes at the bottom");
-      stack.append(result.spectrogram, result.veil);
+      result.spectrogram.setAttribute("aria-label", "Spectrogram: time from left to right, low frequencies at the bottom");
+      stack.append(result.spectrogram, result.overlay);
       withHead(stack);
       seekable(stack);
       const scale = make("div", "lab hz");
@@ -307,7 +307,7 @@
       result.weights = bytes(more.attention.data);
       result.heat = make("canvas");
       result.heat.setAttribute("role", "img");
-      result.heat.setAttribute("aria-label", "Attention: one row a word, darker where the word listened");
+      result.heat.setAttribute("aria-label", "Attention: one row per word, darker where the weight is higher");
       heat.style.height = `${words.length * 20}px`;
       heat.append(result.heat);
       withHead(heat);
@@ -315,22 +315,22 @@
       words.forEach((word, w) => {
         const button = make("button", "", word);
         button.type = "button";
-        button.addEventListener("mouseenter", () => speak(w));
-        button.addEventListener("focus", () => speak(w));
-        button.addEventListener("mouseleave", () => speak(-1));
-        button.addEventListener("blur", () => speak(-1));
+        button.addEventListener("mouseenter", () => showWord(w));
+        button.addEventListener("focus", () => showWord(w));
+        button.addEventListener("mouseleave", () => showWord(-1));
+        button.addEventListener("blur", () => showWord(-1));
         button.addEventListener("click", () => seek(audio, peak(w) / more.attention.chunks * duration));
         labels.append(button);
       });
-      heat.addEventListener("mousemove", (event) => speak(Math.min(words.length - 1, Math.floor(event.offsetY / 20))));
-      heat.addEventListener("mouseleave", () => speak(-1));
+      heat.addEventListener("mousemove", (event) => showWord(Math.min(words.length - 1, Math.floor(event.offsetY / 20))));
+      heat.addEventListener("mouseleave", () => showWord(-1));
       area.append(labels, heat);
     }
     const ticks = make("div", "ticks");
     for (let k = 0; k <= 4; k++) ticks.append(make("span", "", clock(duration * k / 4)));
     area.append(make("div"), ticks);
     node.append(area, hint);
-    result.heading = more.attention ? "Which seconds spoke for which word" : "Spectrogram";
+    result.heading = more.attention ? "Attention: weight of each chunk per word" : "Spectrogram";
     if (!more.spectrogram && !more.attention) result.heading = "Segments";
     if (audio) audio.addEventListener("timeupdate", () => {
       const share = audio.currentTime / duration;
@@ -345,20 +345,20 @@
     const { chunks } = figure.more.attention, row = figure.weights.subarray(word * chunks, (word + 1) * chunks);
     return row.indexOf(Math.max(...row));
   };
-  const speak = (word) => {
-    if (!figure || !figure.more.attention || spoken === word) return;
-    spoken = word;
-    drawVeil();
+  const showWord = (word) => {
+    if (!figure || !figure.more.attention || activeWord === word) return;
+    activeWord = word;
+    drawOverlay();
     const { words, chunks, peaks } = figure.more.attention;
-    figure.hint.textContent = word < 0 ? standing() :
-      `“${words[word]}” listened most around ${clock((peak(word) + 0.5) / chunks * figure.duration)} (${(peaks[word] * 100).toFixed(0)} % of its attention)`;
+    figure.hint.textContent = word < 0 ? defaultHint() :
+      `“${words[word]}” has its highest weight at ${clock((peak(word) + 0.5) / chunks * figure.duration)} (${(peaks[word] * 100).toFixed(0)} % of its attention)`;
     detail.querySelectorAll(".terms button").forEach((button, n) => button.setAttribute("aria-pressed", String(n === word)));
   };
-  const standing = () => figure.more.attention
-    ? "Each row is scaled to its own peak; a pale one listened everywhere alike. Point at a word to light up what it heard."
+  const defaultHint = () => figure.more.attention
+    ? "Each row is scaled to its own peak; an even row is pale. Point at a word to highlight its chunks."
     : figure.more.no_attention
-      ? "No attention to show: this model hears a track as a whole. One trained with --fusion attention shows which seconds spoke for which word."
-      : "No attention to show: the run did not keep it (caption --attention, with a model that attends).";
+      ? "No attention weights: this model uses the mean of all chunks. A model trained with --fusion attention has weights per word and chunk."
+      : "No attention weights: the run did not save them (caption --attention, with an attention model).";
   const inferno = [[0, 0, 8], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 190]];
   const colour = (value) => {
     const at = value / 255 * (inferno.length - 1), low = Math.floor(at), part = at - low;
@@ -378,7 +378,7 @@
         image.data[at] = rgb[0]; image.data[at + 1] = rgb[1]; image.data[at + 2] = rgb[2]; image.data[at + 3] = 255;
       }
       context.putImageData(image, 0, 0);
-      drawVeil();
+      drawOverlay();
     }
     if (figure.heat) {
       const { words, chunks } = more.attention, canvas = figure.heat;
@@ -390,28 +390,28 @@
       });
       context.putImageData(image, 0, 0);
     }
-    figure.hint.textContent = standing();
+    figure.hint.textContent = defaultHint();
   };
-  const drawVeil = () => {
-    if (!figure || !figure.veil) return;
-    const canvas = figure.veil, context = canvas.getContext("2d");
+  const drawOverlay = () => {
+    if (!figure || !figure.overlay) return;
+    const canvas = figure.overlay, context = canvas.getContext("2d");
     const chunks = figure.more.attention ? figure.more.attention.chunks : 1;
     canvas.width = chunks; canvas.height = 1;
-    if (spoken < 0 || !figure.more.attention) return;
+    if (activeWord < 0 || !figure.more.attention) return;
     const image = context.createImageData(chunks, 1);
-    for (let c = 0; c < chunks; c++) image.data[c * 4 + 3] = 215 - 215 * (figure.weights[spoken * chunks + c] / 255);
+    for (let c = 0; c < chunks; c++) image.data[c * 4 + 3] = 215 - 215 * (figure.weights[activeWord * chunks + c] / 255);
     context.putImageData(image, 0, 0);
   };
 
   // Keyboard and filter.
   const filterBox = $("filter");
-  let waiting = 0;
+  let filterTimer = 0;
   const applyFilter = () => {
     terms = fold(filterBox.value).split(/\s+/).filter(Boolean);
     document.querySelectorAll(".word").forEach((word) => word.setAttribute("aria-pressed", String(terms.length === 1 && terms[0] === word.dataset.word)));
     refresh(!terms.length);
   };
-  filterBox.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(applyFilter, 60); });
+  filterBox.addEventListener("input", () => { clearTimeout(filterTimer); filterTimer = setTimeout(applyFilter, 60); });
   document.querySelectorAll(".word").forEach((word) => word.addEventListener("click", () => {
     filterBox.value = filterBox.value === word.dataset.word ? "" : word.dataset.word;
     applyFilter();
@@ -436,13 +436,13 @@
     else if (event.key === "Escape") {
       if (event.target === filterBox && filterBox.value) { filterBox.value = ""; applyFilter(); }
       else close();
-    } else if (event.key === "Enter" && event.target === filterBox) { clearTimeout(waiting); applyFilter(); choose(0); viewport.focus(); }
+    } else if (event.key === "Enter" && event.target === filterBox) { clearTimeout(filterTimer); applyFilter(); choose(0); viewport.focus(); }
   });
 
   refresh();
-  const start = order.findIndex((i) => details[i] && details[i].attention && details[i].spectrogram);
-  if (total) choose(Math.max(0, start));
+  const first = order.findIndex((i) => details[i] && details[i].attention && details[i].spectrogram);
+  if (total) choose(Math.max(0, first));
   else detail.replaceChildren(make("p", "empty", "No track has been captioned."));
-  paint();
-  document.documentElement.dataset.readyAfter = Math.round(performance.now());  // milliseconds since the page was asked for
+  applyMode();
+  document.documentElement.dataset.readyAfter = Math.round(performance.now());  // milliseconds since navigation
 })();

@@ -1,4 +1,4 @@
-"""The report's figures, and the page as text; what a browser does with it is tested in integration."""
+"""Figures of the report and the text of its page; tests/integration/test_report_page.py opens it in a browser."""
 
 import base64
 import json
@@ -35,10 +35,10 @@ def data_of(page: str) -> dict:
     return json.loads(data)
 
 
-def test_a_failure_counts_until_its_track_has_a_caption_and_only_once(tmp_path: Path) -> None:
+def test_only_the_newest_failure_of_an_uncaptioned_track_counts(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(n) for n in range(10)])
     rows = [
-        failure_row(1, track_id="t000001"),  # captioned since
+        failure_row(1, track_id="t000001"),  # captioned afterwards
         failure_row(2, track_id="lost", error_type="throttled", stage="fetch", retryable=True),
         failure_row(3, track_id="lost", error_type="not_found", stage="fetch", retryable=False, attempt=2),
         failure_row(4, track_id="broken", error_type="not_audio", stage="decode", retryable=False),
@@ -53,10 +53,10 @@ def test_a_failure_counts_until_its_track_has_a_caption_and_only_once(tmp_path: 
     assert summary.as_json()["failures"][0]["count"] == 1
 
 
-def test_figures_are_over_all_tracks_and_the_table_over_an_even_draw(tmp_path: Path) -> None:
+def test_figures_cover_all_tracks_and_the_table_an_even_sample(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(n) for n in range(3_000)])
     summary, shown = summarise(str(tmp_path), max_tracks=300)
-    assert summary.tracks == summary.word_counts.total() == summary.log_probs.size == 3_000
+    assert summary.tracks == summary.caption_lengths.total() == summary.log_probs.size == 3_000
     numbers = [int(track_id[1:]) for track_id in shown["track_id"].to_pylist()]
     assert len(set(numbers)) == 300
     assert numbers == sorted(numbers)
@@ -66,7 +66,7 @@ def test_figures_are_over_all_tracks_and_the_table_over_an_even_draw(tmp_path: P
     assert len(data_of(page)["tracks"]["track_id"]) == 300
 
 
-def test_words_count_captions_once_each_and_leave_out_stop_words(tmp_path: Path) -> None:
+def test_word_counts_count_a_caption_once_and_skip_stop_words(tmp_path: Path) -> None:
     write_captions(
         tmp_path,
         [caption_row(1, caption="a soft soft piano"), caption_row(2, caption="The Piano and drums"), caption_row(3)],
@@ -77,7 +77,7 @@ def test_words_count_captions_once_each_and_leave_out_stop_words(tmp_path: Path)
     assert not {"a", "the", "and"} & set(summary.words)
 
 
-def test_no_string_ends_the_script_or_becomes_markup(tmp_path: Path) -> None:
+def test_strings_cannot_end_the_script_or_become_markup(tmp_path: Path) -> None:
     nasty = "</script><script>alert(1)</script><!-- \u2028 & <b>'\""
     write_captions(tmp_path, [caption_row(1, track_id=nasty, title=nasty, artist=nasty, caption=nasty, label=nasty)])
     write_failures(tmp_path, [failure_row(1, message=nasty, track_id=nasty + "x", error_type=nasty)])
@@ -90,14 +90,14 @@ def test_no_string_ends_the_script_or_becomes_markup(tmp_path: Path) -> None:
     assert tracks["details"]["0"]["facts"]["Label"] == nasty
 
 
-def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
+def test_the_page_makes_no_network_requests(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(n) for n in range(3)])
     page = page_of(tmp_path)
     assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page) == []
     assert re.findall(r"url\(|@import|https?://", page) == []
 
 
-def test_the_script_may_run_and_no_other(tmp_path: Path) -> None:
+def test_the_security_policy_allows_only_the_pages_script(tmp_path: Path) -> None:
     import hashlib
 
     write_captions(tmp_path, [caption_row(1)])
@@ -107,7 +107,7 @@ def test_the_script_may_run_and_no_other(tmp_path: Path) -> None:
     assert f"script-src 'sha256-{digest}'" in page
 
 
-def test_attention_rows_are_scaled_to_their_own_peak_and_even_ones_stay_pale(tmp_path: Path) -> None:
+def test_attention_rows_are_scaled_to_their_peak_and_even_rows_are_pale(tmp_path: Path) -> None:
     weights = [[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3]]
     write_captions(tmp_path, [caption_row(1, caption="soft piano", attention=weights)])
     attention = data_of(page_of(tmp_path))["details"]["0"]["attention"]
@@ -117,7 +117,7 @@ def test_attention_rows_are_scaled_to_their_own_peak_and_even_ones_stay_pale(tmp
     assert values.tolist() == [[191, 96, 96], [32, 32, 255], [128, 128, 128]]
 
 
-def test_attention_that_was_asked_for_in_vain_is_told_from_attention_not_asked_for(tmp_path: Path) -> None:
+def test_requested_but_missing_attention_is_marked(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(1), caption_row(2, run_id="earlier"), caption_row(3, attention=[[1.0]])])
     write_run(tmp_path, config={"options": {"attention": True}})
     write_run(tmp_path, run_id="earlier", config={"options": {"attention": False}})
@@ -125,23 +125,24 @@ def test_attention_that_was_asked_for_in_vain_is_told_from_attention_not_asked_f
     assert [details[n].get("no_attention", False) for n in "012"] == [True, False, False]
 
 
-def test_stretches_that_say_the_same_are_shown_as_one(tmp_path: Path) -> None:
-    said = ("piano", "piano", "drums", "piano")
+def test_neighbouring_segments_with_one_caption_are_merged(tmp_path: Path) -> None:
+    captions = ("piano", "piano", "drums", "piano")
     segments = [
-        {"start_s": 30.0 * n, "end_s": 30.0 * n + 30, "caption": text, "log_prob": -3.0} for n, text in enumerate(said)
+        {"start_s": 30.0 * n, "end_s": 30.0 * n + 30, "caption": text, "log_prob": -3.0}
+        for n, text in enumerate(captions)
     ]
     write_captions(tmp_path, [caption_row(1, segments=segments)])
     shown = data_of(page_of(tmp_path))["details"]["0"]["segments"]
     assert shown == [[0.0, 60.0, "piano"], [60.0, 90.0, "drums"], [90.0, 120.0, "piano"]]
 
 
-def test_attention_rows_are_named_by_the_models_own_tokens(tmp_path: Path) -> None:
+def test_attention_rows_are_named_by_tokens(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(1, caption="Soft, bright mid-tempo piano.", attention=[[0.5, 0.5]] * 6)])
     attention = data_of(page_of(tmp_path))["details"]["0"]["attention"]
     assert attention["words"] == ["soft", ",", "bright", "mid-tempo", "piano", "(end)"]
 
 
-def test_attention_of_words_the_caption_does_not_show_is_numbered(tmp_path: Path) -> None:
+def test_attention_rows_without_a_matching_word_are_numbered(tmp_path: Path) -> None:
     rows = [
         caption_row(1, caption="a", attention=[[0.5, 0.5]] * 4),
         caption_row(2, caption="a b", attention=[[1.0]] * 2),
@@ -149,10 +150,10 @@ def test_attention_of_words_the_caption_does_not_show_is_numbered(tmp_path: Path
     write_captions(tmp_path, rows)
     details = data_of(page_of(tmp_path))["details"]
     assert details["0"]["attention"]["words"] == ["word 1", "word 2", "word 3", "(end)"]
-    assert details["1"]["attention"]["words"] == ["a", "b"]  # cut off before its end
+    assert details["1"]["attention"]["words"] == ["a", "b"]  # the hypothesis is unfinished
 
 
-def test_ragged_attention_and_numbers_that_are_none_do_not_stop_the_page(tmp_path: Path) -> None:
+def test_ragged_attention_and_nan_are_left_out(tmp_path: Path) -> None:
     rows = [
         caption_row(1, attention=[[0.5], [0.5, 0.5]], log_prob=float("nan")),
         caption_row(2, log_prob=float("-inf"), duration_s=0.0, caption=""),
@@ -163,7 +164,7 @@ def test_ragged_attention_and_numbers_that_are_none_do_not_stop_the_page(tmp_pat
     assert "attention" not in data["details"]["0"]
 
 
-def test_a_spectrogram_shows_a_tone_where_it_sounds() -> None:
+def test_a_spectrogram_shows_a_tone_at_its_time_and_frequency() -> None:
     seconds = np.arange(16_000 * 20) / 16_000
     tone = np.where(seconds < 10, np.sin(2 * np.pi * 440 * seconds), np.sin(2 * np.pi * 3520 * seconds))
     picture = spectrogram((tone * 20_000).astype(np.int16))
@@ -200,7 +201,7 @@ def test_local_audio_is_linked_relative_to_the_page_and_gets_a_spectrogram(tmp_p
     assert "token" not in file.read_text()
 
 
-def test_s3_links_are_signed_only_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_links_are_signed_only_with_listen_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-k3y")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -225,14 +226,14 @@ def test_throughput_counts_every_row_of_a_run_and_its_failures(tmp_path: Path) -
     assert 'data-tip="features: 90 s"' in page or 'data-tip="features: 2 min"' in page
 
 
-def test_an_output_with_failures_only_still_has_a_page(tmp_path: Path) -> None:
+def test_an_output_with_failures_only_has_a_page(tmp_path: Path) -> None:
     write_failures(tmp_path, [failure_row(n) for n in range(3)])
     page = page_of(tmp_path)
     assert "<strong>0</strong>" in page
     assert data_of(page)["tracks"]["track_id"] == []
 
 
-def test_bad_requests_are_refused(tmp_path: Path) -> None:
+def test_invalid_configurations_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="neither captions nor failures"):
         summarise(str(tmp_path))
     with pytest.raises(ValueError, match=r"must end in \.html"):
