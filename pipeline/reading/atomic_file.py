@@ -11,7 +11,7 @@ from pipeline import storage
 
 
 def plain_path(uri: str) -> str:
-    """A local path made absolute; a remote URI as it is."""
+    """Return a local path made absolute, and a remote URI unchanged."""
     if storage.is_remote(uri):
         return uri
     parts = urlsplit(uri)
@@ -21,7 +21,7 @@ def plain_path(uri: str) -> str:
 
 @contextmanager
 def atomic_file(uri: str) -> Iterator[Path]:
-    """A local path to write; becomes `uri` when the block ends well, and is removed when it does not."""
+    """Give a local path to write to; it becomes `uri` when the block ends without an error, else it is removed."""
     remote = storage.is_remote(uri)
     target = None if remote else Path(plain_path(uri))
     if target is not None:
@@ -32,7 +32,7 @@ def atomic_file(uri: str) -> Iterator[Path]:
     try:
         yield path
         if target is not None:
-            path.chmod(0o666 & ~created_file_mode())
+            path.chmod(created_file_mode())
             with path.open("rb") as written:
                 os.fsync(written.fileno())
             path.replace(target)
@@ -43,6 +43,7 @@ def atomic_file(uri: str) -> Iterator[Path]:
 
 
 def created_file_mode() -> int:
+    """Return the permissions of a file created by this process."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask

@@ -1,17 +1,16 @@
-"""A caption in the comment tags of one audio file: ID3, Vorbis comments, MP4 atoms."""
+"""A caption in the comment tags of one audio file: ID3, Vorbis comments or MP4 atoms.
+
+Conventions: a comment of ours starts with `AI-generated: `. Writing again replaces only comments of ours.
+"""
 
 from pathlib import Path
 from typing import Any
 
-_TAG_PREFIX = "AI-generated: "
+COMMENT_PREFIX = "AI-generated: "
 
 
 def tag_file(path: str | Path, caption: str, *, model_id: str) -> None:
-    """Write a caption into an audio file's comment, marked as AI-generated; keep everyone else's comments.
-
-    ID3 (MP3, WAV, AIFF): a COMM frame and two TXXX frames called muscaps. Vorbis comments (FLAC, Ogg, Opus):
-    a COMMENT beside those there are, MUSCAPS_CAPTION and MUSCAPS_MODEL. MP4: the comment atom where it is
-    empty or ours, and two freeform atoms. Writing again replaces only what was written before.
+    """Write a caption into an audio file's comment tags and keep all other comments.
 
     Args:
         path: The file to change, in place.
@@ -19,40 +18,56 @@ def tag_file(path: str | Path, caption: str, *, model_id: str) -> None:
         model_id: The checkpoint that wrote it.
 
     Raises:
-        ValueError: mutagen does not know the format, or cannot read the file.
+        ValueError: mutagen does not support the format, or cannot read or write the file.
     """
-    import mutagen
-    import mutagen.id3
+    import mutagen  # optional dependency
     import mutagen.mp4
 
-    id3: Any = mutagen.id3
-    mp4: Any = mutagen.mp4
     try:
-        audio = mutagen.File(path)
+        audio: Any = mutagen.File(path)
     except mutagen.MutagenError as error:
         raise ValueError(f"tags could not be read: {error}") from error
     if audio is None:
-        raise ValueError("this format holds no tags that mutagen knows: use sidecars")
+        raise ValueError("mutagen supports no tags in this format: use sidecars")
     if audio.tags is None:
         audio.add_tags()
-    text = _TAG_PREFIX + caption
-    tags = audio.tags
-    if isinstance(audio, mp4.MP4):
-        if not tags.get("\xa9cmt") or str(tags["\xa9cmt"][0]).startswith(_TAG_PREFIX):
-            tags["\xa9cmt"] = [text]
-        tags["----:com.muscaps:CAPTION"] = [mp4.MP4FreeForm(caption.encode())]
-        tags["----:com.muscaps:MODEL"] = [mp4.MP4FreeForm(model_id.encode())]
-    elif hasattr(tags, "add") and hasattr(tags, "delall"):  # ID3
-        tags.delall("COMM:muscaps:eng")
-        tags.add(id3.COMM(encoding=3, lang="eng", desc="muscaps", text=[text]))
-        tags.add(id3.TXXX(encoding=3, desc="MUSCAPS_CAPTION", text=[caption]))
-        tags.add(id3.TXXX(encoding=3, desc="MUSCAPS_MODEL", text=[model_id]))
+    if isinstance(audio, mutagen.mp4.MP4):
+        _write_mp4(audio.tags, caption, model_id)
+    elif hasattr(audio.tags, "add") and hasattr(audio.tags, "delall"):
+        _write_id3(audio.tags, caption, model_id)
     else:
-        others = [c for c in tags.get("COMMENT", []) if not c.startswith(_TAG_PREFIX)]
-        tags["COMMENT"] = [*others, text]
-        tags["MUSCAPS_CAPTION"] = [caption]
-        tags["MUSCAPS_MODEL"] = [model_id]
+        _write_vorbis(audio.tags, caption, model_id)
     try:
         audio.save()
     except mutagen.MutagenError as error:
         raise ValueError(f"tags could not be written: {error}") from error
+
+
+def _write_mp4(tags: Any, caption: str, model_id: str) -> None:
+    """Write the comment atom where it is empty or ours, and two freeform atoms."""
+    import mutagen.mp4
+
+    mp4: Any = mutagen.mp4
+    if not tags.get("\xa9cmt") or str(tags["\xa9cmt"][0]).startswith(COMMENT_PREFIX):
+        tags["\xa9cmt"] = [COMMENT_PREFIX + caption]
+    tags["----:com.muscaps:CAPTION"] = [mp4.MP4FreeForm(caption.encode())]
+    tags["----:com.muscaps:MODEL"] = [mp4.MP4FreeForm(model_id.encode())]
+
+
+def _write_id3(tags: Any, caption: str, model_id: str) -> None:
+    """Write a COMM frame and two TXXX frames (MP3, WAV, AIFF)."""
+    import mutagen.id3
+
+    id3: Any = mutagen.id3
+    tags.delall("COMM:muscaps:eng")
+    tags.add(id3.COMM(encoding=3, lang="eng", desc="muscaps", text=[COMMENT_PREFIX + caption]))
+    tags.add(id3.TXXX(encoding=3, desc="MUSCAPS_CAPTION", text=[caption]))
+    tags.add(id3.TXXX(encoding=3, desc="MUSCAPS_MODEL", text=[model_id]))
+
+
+def _write_vorbis(tags: Any, caption: str, model_id: str) -> None:
+    """Write a COMMENT after the existing ones, MUSCAPS_CAPTION and MUSCAPS_MODEL (FLAC, Ogg, Opus)."""
+    others = [comment for comment in tags.get("COMMENT", []) if not comment.startswith(COMMENT_PREFIX)]
+    tags["COMMENT"] = [*others, COMMENT_PREFIX + caption]
+    tags["MUSCAPS_CAPTION"] = [caption]
+    tags["MUSCAPS_MODEL"] = [model_id]

@@ -6,31 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 
 AI_COLUMN = "ai_generated"
+"""Column of every export: the caption is AI-written."""
 
 
 DISCLOSURE = (
-    "Captions were written by a machine (muscaps) from the audio alone and may be wrong; they name no "
-    "artist, title or lyrics. `ai_generated` marks each row."
+    "Captions are AI-written descriptions (muscaps), made from the audio alone. They may be wrong. They name no "
+    "artist, title or lyrics. The column `ai_generated` refers to the caption, not to the recording."
 )
 
 
 _FIELD_DESCRIPTIONS = {
     "track_id": "The catalogue's identifier of the track.",
-    "uri": "Where the audio was read.",
+    "uri": "Where the audio was read from.",
     "etag": "The audio object's version when it was read.",
-    "caption": "One sentence about the music, written by a machine.",
-    "log_prob": "Natural log-probability of the caption given the audio, summed over words and end.",
+    "caption": "One sentence about the music: an AI-written description.",
+    "log_prob": "Natural log-probability of the caption given the audio, summed over its words and the end token.",
     "duration_s": "Length of the whole track in seconds.",
     "sample_rate": "Samples per second of the original file.",
     "channels": "Channels of the original file.",
-    "num_chunks": "Stretches of audio the model heard.",
-    "coverage": "Share of the track that was heard, 0 to 1.",
+    "num_chunks": "Chunks of audio that the model processed.",
+    "coverage": "Fraction of the track that was processed, 0 to 1.",
     "model_id": "Name and digest of the checkpoint that wrote the caption.",
     "created_at": "When the caption was written, UTC.",
-    AI_COLUMN: "Always true: the caption was written by a machine.",
+    AI_COLUMN: "Always true: the caption, not the recording, is AI-written.",
     "file_name": "The audio file, relative to this file's folder.",
 }
 
@@ -38,7 +38,16 @@ _FIELD_DESCRIPTIONS = {
 def data_package(
     file: str, schema: pa.Schema, *, spreadsheet_safe: bool, rows: int, size: int, digest: str
 ) -> dict[str, Any]:
-    """A Frictionless Data Package (version 1) that describes the file."""
+    """Build a Frictionless Data Package (version 1) that describes the file.
+
+    Args:
+        file: Path or URI of the file; its suffix is the format.
+        schema: Columns of the file.
+        spreadsheet_safe: Whether formulas were escaped.
+        rows: Number of rows.
+        size: Length in bytes.
+        digest: SHA-256 of the file in hex digits.
+    """
     name = file.rpartition("/")[2]
     file_format = Path(name).suffix.lower()[1:]
     fields = []
@@ -74,7 +83,7 @@ def data_package(
 
 
 def _frictionless_type(kind: pa.DataType) -> str:
-    """The Table Schema type of an Arrow type."""
+    """Return the Table Schema type of an Arrow type."""
     for matches, name in (
         (pa.types.is_boolean, "boolean"),
         (pa.types.is_integer, "integer"),

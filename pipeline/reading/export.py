@@ -22,7 +22,7 @@ from pipeline.reading.shortening import shorten_caption
 from pipeline.reading.track_paths import copy_path
 
 FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
-"""How a cell starts that a spreadsheet would run (OWASP, CSV injection), full-width signs included."""
+"""Start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), full-width signs included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,13 @@ class ExportConfig:
     audiofolder: bool = False
     """Add `file_name` relative to the file's folder, as Hugging Face's audiofolder loader wants."""
     spreadsheet_safe: bool = True
-    """CSV only: put an apostrophe before text a spreadsheet would run as a formula."""
+    """CSV only: put an apostrophe in front of text that a spreadsheet would run as a formula."""
 
     def __post_init__(self) -> None:
         if self.max_chars is not None and self.max_chars < 1:
             raise ValueError(f"max_chars must be at least 1, not {self.max_chars}")
         if len(set(self.columns)) != len(self.columns):
-            raise ValueError(f"columns names one twice: {', '.join(self.columns)}")
+            raise ValueError(f"columns names a column twice: {', '.join(self.columns)}")
         suffix = Path(self.file).suffix.lower()
         if suffix not in (".csv", ".jsonl", ".parquet"):
             raise ValueError(f"{self.file} must end in .csv, .jsonl or .parquet: the suffix chooses the format")
@@ -66,31 +66,31 @@ class ExportSummary:
     """What was written."""
 
     file: str
-    """The file."""
+    """Path or URI of the exported file."""
     descriptor: str
-    """The Frictionless data package beside it."""
+    """Path or URI of the Frictionless data package that describes it."""
     rows: int
-    """Tracks in it."""
+    """Tracks in the file."""
     cut: int
-    """Captions shorten_caption to `max_chars`."""
+    """Captions that were shortened to `max_chars`."""
     escaped: int
-    """CSV cells an apostrophe was put before."""
+    """CSV cells that got an apostrophe in front."""
 
 
 def export_captions(config: ExportConfig) -> ExportSummary:
-    """Write every track's newest caption to one file, and its descriptor beside it.
+    """Write every track's newest caption to one file, and a descriptor beside it.
 
     Raises:
         OutputError: No captions, an unknown column, or audio outside the audiofolder.
         StorageError: Reading or writing failed.
     """
     table = open_table(config.output, "captions")
-    read, schema = _plan(table, config)
+    columns, schema = _columns_and_schema(table, config)
     counts = {"rows": 0, "cut": 0, "escaped": 0}
     with atomic_file(config.file) as path:
         with batch_writer(path, schema, config.format) as write:
-            for batch in table.newest(read, model_id=config.model_id):
-                write(_shaped(batch, schema, config, counts))
+            for batch in table.newest(columns, model_id=config.model_id):
+                write(_converted(batch, schema, config, counts))
                 counts["rows"] += batch.num_rows
         size, digest = path.stat().st_size, _sha256(path)
     descriptor = data_package(
@@ -101,13 +101,15 @@ def export_captions(config: ExportConfig) -> ExportSummary:
         size=size,
         digest=digest,
     )
-    descriptor_uri = f"{config.file}.datapackage.json"  # the whole name: .csv and .parquet of one name keep theirs
+    descriptor_uri = (
+        f"{config.file}.datapackage.json"  # the suffix stays: a .csv and a .parquet of one name each keep a descriptor
+    )
     storage.write_once(descriptor_uri, json.dumps(descriptor, indent=2, ensure_ascii=False).encode() + b"\n")
     return ExportSummary(file=config.file, descriptor=descriptor_uri, **counts)
 
 
-def _plan(table: Table, config: ExportConfig) -> tuple[list[str], pa.Schema]:
-    """Columns to read, and the schema to write."""
+def _columns_and_schema(table: Table, config: ExportConfig) -> tuple[list[str], pa.Schema]:
+    """Return the columns to read and the schema to write."""
     wanted = [name for name in config.columns if name not in (AI_COLUMN, "file_name")]
     if not wanted:
         wanted = [field.name for field in table.schema if config.format != "csv" or not pa.types.is_nested(field.type)]
@@ -121,19 +123,21 @@ def _plan(table: Table, config: ExportConfig) -> tuple[list[str], pa.Schema]:
     read = list(wanted)
     if config.audiofolder:
         read += [name for name in ("track_id", "uri") if name not in read]
-    marked = {b"ai_generated": b"true", b"description": DISCLOSURE.encode()}
-    return read, pa.schema(fields, metadata=marked)
+    metadata = {b"ai_generated": b"true", b"description": DISCLOSURE.encode()}
+    return read, pa.schema(fields, metadata=metadata)
 
 
-def _shaped(batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, counts: dict[str, int]) -> pa.RecordBatch:
-    """A read batch as the rows to write; adds to `counts`."""
+def _converted(
+    batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, counts: dict[str, int]
+) -> pa.RecordBatch:
+    """Convert a batch to the schema to write; add to `counts`."""
     arrays = []
     for field in schema:
         if field.name == AI_COLUMN:
             array = pa.array([True] * batch.num_rows)
         elif field.name == "file_name":
             rows = zip(batch["track_id"].to_pylist(), batch["uri"].to_pylist(), strict=True)
-            array = pa.array([_within(uri, track_id, config.file) for track_id, uri in rows], pa.string())
+            array = pa.array([_relative_audio_path(uri, track_id, config.file) for track_id, uri in rows], pa.string())
         else:
             array = batch[field.name]
         if field.name == "caption" and config.max_chars is not None:
@@ -144,22 +148,22 @@ def _shaped(batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, coun
         if config.format == "csv" and pa.types.is_nested(array.type):
             array = pa.array([None if v is None else json_line(v) for v in array.to_pylist()], pa.string())
         if config.format == "csv" and config.spreadsheet_safe and pa.types.is_string(field.type):
-            risky = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
-            counts["escaped"] += pc.sum(risky).as_py() or 0
-            array = pc.if_else(risky, pc.binary_join_element_wise("'", array, ""), array)
+            is_formula = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
+            counts["escaped"] += pc.sum(is_formula).as_py() or 0
+            array = pc.if_else(is_formula, pc.binary_join_element_wise("'", array, ""), array)
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _within(uri: str, track_id: str, file: str) -> str:
-    """The audio's path relative to the metadata file's folder; that of its tagged copy where the audio is elsewhere."""
+def _relative_audio_path(uri: str, track_id: str, file: str) -> str:
+    """Return the path relative to the metadata file, of the audio or of its tagged copy in that folder."""
     folder = plain_path(file).rpartition("/")[0] + "/"
     path = plain_path(uri)
     if not path.startswith(folder):
         copy = copy_path(Path(folder), track_id, uri)
         if storage.is_remote(file) or not copy.exists():
             raise OutputError(
-                f"{uri} does not lie in {folder}: write audiofolder metadata to the folder the audio is in, "
+                f"{uri} is not in {folder}: write audiofolder metadata to the folder of the audio, "
                 f"or copy the audio there first: muscaps export OUTPUT {folder} --tags copies"
             )
         path = str(copy)

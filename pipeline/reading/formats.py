@@ -16,7 +16,7 @@ ExportFormat = Literal["csv", "jsonl", "parquet"]
 
 @contextmanager
 def batch_writer(path: Path, schema: pa.Schema, file_format: ExportFormat) -> Iterator[Any]:
-    """A function that appends a record batch to the file, in its format."""
+    """Give a function that appends a record batch to the file, in its format."""
     if file_format == "csv":
         with pyarrow.csv.CSVWriter(path, schema) as csv:
             yield csv.write_batch
@@ -29,11 +29,12 @@ def batch_writer(path: Path, schema: pa.Schema, file_format: ExportFormat) -> It
 
 
 def json_line(value: Any) -> str:
-    """Strict JSON: times as ISO 8601, numbers that are none as null."""
+    """Return strict JSON on one line: times as ISO 8601, NaN and infinity as null."""
     return json.dumps(strict_json(value), ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
 
 
 def strict_json(value: Any) -> Any:
+    """Replace what strict JSON cannot hold: NaN and infinity by null, bytes by hex digits, times by ISO 8601."""
     if isinstance(value, dict):
         return {key: strict_json(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -9,14 +9,14 @@ from pipeline import storage
 
 
 def copy_path(folder: Path, track_id: str, uri: str) -> Path:
-    """Where `copies` puts a track's audio."""
+    """Return the path of a track's tagged copy."""
     return track_path(folder, track_id, Path(urlsplit(uri).path if storage.is_remote(uri) else uri).suffix)
 
 
 def track_path(folder: Path, track_id: str, suffix: str) -> Path:
-    """A path under the folder for a track id that may hold anything, `..` and NUL included.
+    """Return a path inside the folder for any track id, also one with `..` or NUL.
 
-    An id that had to be changed gets eight hex digits of its digest, so that two ids stay two files.
+    An id that had to be changed gets eight hex digits of its SHA-256, so that two ids never share a file.
     """
     parts = [re.sub(r'[\x00-\x1f\x7f<>:"\\|?*]', "_", part).strip(" ") for part in track_id.split("/")]
     parts = [part.encode("utf-8", "replace")[:200].decode("utf-8", "ignore") for part in parts]
