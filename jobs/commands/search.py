@@ -25,7 +25,7 @@ def search(
         bool, typer.Option("--bias-correction", help="Subtract what a track gives any sentence.")
     ] = False,
     exact: Annotated[
-        bool, typer.Option("--exact", help="With attention: score all chunks of every track, not only of candidates.")
+        bool, typer.Option("--exact", help="With attention: score all tracks, not only candidates.")
     ] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster to search on.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of track_id, score and more.")] = False,

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.output.tables import OutputError, Table, open_table
+from pipeline.output.newest import OutputError, Table, open_table
 from pipeline.reading.report.result_tables import FAILURE_COLUMNS, FailureReason, ResultTables, result_tables
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.output.tables import OutputError, Table, open_table
+from pipeline.output.newest import OutputError, Table, open_table
 from pipeline.reading.search.distributed import load_captioner, rank_on_ray
 from pipeline.reading.search.file_ranking import ScoringPass, best_tracks, rank_file, rescore_candidates
 from pipeline.reading.search.index import FeatureFile, index_uri, remove_stale_indexes

@@ -8,7 +8,7 @@ import pytest
 
 from muscaps.captioner import Captioner
 from muscaps.vocabulary import Vocabulary
-from pipeline.output.tables import OutputError
+from pipeline.output.newest import OutputError
 from pipeline.reading.search import SearchConfig, search, unknown_words
 from pipeline.reading.search.scoring import BACKGROUND_SENTENCES
 from tests.conftest import save_tiny_checkpoint
