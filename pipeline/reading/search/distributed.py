@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.captioning import local_checkpoint
-from pipeline.cluster.embedded_ray import cluster_size, ray_session
+from pipeline.captioning.checkpoint_transfer import local_checkpoint
+from pipeline.cluster.session import cluster_size, ray_session
 from pipeline.reading.search.file_ranking import ScoredTrack, ScoringPass, best_tracks, rank_file
 from pipeline.reading.search.index import FeatureFile
 from pipeline.reading.search.query import SearchConfig
