@@ -24,6 +24,8 @@ import pytest
 
 from pipeline import storage
 from pipeline.storage import StorageError
+from pipeline.storage.s3_client import client
+from pipeline.storage.s3_ranges import RANGE_BYTES
 from tests.s3_server import ACCESS_KEY, SECRET_KEY, FaultyProxy, S3Server
 
 pytestmark = pytest.mark.s3
@@ -86,7 +88,7 @@ def test_a_listing_of_1200_objects_is_complete_and_in_order(s3_bucket: str) -> N
         "captions/day_$folder$",
         "captions-old/x",
     ):
-        storage.s3.client().put_object(Bucket=s3_bucket[5:], Key=extra, Body=b"")
+        client().put_object(Bucket=s3_bucket[5:], Key=extra, Body=b"")
     files = list(storage.list_files(f"{s3_bucket}/captions"))
     assert [file.uri for file in files] == [f"{s3_bucket}/captions/part-{n:05d}.parquet" for n in range(1200)]
     assert [file.size for file in files] == [number % 7 for number in range(1200)]
@@ -106,7 +108,7 @@ def test_objects_and_prefixes_are_told_apart(s3_bucket: str) -> None:
 
 
 def test_large_objects_are_read_in_ranges_of_one_version(s3_bucket: str) -> None:
-    content = os.urandom(2 * storage.s3.RANGE_BYTES + 12_345)
+    content = os.urandom(2 * RANGE_BYTES + 12_345)
     uri = f"{s3_bucket}/long.wav"
     storage.write_once(uri, content)
     assert storage.read_bytes(uri) == content
@@ -195,7 +197,7 @@ def test_a_winner_whose_answer_was_lost_knows_it_has_won(
 def test_faults_in_one_of_five_requests_are_survived(
     s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
 ) -> None:
-    content = os.urandom(storage.s3.RANGE_BYTES + 4_000_000)
+    content = os.urandom(RANGE_BYTES + 4_000_000)
     (tmp_path / "export.csv").write_bytes(content)
     with FaultyProxy(s3_server.endpoint_url, **{fault: 5}) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint_url)

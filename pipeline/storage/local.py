@@ -1,0 +1,230 @@
+"""Local disk: a write is a hidden temporary file, fsync and `os.replace`, so readers see all of it or none."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import time
+import urllib.parse
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from pyarrow import fs
+
+from pipeline.storage.errors import StorageError
+from pipeline.storage.retry import retried
+from pipeline.storage.store import StoredFile
+from pipeline.storage.uris import local_path, scheme_of
+
+COPY_BYTES = 8 * 2**20
+"""Copied at a time of a large file."""
+
+
+class LocalStore:
+    """Files of this machine, and of network drives mounted on it."""
+
+    def exists(self, uri: str) -> bool:
+        """Check for a file or folder."""
+        with _explained(uri):
+            return local_path(uri).exists()
+
+    def is_folder(self, uri: str) -> bool:
+        """Check for a folder."""
+        with _explained(uri):
+            return local_path(uri).is_dir()
+
+    def list_files(self, uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
+        """List files at any depth in the order of S3; symbolic links are followed, each folder once."""
+        with _explained(uri):
+            root = local_path(uri)
+            if root.is_dir():
+                yield from _walk(root, suffix, set(), as_url=scheme_of(uri).percent_encoded)
+
+    def read(self, uri: str, max_bytes: int | None) -> bytes:
+        """Read a whole file."""
+        limit = -1 if max_bytes is None else max_bytes + 1
+
+        def read_once() -> bytes:
+            with open(local_path(uri), "rb") as file:
+                return file.read(limit)
+
+        data = retried(uri, read_once, explain)
+        if max_bytes is not None and len(data) > max_bytes:
+            raise StorageError(f"{uri}: more than the {max_bytes:,} bytes allowed", "too_large")
+        return data
+
+    def read_versioned(self, uri: str) -> tuple[bytes, str]:
+        """Read a small file and its digest."""
+        data = self.read(uri, None)
+        return data, _digest(data)
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file."""
+        return retried(uri, lambda: open(local_path(uri), "rb"), explain)
+
+    def write(self, uri: str, data: bytes | Path) -> None:
+        """Replace a file; the bytes are on disk on return."""
+        path = local_path(uri)
+        with _explained(uri), _temporary(path, data) as temporary:
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+
+    def create_exclusively(self, uri: str, data: bytes) -> bool:
+        """Create a file by a hard link, which fails where the name exists."""
+        path = local_path(uri)
+        with _explained(uri), _temporary(path, data) as temporary, _locked(path):
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                    raise
+                # No hard links here (exFAT, some network drives); the lock still excludes our own callers.
+                if path.exists():
+                    return False
+                os.replace(temporary, path)
+            _sync_folder(path.parent)
+        return True
+
+    def replace_if_unchanged(self, uri: str, data: bytes, etag: str) -> bool:
+        """Compare and replace under the folder's lock."""
+        path = local_path(uri)
+        with _explained(uri), _temporary(path, data) as temporary, _locked(path):
+            try:
+                if _digest(path.read_bytes()) != etag:
+                    return False
+            except FileNotFoundError:
+                return False
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        return True
+
+    def delete(self, uri: str) -> None:
+        """Remove a file if there is one."""
+        with _explained(uri):
+            local_path(uri).unlink(missing_ok=True)
+
+    def remove_partial_writes(self, uri: str, older_than_s: float) -> None:
+        """Remove old temporary files of a folder."""
+        with _explained(uri):
+            for path in local_path(uri).glob(".*.part"):
+                with contextlib.suppress(FileNotFoundError):  # its writer has finished meanwhile
+                    if time.time() - path.stat().st_mtime > older_than_s:
+                        path.unlink()
+
+    def filesystem(self, uri: str) -> tuple[fs.FileSystem, str]:
+        """Return pyarrow's local file system."""
+        return fs.LocalFileSystem(), os.path.abspath(local_path(uri))
+
+
+def explain(error: Exception, uri: str) -> StorageError | None:
+    """Explain what the operating system raises; None for other exceptions."""
+    if isinstance(error, ValueError):
+        return StorageError(f"{uri!r}: not a valid path", "bad_uri")
+    if not isinstance(error, OSError):
+        return None
+    number = error.errno
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return StorageError(f"{uri}: there is no such file", "not_found")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StorageError(f"{uri}: access denied; check the file's permissions", "forbidden")
+    if number == errno.EISDIR:
+        return StorageError(f"{uri}: a folder, not a file", "bad_uri")
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(f"{uri}: no space left on the disk", "no_space")
+    if number in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+        return StorageError(f"{uri}: not a valid path ({os.strerror(number)})", "bad_uri")
+    reason = os.strerror(number) if number else type(error).__name__
+    return StorageError(f"{uri}: {reason}", "unavailable", True)
+
+
+@contextlib.contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """Turn exceptions about a local file into a StorageError."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise explain(error, uri) or error from error
+
+
+def _walk(
+    folder: Path, suffix: str | tuple[str, ...], seen: set[tuple[int, int]], *, as_url: bool
+) -> Iterator[StoredFile]:
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    entries = [(entry, entry.is_dir()) for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    # A folder sorts with its slash, as S3 sorts whole keys.
+    for entry, is_folder in sorted(entries, key=lambda pair: os.fsencode(pair[0].name + "/" * pair[1])):
+        if is_folder:
+            yield from _walk(Path(entry.path), suffix, seen, as_url=as_url)
+        elif entry.name.endswith(suffix) and entry.is_file():
+            with contextlib.suppress(FileNotFoundError):  # deleted since
+                yield _stored(entry.path, entry.stat(), as_url=as_url)
+
+
+def _stored(path: str, status: os.stat_result, *, as_url: bool) -> StoredFile:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        as_url = True  # a name that is not UTF-8 fits into no table; percent-encoded it does
+    if as_url:
+        path = "file://" + urllib.parse.quote(os.fsencode(os.path.abspath(path)))
+    return StoredFile(
+        uri=path,
+        size=status.st_size,
+        etag=f"{status.st_mtime_ns:x}-{status.st_size:x}",
+        modified=datetime.fromtimestamp(status.st_mtime, UTC),
+    )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, data: bytes | Path) -> Iterator[Path]:
+    """Give a synced, hidden file with `data`, or a copy of that file, beside `path`; removed if left there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        # "x" rather than tempfile: the file becomes the result, so it must get the user's umask, not 0600.
+        with open(temporary, "xb") as file:
+            if isinstance(data, Path):
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, file, COPY_BYTES)
+            else:
+                file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the folder's hidden lock file, so that compare and replace are one step among our processes."""
+    import fcntl  # imported here because Windows lacks it
+
+    with open(path.parent / ".muscaps.lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the file system lets a folder be synced."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,122 @@
+"""What can only be read, through smart-open: `http(s)://`, `gs://` and `azure://`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from pyarrow import fs
+
+from pipeline.storage.errors import StorageError, explain_status
+from pipeline.storage.retry import retried
+from pipeline.storage.store import StoredFile
+from pipeline.storage.uris import SCHEMES, redacted, scheme_name
+
+HTTP_TIMEOUT_SECONDS = 60
+_PACKAGE_EXTRAS = {"gs": "gcs"}
+"""Extras of smart-open that have another name than the scheme."""
+
+
+class ReadOnlyStore:
+    """Reads whole files and streams; lists and writes nothing."""
+
+    def exists(self, uri: str) -> bool:
+        """Open the file to find out."""
+        try:
+            self.open(uri).close()
+        except StorageError as error:
+            if error.error_type != "not_found":
+                raise
+            return False
+        return True
+
+    def is_folder(self, uri: str) -> bool:
+        """Return False: these stores are not listed."""
+        return False
+
+    def read(self, uri: str, max_bytes: int | None) -> bytes:
+        """Read a whole file."""
+        limit = -1 if max_bytes is None else max_bytes + 1
+
+        def read_once() -> bytes:
+            with _open(uri) as file:
+                return file.read(limit)
+
+        data = retried(uri, read_once, explain)
+        if max_bytes is not None and len(data) > max_bytes:
+            raise StorageError(f"{redacted(uri)}: more than the {max_bytes:,} bytes allowed", "too_large")
+        return data
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file as a stream."""
+        return retried(uri, lambda: _open(uri), explain)
+
+    def list_files(self, uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+    def read_versioned(self, uri: str) -> tuple[bytes, str]:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+    def write(self, uri: str, data: bytes | Path) -> None:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+    def create_exclusively(self, uri: str, data: bytes) -> bool:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+    def replace_if_unchanged(self, uri: str, data: bytes, etag: str) -> bool:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+    def delete(self, uri: str) -> None:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+    def remove_partial_writes(self, uri: str, older_than_s: float) -> None:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+    def filesystem(self, uri: str) -> tuple[fs.FileSystem, str]:
+        """Raise: unsupported."""
+        _refuse(uri)
+
+
+def _refuse(uri: str) -> NoReturn:
+    raise StorageError(f"{redacted(uri)}: only s3:// and local folders are listed and written", "unsupported")
+
+
+def _open(uri: str) -> BinaryIO:
+    import smart_open  # imported here because it takes long and few runs need it
+
+    name = scheme_name(uri)
+    if name not in SCHEMES:
+        raise StorageError(f"{redacted(uri)}: {name}:// is not read", "bad_uri")
+    parameters = {"timeout": HTTP_TIMEOUT_SECONDS} if SCHEMES[name].percent_encoded else {}
+    file: BinaryIO = smart_open.open(uri, "rb", compression="disable", transport_params=parameters)
+    return file
+
+
+def explain(error: Exception, uri: str) -> StorageError | None:
+    """Explain what smart-open and the libraries below it raise; their texts hold whole URLs, so none is quoted."""
+    from urllib3.exceptions import HTTPError  # imported here because local work does not need it
+
+    location, scheme = redacted(uri), scheme_name(uri)
+    if isinstance(error, HTTPError):
+        return StorageError(f"{location}: the connection broke while it was read", "unavailable", True)
+    if isinstance(error, ImportError | NotImplementedError):
+        extra = _PACKAGE_EXTRAS.get(scheme, scheme)
+        return StorageError(
+            f"{location}: reading {scheme}:// needs one more package; pip install 'smart-open[{extra}]'",
+            "unsupported",
+        )
+    answer: Any = getattr(error, "response", None)
+    for status in (getattr(answer, "status_code", None), getattr(error, "code", None)):
+        if isinstance(status, int):
+            return explain_status(status, location)
+    if isinstance(error, OSError) and not isinstance(error, ValueError):  # requests' bad URLs are both
+        return StorageError(f"{location}: the server does not answer or broke off", "unavailable", True)
+    if isinstance(error, ValueError):
+        return StorageError(f"{location}: not a valid location", "bad_uri")
+    return StorageError(f"{location}: could not be read ({type(error).__name__})", "unavailable")

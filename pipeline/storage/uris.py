@@ -1,0 +1,190 @@
+"""URIs: their schemes, joining names, what a catalogue's relative URI means, and hiding secrets.
+
+Conventions: only `scheme://` is a scheme, so a file may be called `Requiem: Kyrie.mp3`. S3 keys and local paths are
+literal: `#`, `?`, `%`, `+` and spaces mean themselves. `file://` and `http(s)://` are URLs and percent-encoded.
+"""
+
+import os
+import posixpath
+import re
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.storage.errors import StorageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """What the part before `://` says about a URI."""
+
+    store: Literal["local", "s3", "read_only"]
+    """Which store serves it."""
+    percent_encoded: bool = False
+    """Whether its path is percent-encoded."""
+    has_query: bool = False
+    """Whether `?` and `#` end its path."""
+
+
+SCHEMES = {
+    "": Scheme(store="local"),
+    "file": Scheme(store="local", percent_encoded=True),
+    "s3": Scheme(store="s3"),
+    "s3a": Scheme(store="s3"),
+    "http": Scheme(store="read_only", percent_encoded=True, has_query=True),
+    "https": Scheme(store="read_only", percent_encoded=True, has_query=True),
+    "gs": Scheme(store="read_only", has_query=True),
+    "azure": Scheme(store="read_only", has_query=True),
+}
+UNKNOWN = Scheme(store="read_only", has_query=True)
+"""What is assumed of a scheme that no store reads, in messages about it."""
+NAMED_IN_MESSAGES = "s3://, http://, https://, gs://, azure://, file://"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SECRET_QUERY = re.compile(r"[?&](x-amz-|x-goog-|[^=&]*(sig|token|key|auth|pass|secret|credential))", re.IGNORECASE)
+
+
+def scheme_name(uri: str) -> str:
+    """Return what stands before `://`, in lower case; empty for a path."""
+    match = _SCHEME.match(uri)
+    return match[1].lower() if match else ""
+
+
+def scheme_of(uri: str) -> Scheme:
+    """Return what the scheme of `uri` says about it."""
+    return SCHEMES.get(scheme_name(uri), UNKNOWN)
+
+
+def is_remote(uri: str) -> bool:
+    """Tell whether `uri` is anything but a file of this machine."""
+    return scheme_of(uri).store != "local"
+
+
+def join(uri: str, *names: str) -> str:
+    """Return the location of `names` below the folder `uri`; `names` are literal and may hold slashes."""
+    below = "/".join(names)
+    if scheme_of(uri).percent_encoded:
+        below = urllib.parse.quote(below)
+    return uri + below if uri.endswith("/") else f"{uri}/{below}"
+
+
+def redacted(uri: str) -> str:
+    """Return `uri` fit for a log, a report or a table: without a URL's user, password, query, fragment."""
+    if not is_remote(uri):
+        return uri
+    name = scheme_name(uri)
+    authority, slash, path = uri[len(name) + 3 :].partition("/")
+    authority = authority.rpartition("@")[2]
+    if scheme_of(uri).has_query:
+        authority, path = authority.partition("?")[0], path.partition("?")[0].partition("#")[0]
+    return f"{name}://{authority}{slash}{path}"
+
+
+def public_uri(uri: str) -> str:
+    """Return `uri` as tables may hold it: without user and password, and without a query that grants access."""
+    plain = redacted(uri)
+    _, mark, query = uri.partition("?")
+    if "?" in plain or _SECRET_QUERY.search(uri):  # in a path or an S3 key a question mark means itself
+        return plain
+    return plain + mark + query
+
+
+def local_path(uri: str) -> Path:
+    """Return the path that a local path or a `file://` URI names.
+
+    Raises:
+        StorageError: bad_uri, for a file of another machine.
+    """
+    if not scheme_of(uri).percent_encoded:
+        return Path(uri)
+    host, _, path = uri[len("file://") :].partition("/")
+    if host not in ("", "localhost"):
+        raise StorageError(f"{uri}: a file:// URI of another machine; write file:///path", "bad_uri")
+    return Path(os.fsdecode(urllib.parse.unquote_to_bytes(f"/{path}")))
+
+
+def bucket_and_key(uri: str, *, need_key: bool = False) -> tuple[str, str]:
+    """Split `s3://bucket/key`; the key is literal and may be empty unless `need_key`.
+
+    Raises:
+        StorageError: bad_uri, without a bucket or with credentials in it.
+    """
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    if "@" in bucket or ":" in bucket:
+        raise StorageError(
+            f"{redacted(uri)}: credentials do not belong into a URI; use AWS_PROFILE, AWS_ACCESS_KEY_ID or a role",
+            "bad_uri",
+        )
+    if not bucket or (need_key and not key):
+        raise StorageError(f"{uri}: not an object of a bucket; write s3://bucket/key", "bad_uri")
+    return bucket, key
+
+
+def resolve(uri: str, base: str, *, allow_local: bool = False) -> str:
+    """Return the location a catalogue means by `uri`.
+
+    A relative `uri` counts from the catalogue's folder. A local catalogue may use `..` and absolute paths freely: its
+    author can read those files anyway. A remote catalogue may come from anyone, so it may use `..` only within its
+    bucket or host, and files of this machine only with `allow_local`.
+
+    Args:
+        uri: What the catalogue says: `piano/take 1.mp3`, `../audio/x.flac`, `s3://bucket/key`, `/x.wav`.
+        base: The catalogue file itself; end it with a slash where it is a folder.
+        allow_local: Whether a remote catalogue may name files of this machine.
+
+    Returns:
+        An absolute location.
+
+    Raises:
+        StorageError: bad_uri, for an empty or malformed `uri`, an unknown scheme, a file of this machine in a
+            remote catalogue, or a `..` that leaves its bucket or host.
+    """
+    if not uri.strip() or "\0" in uri:
+        raise StorageError("the uri is empty or holds a NUL character", "bad_uri")
+    name = scheme_name(uri)
+    if name not in SCHEMES:
+        raise StorageError(f"{redacted(uri)}: {name}:// is not read; use {NAMED_IN_MESSAGES} or a path", "bad_uri")
+    if scheme_of(uri).store == "s3":
+        bucket_and_key(uri)
+    if is_remote(uri):
+        return uri
+    if name or uri.startswith("/"):
+        if is_remote(base) and not allow_local:
+            raise StorageError(
+                f"{uri}: a file of this machine, named by the remote catalogue {redacted(base)}, is not "
+                "read; copy it to the bucket or allow local files",
+                "bad_uri",
+            )
+        return str(local_path(uri))
+    if is_remote(base):
+        return _resolve_remote(uri, base)
+    catalogue = local_path(base)
+    return os.path.abspath(os.path.join(catalogue if base.endswith("/") else catalogue.parent, uri))
+
+
+def _resolve_remote(relative: str, base: str) -> str:
+    """Apply a relative URI to the folder of a remote catalogue."""
+    if scheme_of(base).percent_encoded:
+        url = urllib.parse.urlsplit(base)
+        folder = posixpath.dirname(url.path).strip("/")
+        path = "/" + _descend(folder, urllib.parse.quote(relative, safe="/%"), relative)
+        return urllib.parse.urlunsplit((url.scheme, url.netloc, path, "", ""))
+    name = scheme_name(base)
+    bucket, _, key = base[len(name) + 3 :].partition("/")
+    return f"{name}://{bucket}/{_descend(posixpath.dirname(key), relative, relative)}"
+
+
+def _descend(folder: str, relative: str, shown: str) -> str:
+    """Apply `relative` to `folder`; S3 keys may hold empty names, so only `.` and `..` are resolved."""
+    if not {".", ".."} & set(relative.split("/")):
+        return f"{folder}/{relative}" if folder else relative
+    names = folder.split("/") if folder else []
+    for name in relative.split("/"):
+        if name == "..":
+            if not names:
+                raise StorageError(f"{shown}: climbs out of the catalogue's bucket or host", "bad_uri")
+            names.pop()
+        elif name != ".":
+            names.append(name)
+    return "/".join(names)
