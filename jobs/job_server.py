@@ -9,26 +9,23 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from jobs.outcomes import DRAINED, FAILED
 from jobs.submission import Submission
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
-
-
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-
-
 STOP_WAIT_SECONDS = 600
-"""How long a stopped job may take to write what is in flight; Ray's own wait is 3 s."""
-
-
-COMMAND_NOT_FOUND = 127  # what a shell says
+"""Time that a stopped job has to write its finished tracks; Ray's default is 3 s."""
+SILENT_SECONDS = 120
+"""Time without an answer of the job server after which following a job fails."""
+COMMAND_NOT_FOUND = 127  # exit status of a shell
 
 
 def server_address(address: str | None) -> str:
+    """Return the address of the job server: the given one, that of the environment, or the default."""
     return address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
 
 
@@ -36,17 +33,17 @@ def connect(address: str | None) -> "JobSubmissionClient":
     """Connect to the job server.
 
     Raises:
-        ValueError: The address is none.
-        RuntimeError: Nobody answers there, or not to this token.
+        ValueError: The address is not an HTTP URL.
+        RuntimeError: No job server answers, or it rejects the token.
     """
     import logging
 
     where = server_address(address)
     if not where.startswith(("http://", "https://")):
-        raise ValueError(f"{where} is no job server: write http://HOST:8265")
+        raise ValueError(f"{where} is not the URL of a job server: write http://HOST:8265")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if _has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's client does not send one of its own accord
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # without it Ray's client sends no token
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -56,8 +53,8 @@ def connect(address: str | None) -> "JobSubmissionClient":
         return JobSubmissionClient(where)
     except AuthenticationError:
         raise RuntimeError(
-            f"the cluster at {where} wants another token: set RAY_AUTH_TOKEN to what `ray get-auth-token` prints on "
-            "its head, or copy the head's ~/.ray/auth_token here"
+            f"the cluster at {where} rejects the token: set RAY_AUTH_TOKEN to the output of `ray get-auth-token` on "
+            "its head, or copy the head's ~/.ray/auth_token to this machine"
         ) from None
     except ConnectionError as error:
         raise RuntimeError(
@@ -66,17 +63,22 @@ def connect(address: str | None) -> "JobSubmissionClient":
 
 
 def _has_token() -> bool:
-    """Whether Ray finds a token here: in the environment, or in the file Ray keeps it in."""
+    """Return whether Ray has a token on this machine: in the environment or in its file."""
     named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     return named or Path("~/.ray/auth_token").expanduser().exists()
 
 
 def job_environment(entries: Sequence[str]) -> dict[str, str]:
+    """Return the environment variables of a job from NAME=VALUE and NAME entries.
+
+    Raises:
+        ValueError: An entry without a value is not set on this machine.
+    """
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_SECONDS)}
     for entry in entries:
         name, given, value = entry.partition("=")
         if not name or (not given and name not in os.environ):
-            raise ValueError(f"--env {entry}: {name or 'the name'} is not set here; write NAME=VALUE")
+            raise ValueError(f"--env {entry}: {name or 'the name'} is not set on this machine; write NAME=VALUE")
         variables[name] = value if given else os.environ[name]
     return variables
 
@@ -107,7 +109,7 @@ def submit_job(
 
 @contextmanager
 def _gathered(uploads: dict[str, Path]) -> Iterator[Path | None]:
-    """A folder with all uploads, for Ray to pack; None where there are none."""
+    """Give a temporary folder with all uploads, for Ray to pack; None if there are none."""
     if not uploads:
         yield None
         return
@@ -127,12 +129,12 @@ def job_info(client: "JobSubmissionClient", job: str) -> Any:
         return client.get_job_info(job)
     except RuntimeError as error:
         if "404" in str(error) or "does not exist" in str(error):
-            raise ValueError(f"no job {job} on this cluster; `muscaps job list` shows those there are") from None
+            raise ValueError(f"no job {job} on this cluster; `muscaps job list` lists all jobs") from None
         raise
 
 
 def describe_job(details: Any) -> dict[str, Any]:
-    """A job for a machine: its exit status is None until it has ended."""
+    """Return a job as JSON; its exit status is None until it has ended."""
     ended = details.status.is_terminal()
     return {
         "job": details.submission_id,
@@ -155,40 +157,57 @@ def _exit_status(details: Any) -> int:
 
 
 def follow_job(client: "JobSubmissionClient", job: str, *, to_stderr: bool) -> Any:
-    """Print a job's log as it grows, across broken connections, until the job has ended."""
-    import asyncio
+    """Print a job's log until the job has ended; reconnect after a lost connection.
 
-    shown = 0
-    out = sys.stderr if to_stderr else sys.stdout
+    Returns:
+        Ray's details of the ended job.
 
-    async def tail() -> None:
-        nonlocal shown
-        seen = 0
-        async for text in client.tail_job_logs(job):
-            new = text[max(0, shown - seen) :]
-            seen += len(text)
-            shown = max(shown, seen)
-            out.write(new)
-            out.flush()
+    Raises:
+        RuntimeError: The job server has not answered for two minutes.
+    """
+    import asyncio  # needed here only
 
-    quiet_since = None
+    printer = _LogPrinter(sys.stderr if to_stderr else sys.stdout)
+    silent_since: float | None = None
     while True:
         try:
-            asyncio.run(tail())
-            quiet_since = None
+            asyncio.run(printer.tail(client, job))
+            silent_since = None
         except (RuntimeError, OSError):
-            quiet_since = quiet_since or time.monotonic()
+            silent_since = silent_since or time.monotonic()
         try:
             details = job_info(client, job)
         except (RuntimeError, OSError) as error:
-            quiet_since = quiet_since or time.monotonic()
-            if time.monotonic() - quiet_since > 120:
+            silent_since = silent_since or time.monotonic()
+            if time.monotonic() - silent_since > SILENT_SECONDS:
                 raise RuntimeError(f"the job server has not answered for two minutes: {error}") from None
             time.sleep(2)
             continue
         if details.status.is_terminal():
-            rest = client.get_job_logs(job)
-            out.write(rest[shown:])
-            out.flush()
+            printer.finish(client.get_job_logs(job))
             return details
         time.sleep(0.5)
+
+
+class _LogPrinter:
+    """Prints a log that is read several times from its start, without repeating what was printed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._printed = 0  # characters
+
+    async def tail(self, client: "JobSubmissionClient", job: str) -> None:
+        """Print what the server sends of a job's log."""
+        received = 0
+        async for text in client.tail_job_logs(job):
+            self._print(text[max(0, self._printed - received) :])
+            received += len(text)
+            self._printed = max(self._printed, received)
+
+    def finish(self, log: str) -> None:
+        """Print the rest of the whole log."""
+        self._print(log[self._printed :])
+
+    def _print(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

@@ -5,26 +5,19 @@ from typing import Annotated
 
 import typer
 
-CatalogueArgument = Annotated[str, typer.Argument(help="CSV, TSV, JSONL, Parquet, folder or s3://")]
-
-
+CatalogueArgument = Annotated[str, typer.Argument(help="CSV, TSV, JSONL or Parquet file, folder or s3:// prefix.")]
 OutputArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of the results.")]
-
-
 CheckpointOption = Annotated[str | None, typer.Option(metavar="DIR", help="Model; default: the bundled one.")]
-
-
-BeamOption = Annotated[int, typer.Option(metavar="N", help="Hypotheses kept; 1 is greedy.")]
-
-
+BeamOption = Annotated[int, typer.Option(metavar="N", help="Beam size; 1 is greedy decoding.")]
 PrecisionOption = Annotated[
-    str, typer.Option(metavar="TYPE", help="float32; bfloat16 or, on a GPU, tf32 where the network is faster so.")
+    str,
+    typer.Option(metavar="TYPE", help="float32, bfloat16 or (GPU only) tf32; used only in layers that get faster."),
 ]
-
-
-WorkersPerGpuOption = Annotated[int, typer.Option(metavar="N", help="Captioning workers that share a GPU.")]
-
-
+WorkersPerGpuOption = Annotated[int, typer.Option(metavar="N", help="Captioning workers per GPU.")]
+GpusOption = Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")]
+RunAddressOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="Ray cluster; default: start Ray on this machine.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -35,13 +28,9 @@ class Extractor(StrEnum):
     HCNN = "hcnn"
 
 
-NumWorkersOption = Annotated[int, typer.Option(min=1, help="Data-parallel processes.")]
-
-
-GpuOption = Annotated[bool, typer.Option("--gpu", help="One GPU for each worker.")]
-
-
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of each worker.")]
-
-
-RayAddressOption = Annotated[str | None, typer.Option(help="Ray cluster, ray://HOST:10001; else this machine.")]
+NumWorkersOption = Annotated[int, typer.Option(metavar="N", min=1, help="Data-parallel processes.")]
+GpuOption = Annotated[bool, typer.Option("--gpu", help="Use one GPU per worker.")]
+ThreadsOption = Annotated[int | None, typer.Option(metavar="N", min=1, help="CPU threads of each worker.")]
+RayAddressOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="Ray cluster, ray://HOST:10001; default: this machine.")
+]

@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and one line on stderr where it could not do what was asked."""
+"""Exit statuses, and errors as one line on stderr."""
 
 import sys
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ import typer
 DONE, FAILED, USAGE, FAILED_TRACKS, DRAINED = 0, 1, 2, 3, 75
 
 _WRONG_PLACE = ("not_found", "no_bucket", "bad_uri", "unsupported")
-"""Kinds of `StorageError` that the caller's arguments are to blame for."""
+"""Types of `StorageError` that a wrong argument causes."""
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn a refusal into one line on stderr: exit 2 for a bad request, 1 for work that cannot go on."""
+    """Turn an expected error into one line on stderr: exit 2 for wrong usage, 1 for a failed job."""
     try:
         yield
-    except typer.Exit:  # a RuntimeError by descent
+    except typer.Exit:  # a subclass of RuntimeError
         raise
     except Exception as error:
-        if _is_of_ray(error):
+        if _is_ray_error(error):
             request = _bad_request(error)
-            raise (refused(_trouble_of_ray(error), FAILED) if request is None else refused(str(request))) from None
+            raise (refused(_ray_error_line(error), FAILED) if request is None else refused(str(request))) from None
         if isinstance(error, ValueError | ImportError):
             raise refused(str(error)) from None
         if isinstance(error, OSError | RuntimeError):
@@ -34,28 +34,28 @@ def explained() -> Iterator[None]:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Say after Ctrl-C that what is finished is kept; exit 75."""
+    """After Ctrl-C, report that finished work is kept; exit 75."""
     try:
         yield
     except KeyboardInterrupt:
-        raise refused("interrupted; the same command goes on from what is finished", DRAINED) from None
+        raise refused("interrupted; the same command continues from the finished work", DRAINED) from None
 
 
 def refused(message: str, status: int = USAGE) -> typer.Exit:
-    """Say why on stderr; return what to raise."""
+    """Print the message on stderr; return the exception to raise."""
     typer.echo(f"muscaps: {message}", err=True)
     return typer.Exit(status)
 
 
-def _is_of_ray(error: Exception) -> bool:
-    """Whether Ray or Ray Train raised it; neither is imported to find out."""
+def _is_ray_error(error: Exception) -> bool:
+    """Return whether Ray or Ray Train raised the error, without importing them."""
     bases = (("ray.exceptions", "RayError"), ("ray.train", "TrainingFailedError"))
     known = [getattr(sys.modules.get(module), name, None) for module, name in bases]
     return isinstance(error, tuple(base for base in known if base is not None))
 
 
 def _causes(error: Exception) -> Iterator[Exception]:
-    """An error and what it came from: workers' failures, the controller's, Python's own chain."""
+    """Yield an error and its causes: failures of workers and controller, Python's exception chain."""
     pending: list[Any] = [error]
     seen: set[int] = set()
     while pending:
@@ -70,15 +70,15 @@ def _causes(error: Exception) -> Iterator[Exception]:
 
 
 def _bad_request(error: Exception) -> ValueError | None:
-    """The ValueError that the workers stopped at, if that is what happened."""
-    # A RayTaskError takes on the class of its cause, and its text is a stack trace.
-    causes = (cause for cause in _causes(error) if isinstance(cause, ValueError) and not _is_of_ray(cause))
+    """Return the ValueError that stopped the workers, else None."""
+    # A RayTaskError has the class of its cause, and its text is a stack trace.
+    causes = (cause for cause in _causes(error) if isinstance(cause, ValueError) and not _is_ray_error(cause))
     return next(causes, None)
 
 
-def _trouble_of_ray(error: Exception) -> str:
-    """What happened, in one line: Ray's own messages run to pages."""
+def _ray_error_line(error: Exception) -> str:
+    """Return the deepest cause in one line; Ray's own messages are several pages long."""
     *_, deepest = _causes(error)
     text = " ".join(str(deepest).split()) or type(deepest).__name__
     short = text if len(text) <= 300 else f"{text[:300]}..."
-    return f"Ray could not go on: {short} The same command may be tried again."
+    return f"Ray failed: {short} The same command can be repeated."

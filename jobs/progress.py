@@ -1,4 +1,4 @@
-"""What a long command shows while it works: a bar on a terminal, one line a minute elsewhere; all on stderr."""
+"""Progress of long commands on stderr: a bar on a terminal, else one line a minute."""
 
 import contextlib
 import logging
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from pipeline.captioning import Progress
 
 COUNT_SECONDS = 10.0
-"""How often `shown_count` says how far a step is."""
+"""Interval of the lines of `shown_count`."""
 LINE_SECONDS = 60.0
-"""How often a line is written where there is no terminal."""
+"""Interval of progress lines without a terminal."""
 
 logger = logging.getLogger(__name__)
 
 
 def set_up_logging(*, quiet: bool = False) -> None:
-    """Send our own log to stderr, warnings only where a bar is shown or `quiet` is asked for."""
+    """Send the log of our packages to stderr; only warnings if a bar is shown or `quiet` is set."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     level = logging.WARNING if quiet or sys.stderr.isatty() else logging.INFO
@@ -36,7 +36,7 @@ def set_up_logging(*, quiet: bool = False) -> None:
 
 @contextlib.contextmanager
 def shown_progress(*, quiet: bool = False) -> "Iterator[Callable[[Progress], None]]":
-    """Give a function that shows how far a run is."""
+    """Give a function that shows the progress of a run."""
     if quiet:
         yield lambda progress: None
     elif sys.stderr.isatty():
@@ -47,7 +47,7 @@ def shown_progress(*, quiet: bool = False) -> "Iterator[Callable[[Progress], Non
 
 
 def _lines() -> "Callable[[Progress], None]":
-    """One line a minute, and one whenever something else goes on."""
+    """Return a function that logs one line a minute, and one at each new step."""
     started = last = time.monotonic()
     step = ""
 
@@ -78,7 +78,7 @@ def _bar() -> "Iterator[Callable[[Progress], None]]":
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    # A terminal of its own: file descriptor 2 is silenced for a moment while Ray starts.
+    # A duplicate of file descriptor 2, which is redirected while Ray starts.
     with os.fdopen(os.dup(2), "w") as terminal:
         columns: list[Any] = [
             TextColumn("{task.description}"),
@@ -105,7 +105,7 @@ def _bar() -> "Iterator[Callable[[Progress], None]]":
 
 
 def shown_count(what: str, *, quiet: bool = False) -> Callable[[int, int], None]:
-    """Give a function that is told (done, total) and now and then says so on stderr; a lower count is a new start."""
+    """Return a function of (done, total) that prints progress every 10 s; a lower count starts a new step."""
     first = seen = 0
     began = last = 0.0
 
@@ -125,7 +125,7 @@ def shown_count(what: str, *, quiet: bool = False) -> Callable[[int, int], None]
 
 
 def duration(seconds: float) -> str:
-    """Say a length of time briefly: `42 s`, `3 min 20 s`, `5 h 12 min`, `3 d 4 h`."""
+    """Format a duration in at most two units: `42 s`, `3 min 20 s`, `5 h 12 min`, `3 d 4 h`."""
     seconds = round(seconds)
     for unit, name, below, part in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
         if seconds >= unit:
@@ -134,7 +134,7 @@ def duration(seconds: float) -> str:
 
 
 def epoch_printer(quiet: bool, describe: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], None]:
-    """One line an epoch on stderr, at most one every two seconds."""
+    """Return a function that prints one line per epoch on stderr, at most one every two seconds."""
     last = 0.0
 
     def show(metrics: Mapping[str, Any]) -> None:
@@ -147,7 +147,7 @@ def epoch_printer(quiet: bool, describe: Callable[[Mapping[str, Any]], str]) -> 
 
 
 def announce_dataset(dataset: Path, quiet: bool) -> None:
-    """Say what is about to be trained on, since the first epoch may take its time."""
+    """Print the number of training and validation tracks."""
     from muscaps.training.dataset.reader import PreparedDataset
 
     splits = PreparedDataset(dataset).card["splits"]

@@ -1,4 +1,4 @@
-"""Named run configurations, as functions: what a command does unless told otherwise."""
+"""Named run configurations, as functions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ DEMO_CATALOGUE = Path(__file__).parent / "demo_tracks" / "catalogue.csv"
 
 
 def demo(output: str) -> "CaptioningConfig":
-    """Caption the bundled excerpts with the bundled checkpoint."""
+    """Caption the bundled tracks with the bundled checkpoint."""
     from pipeline.captioning import CaptioningConfig
 
     return CaptioningConfig(catalogue=str(DEMO_CATALOGUE), output=output, gpus=0, max_error_rate=1.0)
@@ -26,7 +26,7 @@ def retry_failed(
     address: str | None = None,
     gpus: int | None = None,
 ) -> "CaptioningConfig":
-    """Do the failed tracks of an output again, as its last run did them.
+    """Caption the failed tracks of an output again, with the settings of its last run.
 
     Raises:
         ValueError: No run has written to the output.
@@ -45,7 +45,7 @@ def retry_failed(
         output=output,
         checkpoint=checkpoint or before["checkpoint"],
         options=DecodingOptions(**before["options"]),
-        **{name: before[name] for name in same if name in before},  # some are younger than some runs
+        **{name: before[name] for name in same if name in before},  # older records lack some
         only_failed=True,
         max_error_rate=1.0,
         address=address,

@@ -1,4 +1,9 @@
-"""A muscaps command made ready for a cluster: checked, and with its local inputs as uploads."""
+"""A muscaps command for a cluster: checked, and with its local inputs as uploads.
+
+Conventions: the cluster's nodes have muscaps installed (infra/Dockerfile), or get this machine's with `--code`.
+Local files that a command reads are uploaded with the job. What it writes must be in a place that every node can
+write to, usually a bucket.
+"""
 
 import os
 import shlex
@@ -10,31 +15,27 @@ from typing import Any
 import typer
 
 NOT_FOR_A_CLUSTER = ("submit", "job", "demo")
-
-
-_USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, or that of the click inside newer typers
-
-
+_USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # of click, or of the copy of click in newer versions of Typer
 MAX_UPLOAD_BYTES = 200 * 2**20
-"""Ray keeps uploads in the head's memory; audio does not belong there."""
+"""Maximum size of an upload, which Ray keeps in the head's memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A command made ready for a cluster."""
+    """A command for a cluster."""
 
     entrypoint: str
-    """What the head runs, for a shell."""
+    """Shell command that the head runs."""
     uploads: dict[str, Path]
-    """Name in the job's working directory -> file or folder of this machine."""
+    """File or folder of this machine, by its name in the job's working directory."""
 
 
 def prepare(arguments: Sequence[str], *, paths_are_shared: bool = False, with_code: bool = False) -> Submission:
-    """Check a muscaps command, and turn its local inputs into uploads.
+    """Check a muscaps command and collect its local inputs.
 
     Args:
         arguments: The command, without `muscaps`.
-        paths_are_shared: Paths mean the same on every node; nothing is uploaded, relative ones become absolute.
+        paths_are_shared: All nodes have the same files; nothing is uploaded, relative paths become absolute.
         with_code: Run this machine's muscaps instead of the nodes' own.
 
     Raises:
@@ -48,8 +49,8 @@ def prepare(arguments: Sequence[str], *, paths_are_shared: bool = False, with_co
             words = _renamed(words, path, str(Path(path).absolute()))
         elif path in written:
             raise ValueError(
-                f"{path} is a folder of this machine, which the cluster cannot write: name a bucket prefix, or "
-                "say --shared-paths where every node sees the same files"
+                f"{path} is a folder of this machine, which the cluster cannot write: give a bucket prefix, or "
+                "--shared-paths if all nodes have the same files"
             )
         elif Path(path).exists():
             name = f"inputs/{len(uploads)}/{Path(path).name}"
@@ -68,14 +69,14 @@ def prepare(arguments: Sequence[str], *, paths_are_shared: bool = False, with_co
 
 
 def _renamed(words: list[str], path: str, name: str) -> list[str]:
-    """The words with another name for a path, be it a word of its own or the value in `--option=value`."""
+    """Return the words with a path replaced, as a word of its own or as the value in `--option=value`."""
     given = {path: name}
     split = [word.partition("=") if word.startswith("--") else ("", "", word) for word in words]
     return [before + sign + given.get(value, value) for before, sign, value in split]
 
 
 def _parsed(arguments: list[str]) -> tuple[Any, Any]:
-    """The command and its parsed arguments; refuses what the command line would."""
+    """Return the command and its parsed arguments; raise ValueError for what the command line rejects."""
     from jobs.cli import app
 
     context: Any = None
@@ -85,8 +86,8 @@ def _parsed(arguments: list[str]) -> tuple[Any, Any]:
     while hasattr(command, "commands"):
         if not rest or rest[0] not in command.commands or (not names and rest[0] in NOT_FOR_A_CLUSTER):
             known = sorted(set(command.commands) - (set() if names else set(NOT_FOR_A_CLUSTER)))
-            said = " ".join([*names, *rest[:1]]) or "nothing"
-            raise ValueError(f"{said} is no command for a cluster; write one after --: {', '.join(known)}")
+            given = " ".join([*names, *rest[:1]]) or "nothing"
+            raise ValueError(f"{given} is not a command for a cluster; write one of these after --: {', '.join(known)}")
         names.append(rest[0])
         command, rest = command.commands[rest[0]], rest[1:]
     try:
@@ -94,18 +95,16 @@ def _parsed(arguments: list[str]) -> tuple[Any, Any]:
     except _USAGE_ERROR as error:
         raise ValueError(f"{' '.join(names)}: {error.format_message()}") from None
     except typer.Exit:
-        raise ValueError(f"help is printed here, without a cluster: muscaps {' '.join(names)} --help") from None
+        raise ValueError(f"help is printed without a cluster: muscaps {' '.join(names)} --help") from None
     return command, context
 
 
 _WRITTEN = frozenset(("output", "out", "file", "report"))
-
-
 _READ = frozenset(("catalogue", "checkpoint", "dataset", "pairs", "captions", "extractor", "init", "word_vectors"))
 
 
 def _paths(command: Any, context: Any) -> tuple[list[str], list[str]]:
-    """Local paths among the arguments: those read and those written."""
+    """Return the local paths among the arguments: those read and those written."""
     from pipeline import storage
 
     read, written = [], []
@@ -125,6 +124,6 @@ def _check_size(uploads: dict[str, Path]) -> None:
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
         if size > MAX_UPLOAD_BYTES:
             raise ValueError(
-                f"{path} has {size / 2**20:,.0f} MiB, more than the {MAX_UPLOAD_BYTES // 2**20} MiB a job may carry: "
-                "copy it to a bucket and name that"
+                f"{path} has {size / 2**20:,.0f} MiB, more than the {MAX_UPLOAD_BYTES // 2**20} MiB of an upload: "
+                "copy it to a bucket and give its URI"
             )

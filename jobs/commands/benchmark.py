@@ -1,4 +1,4 @@
-"""`muscaps bench`: this machine's ceiling, how near the whole job comes, and a plain program to beat."""
+"""`muscaps bench`: the stages alone, the whole job, and a reference program."""
 
 import contextlib
 import json
@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.options import PrecisionOption, WorkersPerGpuOption
+from jobs.options import GpusOption, PrecisionOption, RunAddressOption, WorkersPerGpuOption
 from jobs.outcomes import explained
 from jobs.progress import set_up_logging
 
 DEMO_TRACKS = Path(__file__).parents[1] / "demo_tracks"
-"""Excerpts that the default catalogue is made of."""
+"""Tracks from which the default catalogue is made."""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,27 +23,32 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     catalogue: Annotated[
-        str | None, typer.Argument(help="CSV, TSV, JSONL, Parquet, folder or s3://; default: medleys of the demo.")
+        str | None,
+        typer.Argument(help="CSV, TSV, JSONL, Parquet, folder or s3://; default: medleys of the demo tracks."),
     ] = None,
     checkpoint: Annotated[str | None, typer.Option(metavar="DIR", help="Model; default: the bundled one.")] = None,
     tracks: Annotated[
-        str, typer.Option(metavar="N[,N...]", help="Tracks of the whole job; several: one job each, the last counts.")
+        str,
+        typer.Option(
+            metavar="N[,N...]", help="Tracks of the whole job; several numbers: one job each, the last is reported."
+        ),
     ] = "60",
-    beam_size: Annotated[int, typer.Option(metavar="N", help="Hypotheses kept; 1 is greedy.")] = 5,
+    beam_size: Annotated[int, typer.Option(metavar="N", help="Beam size; 1 is greedy decoding.")] = 5,
     precision: PrecisionOption = "float32",
-    repeats: Annotated[int, typer.Option(metavar="N", help="Measurements of each part; the median counts.")] = 5,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Measurements of each part; the median is reported.")] = 5,
     reference_words: Annotated[
-        int, typer.Option(metavar="N", help="Words the plain program is timed on; 0 leaves it out.")
+        int, typer.Option(metavar="N", help="Words on which the reference program is timed; 0: not at all.")
     ] = 2,
-    address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster; default: start one.")] = None,
-    gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")] = None,
+    address: RunAddressOption = None,
+    gpus: GpusOption = None,
     workers_per_gpu: WorkersPerGpuOption = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Measure decoding, features and search alone, the whole job, and how near the job comes to them.
+    """Measure the stages alone and the whole job.
 
-    Also times a plain program that hears a track anew for every word, as the published one does. Nothing is kept;
-    takes some minutes.
+    The ceiling is the rate of decoding, features and search without overhead; the efficiency is the job's rate
+    divided by it. A reference program encodes the audio again for every word, as the published one does. Takes
+    some minutes and leaves no files.
     """
 
     set_up_logging(quiet=True)
@@ -68,7 +73,7 @@ def bench(
                 workers_per_gpu=workers_per_gpu,
             )
             found = benchmark(config, say=lambda step: typer.echo(f"{step} ...", err=True))
-    print(json.dumps(found, indent=2) if as_json else "\n".join(_in_words(found)))
+    print(json.dumps(found, indent=2) if as_json else "\n".join(_report_lines(found)))
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -80,7 +85,7 @@ def _counts(text: str) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def _catalogue(given: str | None, num_tracks: int) -> Iterator[str]:
-    """The user's catalogue, or three-minute medleys that exist for as long as they are needed."""
+    """Give the user's catalogue, or a temporary one of three-minute medleys."""
     if given is not None:
         yield given
         return
@@ -89,11 +94,11 @@ def _catalogue(given: str | None, num_tracks: int) -> Iterator[str]:
     from pipeline.bench.medleys import write_medleys
 
     with tempfile.TemporaryDirectory(prefix="muscaps-medleys-") as folder:
-        typer.echo(f"writing {num_tracks} three-minute MP3 medleys of the demo's excerpts ...", err=True)
+        typer.echo(f"writing {num_tracks} three-minute MP3 medleys of the demo tracks ...", err=True)
         yield str(write_medleys(sorted(DEMO_TRACKS.glob("*.opus")), Path(folder), num_tracks))
 
 
-def _in_words(found: dict[str, Any]) -> Iterator[str]:
+def _report_lines(found: dict[str, Any]) -> Iterator[str]:
     machine, parts, job = found["machine"], found["parts"], found["job"]
     gpus = f", {len(machine['gpus'])} x {machine['gpus'][0]}" if machine["gpus"] else ""
     yield f"{machine['processor']}, {machine['cores']} cores{gpus}"
@@ -106,25 +111,25 @@ def _in_words(found: dict[str, Any]) -> Iterator[str]:
     for name, rates in [*lines, ("ceiling", found["ceiling"]), ("whole job", job)]:
         yield f"{name:16}{rates['tracks_per_second']:>10.2f}{rates['times_real_time']:>14,.0f}"
     yield ""
-    yield f"efficiency      {found['efficiency']:.2f} of the ceiling, over {job['captioned']} tracks, start-up apart"
+    yield f"efficiency      {found['efficiency']:.2f} of the ceiling, over {job['captioned']} tracks, without start-up"
     yield f"start-up        {job['ray_start_seconds']:.1f} s for Ray, {job['startup_seconds']:.1f} s for the workers"
-    yield "time goes to    " + ", ".join(f"{name} {share:.1%}" for name, share in job["stage_shares"].items())
+    yield "time per stage  " + ", ".join(f"{name} {share:.1%}" for name, share in job["stage_shares"].items())
     peak = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in job["peak_memory_bytes"].items())
     yield f"peak memory     {peak}"
     yield (
         f"features        {features['of_them_a_worker']:,.0f} chunks/s and worker, {features['gflop_per_chunk']:.2f} "
-        f"GFLOP each: {features['of_peak']:.0%} of {features['peak_gflops']:,.0f} GFLOP/s in large products of matrices"
+        f"GFLOP each: {features['of_peak']:.0%} of {features['peak_gflops']:,.0f} GFLOP/s of large matrix products"
     )
     if job["gpu_busy"] is not None:
         yield f"GPUs busy       {job['gpu_busy']:.0%} of the time"
     for one in found.get("by_size", []):
-        each = f"{one['seconds_per_track']:.3f} s each, {one['efficiency']:.2f} of the ceiling"
+        each = f"{one['seconds_per_track']:.3f} s per track, {one['efficiency']:.2f} of the ceiling"
         yield f"{one['captioned']:>5} tracks    {each}"
     rates = ", ".join(f"{rate:,.0f} at {size}" for size, rate in found["search_by_batch"].items())
-    yield f"beam search     captions/s on one thread by tracks at once: {rates}"
+    yield f"beam search     captions/s on one thread by batch size: {rates}"
     if "reference" in found:
         plain = found["reference"]
         yield (
-            f"plain program   {plain['seconds_per_track']:.0f} s a track (reckoned from {plain['copies_timed']} of "
+            f"reference       {plain['seconds_per_track']:.0f} s per track (from {plain['copies_timed']} of "
             f"{plain['copies_heard']} passes over it): the job is {found['speedup_over_reference']:,.0f} times as fast"
         )

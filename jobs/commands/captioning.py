@@ -11,9 +11,11 @@ from jobs.options import (
     BeamOption,
     CatalogueArgument,
     CheckpointOption,
+    GpusOption,
     JsonOption,
     OutputArgument,
     PrecisionOption,
+    RunAddressOption,
     WorkersPerGpuOption,
 )
 from jobs.outcomes import DONE, DRAINED, FAILED, FAILED_TRACKS, explained
@@ -38,30 +40,35 @@ def caption(
     checkpoint: CheckpointOption = None,
     beam_size: BeamOption = 5,
     segments: Annotated[
-        float | None, typer.Option(metavar="S", help="Also caption every stretch of S seconds.")
+        float | None, typer.Option(metavar="S", help="Also caption every segment of S seconds.")
     ] = None,
-    alternatives: Annotated[int, typer.Option(metavar="K", help="Other hypotheses to keep, best first.")] = 0,
-    attention: Annotated[bool, typer.Option("--attention", help="Keep attention weights.")] = False,
+    alternatives: Annotated[int, typer.Option(metavar="K", help="Save the K next best hypotheses too.")] = 0,
+    attention: Annotated[bool, typer.Option("--attention", help="Save attention weights.")] = False,
     save_features: Annotated[
-        bool, typer.Option("--save-features", help="Keep features, for search and training.")
+        bool, typer.Option("--save-features", help="Save features, for search and training.")
     ] = False,
-    max_chunks: Annotated[int, typer.Option(metavar="N", help="Chunks heard of a long track.")] = 600,
+    max_chunks: Annotated[int, typer.Option(metavar="N", help="Maximum number of chunks per track.")] = 600,
     decode_only_needed: Annotated[
-        bool, typer.Option("--decode-only-needed", help="Seek to those chunks instead of decoding all.")
+        bool, typer.Option("--decode-only-needed", help="Decode only the chunks that are processed.")
     ] = False,
     precision: PrecisionOption = "float32",
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Do at most N tracks.")] = None,
-    max_error_rate: Annotated[float, typer.Option(metavar="R", help="Stop when more than this share fails.")] = 0.2,
-    max_runtime: Annotated[float | None, typer.Option(metavar="S", help="Drain and end after S seconds.")] = None,
-    address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster; default: start one.")] = None,
-    gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Caption at most N tracks.")] = None,
+    max_error_rate: Annotated[
+        float, typer.Option(metavar="R", help="Stop if a larger fraction of tracks fails.")
+    ] = 0.2,
+    max_runtime: Annotated[
+        float | None, typer.Option(metavar="S", help="Stop after S seconds; finished tracks are written.")
+    ] = None,
+    address: RunAddressOption = None,
+    gpus: GpusOption = None,
     workers_per_gpu: WorkersPerGpuOption = 2,
     as_json: JsonOption = False,
 ) -> None:
-    """Caption every track of a catalogue; repeat it to do the rest.
+    """Caption every track of a catalogue.
 
-    Tracks that OUTPUT holds for this model and beam are skipped; Ctrl-C and SIGTERM write what is finished.
-    Exits 0 done, 1 failed, 2 wrong use, 3 done but some tracks failed, 75 interrupted.
+    Tracks that OUTPUT holds for this model and beam size are skipped, so the same command continues an interrupted
+    run. Ctrl-C and SIGTERM write the finished tracks. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done with
+    failed tracks, 75 interrupted.
     """
     with explained():
         from muscaps.config import DecodingOptions
@@ -89,23 +96,23 @@ def caption(
             workers_per_gpu=workers_per_gpu,
         )
         summary = run_captioning(config, quiet=as_json)
-    _tell(summary, as_json)
+    _print_and_exit(summary, as_json)
 
 
 def retry(
     catalogue: CatalogueArgument,
     output: OutputArgument,
     checkpoint: CheckpointOption = None,
-    address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster; default: start one.")] = None,
-    gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")] = None,
+    address: RunAddressOption = None,
+    gpus: GpusOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try failed tracks again, with the settings of the last run."""
+    """Caption failed tracks again, with the last run's settings."""
     with explained():
         summary = run_captioning(
             retry_failed(catalogue, output, checkpoint=checkpoint, address=address, gpus=gpus), quiet=as_json
         )
-    _tell(summary, as_json)
+    _print_and_exit(summary, as_json)
 
 
 def run_captioning(
@@ -119,18 +126,18 @@ def run_captioning(
         return caption_catalogue(config, on_progress=show, on_results=on_results)
 
 
-def _tell(summary: "RunSummary", as_json: bool) -> None:
-    """Say what a run did, and exit accordingly."""
+def _print_and_exit(summary: "RunSummary", as_json: bool) -> None:
+    """Print what a run did, and exit with its status."""
 
     if as_json:
         print(json.dumps({**asdict(summary), "real_time_factor": round(summary.real_time_factor, 2)}, indent=2))
     else:
-        print("\n".join(_in_words(summary)))
+        print("\n".join(_summary_lines(summary)))
     raise typer.Exit(exit_status(summary))
 
 
 def exit_status(summary: "RunSummary") -> int:
-    """The exit status a run deserves."""
+    """Return the exit status of a run."""
     if summary.status == "drained":
         return DRAINED
     if summary.status not in ("done", "nothing_to_do"):
@@ -138,13 +145,13 @@ def exit_status(summary: "RunSummary") -> int:
     return FAILED_TRACKS if summary.failed or summary.already_failed else DONE
 
 
-def _in_words(summary: "RunSummary") -> Iterator[str]:
+def _summary_lines(summary: "RunSummary") -> Iterator[str]:
 
     captions = f"{summary.output.rstrip('/')}/captions"
     if summary.status == "nothing_to_do":
-        yield f"Nothing to do: {captions} has {summary.already_captioned:,} of {summary.num_tracks:,} tracks"
+        yield f"Nothing to do: {captions} has {summary.already_captioned:,} of {summary.num_tracks:,} tracks."
         if summary.already_failed:
-            yield f"and failures/ says why {summary.already_failed:,} failed; `muscaps retry` tries those again."
+            yield f"{summary.already_failed:,} failed; failures/ has the reasons, and `muscaps retry` repeats them."
         return
     yield (
         f"{summary.captioned:,} captioned, {summary.failed:,} failed, {summary.left:,} left of "
@@ -152,11 +159,11 @@ def _in_words(summary: "RunSummary") -> Iterator[str]:
         f"({summary.real_time_factor:.0f} times real time)"
     )
     if summary.already_captioned or summary.already_failed:
-        yield f"{summary.already_captioned:,} had a caption before, {summary.already_failed:,} had failed for good"
+        yield f"{summary.already_captioned:,} had a caption before, {summary.already_failed:,} cannot be retried"
     if summary.damaged:
-        yield f"{summary.damaged:,} of the files were damaged in part and captioned from the rest"
+        yield f"{summary.damaged:,} files are damaged in part and were captioned from the rest"
     for reason, count in summary.failures_by_reason.items():
         yield f"  {reason}: {count:,}"
     if summary.reason:
-        yield f"Ended early: {summary.reason}; the same command does the rest"
+        yield f"Ended early: {summary.reason}; the same command does the remaining tracks"
     yield f"Captions: {captions}"

@@ -10,7 +10,7 @@ import typer
 from jobs.outcomes import explained, refused
 
 checkpoint_app = typer.Typer(
-    help="Bring published weights in; see what a checkpoint holds.", no_args_is_help=True, rich_markup_mode=None
+    help="Import published weights; show a checkpoint.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -50,7 +50,7 @@ def import_(
     ] = Layers.PENULTIMATE,
     force: Annotated[bool, typer.Option("--force", help="Replace what OUTPUT holds.")] = False,
 ) -> None:
-    """Turn published MusCaps weights into a checkpoint.
+    """Import published weights as a checkpoint.
 
     An experiment folder holds config.yaml, vocab.json and best_model.pth.tar (cnn_lstm_caption or
     cnn_attention_lstm, musicnn or hcnn) and becomes a captioner; a .pth file becomes an extractor that
@@ -100,7 +100,7 @@ def show(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole model card, as JSON.")] = False,
 ) -> None:
-    """Say what a checkpoint holds: the model, what it was trained on, how often it is right."""
+    """Show a checkpoint: model, training data, accuracy."""
     from muscaps.checkpoint import BUNDLED, CARD, model_id, read_card
 
     directory = checkpoint or BUNDLED

@@ -34,10 +34,10 @@ AddressOption = Annotated[
 ]
 
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The job, as `muscaps submit` named it.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's name, printed by `muscaps submit`.")]
 
 
-job_app = typer.Typer(no_args_is_help=True, help="Look after submitted jobs: list, status, logs, stop.")
+job_app = typer.Typer(no_args_is_help=True, help="List, follow and stop submitted jobs.")
 
 
 def register(app: typer.Typer) -> None:
@@ -49,20 +49,28 @@ def register(app: typer.Typer) -> None:
 def submit(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND ...", help="As typed after `muscaps`.")],
     address: AddressOption = None,
-    wait: Annotated[bool, typer.Option(help="Follow the log to the end and exit as the command did.")] = True,
+    wait: Annotated[bool, typer.Option(help="Follow the log to the end and exit with the command's status.")] = True,
     env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[=VALUE]", help="Set on the nodes; without a value: as here.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=VALUE]", help="Environment variable on the nodes; without a value: as on this machine."
+        ),
     ] = None,
     shared_paths: Annotated[
-        bool, typer.Option("--shared-paths", help="Every node sees the same files: upload nothing.")
+        bool, typer.Option("--shared-paths", help="All nodes have the same files: upload nothing.")
     ] = False,
-    code: Annotated[bool, typer.Option("--code", help="Run this machine's muscaps, not the nodes'.")] = False,
-    job_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Name of the job; default: made up.")] = None,
+    code: Annotated[bool, typer.Option("--code", help="Upload and run this machine's muscaps.")] = False,
+    job_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Name of the job; default: generated.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a muscaps command on a cluster: muscaps submit -- caption s3://... s3://...
+    """Run a muscaps command on a Ray cluster.
 
-    Ctrl-C stops following; the job goes on. `muscaps job stop ID` ends it after what is in flight is written.
+    Example: muscaps submit -- caption s3://library/audio/ s3://library/captions/
+
+    Ctrl-C stops following the log; the job continues. `muscaps job stop ID` stops it after finished tracks are
+    written.
     """
     with explained():
         submission = prepare(command, paths_are_shared=shared_paths, with_code=code)
@@ -90,7 +98,10 @@ def list_jobs(address: AddressOption = None, as_json: JsonOption = False) -> Non
 
 @job_app.command()
 def status(job: IdArgument, address: AddressOption = None, as_json: JsonOption = False) -> None:
-    """Say how a job is; exits 0 while it is waiting or running, then as its command did."""
+    """Show the status of a job.
+
+    Exit status: 0 while the job waits or runs, then that of its command.
+    """
     with explained():
         about = describe_job(job_info(connect(address), job))
     print(json.dumps(about) if as_json else f"{about['status']}  {about['command']}\n{about['message']}".rstrip())
@@ -102,10 +113,10 @@ def logs(
     job: IdArgument,
     address: AddressOption = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on to the end, and exit as the command did.")
+        bool, typer.Option("--follow", "-f", help="Follow the log to the end and exit with the command's status.")
     ] = False,
 ) -> None:
-    """Print what a job has logged."""
+    """Print the log of a job."""
     with explained():
         client = connect(address)
         job_info(client, job)
@@ -119,13 +130,16 @@ def logs(
 def stop(
     job: IdArgument,
     address: AddressOption = None,
-    wait: Annotated[bool, typer.Option(help="Wait until what is in flight is written.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until the job has ended.")] = True,
 ) -> None:
-    """Stop a job; it writes what is in flight first, and submitting it again does the rest."""
+    """Stop a job after its finished tracks are written.
+
+    Submitting the same command again does the remaining tracks.
+    """
     with explained():
         client = connect(address)
         if job_info(client, job).status.is_terminal():
-            typer.echo(f"muscaps: {job} had ended already", err=True)
+            typer.echo(f"muscaps: {job} has already ended", err=True)
             return
         client.stop_job(job)
         while wait and not (about := job_info(client, job)).status.is_terminal():
@@ -136,12 +150,12 @@ def stop(
 
 
 def _end_with(client: "JobSubmissionClient", job: str, *, as_json: bool) -> None:
-    """Follow a job to its end and exit as it did."""
+    """Follow a job to its end and exit with its status."""
     try:
         with explained():
             details = follow_job(client, job, to_stderr=as_json)
     except KeyboardInterrupt:
-        typer.echo(f"\nmuscaps: {job} goes on; `muscaps job logs -f {job}` follows it again", err=True)
+        typer.echo(f"\nmuscaps: {job} continues; `muscaps job logs -f {job}` follows it again", err=True)
         raise typer.Exit(130) from None
     about = describe_job(details)
     if as_json:
@@ -151,8 +165,8 @@ def _end_with(client: "JobSubmissionClient", job: str, *, as_json: bool) -> None
         typer.echo(f"muscaps: {job} ended as {about['status']}: {first_line}", err=True)
     if about["exit_status"] == COMMAND_NOT_FOUND:
         typer.echo(
-            "muscaps: the cluster's head finds no such program: start Ray where muscaps is on the PATH, use the image "
-            "of infra/Dockerfile, or say --env PATH=...",
+            "muscaps: the cluster's head has no such program: start Ray where muscaps is on the PATH, use the image "
+            "of infra/Dockerfile, or give --env PATH=...",
             err=True,
         )
     raise typer.Exit(about["exit_status"])

@@ -11,7 +11,7 @@ from jobs.progress import shown_count
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    group = typer.Typer(help="Music rendered from scores, with true captions and tags.", no_args_is_help=True)
+    group = typer.Typer(help="Render music from scores, with true captions and tags.", no_args_is_help=True)
     group.command("render")(render)
     group.command("describe")(describe)
     app.add_typer(group, name="corpus")
@@ -20,16 +20,17 @@ def register(app: typer.Typer) -> None:
 def render(
     out: Annotated[str, typer.Argument(help="Folder or s3:// URI for the corpus.")],
     scores: Annotated[
-        list[Path] | None, typer.Option(help="Folder of MIDI or MusicXML files; may be given again.")
+        list[Path] | None, typer.Option(metavar="DIR", help="Folder of MIDI or MusicXML files; can be repeated.")
     ] = None,
-    num_clips: Annotated[int, typer.Option(help="Clips the corpus shall hold.")] = 8000,
-    seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 12.0,
+    num_clips: Annotated[int, typer.Option(metavar="N", help="Number of clips.")] = 8000,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Length of a clip.")] = 12.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
     soundfont: Annotated[
-        list[Path] | None, typer.Option(help="SF2 or SF3 file; may be given again. Installed ones otherwise.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="SF2 or SF3 file; can be repeated. Default: installed ones."),
     ] = None,
-    num_workers: Annotated[int, typer.Option(help="Processes; more than one run on Ray Data.")] = 1,
-    time_limit_s: Annotated[float, typer.Option(help="Give a clip up after so many seconds.")] = 20.0,
+    num_workers: Annotated[int, typer.Option(metavar="N", help="Processes; with more than one, on Ray Data.")] = 1,
+    time_limit_s: Annotated[float, typer.Option(metavar="S", help="Time limit per clip.")] = 20.0,
 ) -> None:
     """Render clips, and their captions and tags, into OUT. Skips what an earlier run finished."""
     from muscaps.corpus.clip import ClipSpec

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import RayAddressOption
 from jobs.outcomes import explained
 from jobs.progress import set_up_logging, shown_count
 
 dataset_app = typer.Typer(
-    help="Audio-caption pairs, cleaned and ready to train on.", no_args_is_help=True, rich_markup_mode=None
+    help="Prepare pairs of audio and captions for training.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -25,22 +26,23 @@ def prepare(
         str, typer.Argument(help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags].")
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared dataset.")],
-    extractor: Annotated[
-        Path | None, typer.Option(help="Extractor or captioner whose chunk features are cached.")
-    ] = None,
-    audio: Annotated[bool, typer.Option(help="Cache the audio, for training extractors and excerpts.")] = True,
-    min_seconds: Annotated[float, typer.Option(min=0, help="Shortest track; 0 takes any.")] = 30.0,
-    max_seconds: Annotated[float, typer.Option(min=0, help="Longest track; 0 takes any.")] = 360.0,
-    min_tokens: Annotated[int, typer.Option(min=1, help="Shortest caption.")] = 3,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest caption.")] = 22,
-    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep captions that occur twice.")] = False,
-    min_count: Annotated[int, typer.Option(min=1, help="Occurrences a word needs to be learned.")] = 2,
-    seed: Annotated[int, typer.Option(help="Seeds the 60/20/20 split of pairs without one.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first pairs.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster, ray://HOST:10001; else this machine.")] = None,
+    extractor: Annotated[Path | None, typer.Option(help="Extractor or captioner whose features are cached.")] = None,
+    audio: Annotated[bool, typer.Option(help="Cache the audio, for training of extractors.")] = True,
+    min_seconds: Annotated[float, typer.Option(min=0, help="Minimum track length; 0: no limit.")] = 30.0,
+    max_seconds: Annotated[float, typer.Option(min=0, help="Maximum track length; 0: no limit.")] = 360.0,
+    min_tokens: Annotated[int, typer.Option(min=1, help="Minimum caption length.")] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Maximum caption length.")] = 22,
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep duplicate captions.")] = False,
+    min_count: Annotated[int, typer.Option(min=1, help="Occurrences that a word needs to enter the vocabulary.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the 60/20/20 split of pairs without a split.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
+    address: RayAddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
 ) -> None:
-    """Clean pairs as the paper does, split them, decode the audio, count the words."""
+    """Clean, split and cache pairs of audio and captions.
+
+    Cleaning follows the paper. Writes decoded audio, features, the split and the vocabulary.
+    """
     from muscaps.training.dataset.cleaning import CleaningRules
 
     set_up_logging(quiet=as_json)

@@ -22,18 +22,17 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     output: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder the Parquet is left in; must be new or from a demo.")
+        str, typer.Option(metavar="DIR", help="Folder for the Parquet files; new, or of an earlier demo.")
     ] = "muscaps-demo",
 ) -> None:
-    """Caption the bundled tracks and show them as a table."""
-
+    """Caption the bundled tracks and print them as a table."""
     with explained():
         seconds: dict[str, float] = {}
         summary = run_captioning(recipe(output), quiet=False, on_results=lambda rows: seconds.update(_seconds(rows)))
         rows = _rows(output, summary.model_id)
-    _show(rows, seconds)
+    _print_rows(rows, seconds)
     if summary.status == "nothing_to_do":
-        print("They were captioned before; nothing was done again.")
+        print("All tracks were captioned by an earlier run.")
     else:
         start, rest = summary.startup_seconds, summary.wall_seconds - summary.startup_seconds
         print(f"{summary.captioned} tracks in {summary.wall_seconds:.1f} s: {start:.1f} s to start, {rest:.1f} s after")
@@ -42,7 +41,7 @@ def demo(
 
 
 def _rows(output: str, model_id: str) -> list[dict[str, Any]]:
-    """The demo's captions, in the catalogue's order."""
+    """Return the demo's captions, in catalogue order."""
     import pyarrow as pa
     import pyarrow.dataset
 
@@ -59,13 +58,13 @@ def _rows(output: str, model_id: str) -> list[dict[str, Any]]:
 
 
 def _seconds(rows: "pa.Table") -> Iterator[tuple[str, float]]:
-    """How long each track of some results kept a core busy: fetched, decoded, heard, put into words."""
+    """Yield (track_id, seconds of work in all stages) of some results."""
     parts = ("fetch_seconds", "decode_seconds", "feature_seconds", "search_seconds")
     for row in rows.select(["track_id", *parts]).to_pylist():
         yield row["track_id"], sum(row[part] or 0.0 for part in parts)
 
 
-def _show(rows: list[dict[str, Any]], seconds: Mapping[str, float]) -> None:
+def _print_rows(rows: list[dict[str, Any]], seconds: Mapping[str, float]) -> None:
     from rich.console import Console
     from rich.table import Table
 

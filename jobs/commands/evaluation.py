@@ -50,26 +50,22 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="CATALOGUE",
-            help="Instead: hold captions against a catalogue's instruments, feel, genre and bpm.",
+            help="Compare captions with a catalogue's instruments, feel, genre and bpm instead.",
         ),
     ] = None,
     convention: Annotated[
         str,
-        typer.Option(help="default: special tokens stripped; published: <sos>, <eos>, <unk> left in."),
+        typer.Option(help="default: without special tokens; published: with <sos>, <eos>, <unk>."),
     ] = "default",
-    tokenizer: Annotated[
-        str, typer.Option(help="With --captions: ptb, or whitespace for text already tokenized.")
-    ] = "ptb",
+    tokenizer: Annotated[str, typer.Option(help="With --captions: ptb, or whitespace for tokenized text.")] = "ptb",
     split: Annotated[str, typer.Option(help="Split to measure: train, validation or test.")] = "test",
-    beam_size: Annotated[
-        list[int] | None, typer.Option(help="Beam sizes to compare; repeat it. Default: 1 and 5.")
-    ] = None,
-    queries: Annotated[int, typer.Option(min=0, help="Captions drawn as search queries; 0: none.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seeds the draw of queries, or the shuffles of --facts.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the split's first tracks.")] = None,
+    beam_size: Annotated[list[int] | None, typer.Option(help="Beam size; can be repeated. Default: 1 and 5.")] = None,
+    queries: Annotated[int, typer.Option(min=0, help="Number of captions sampled as search queries.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the sample of queries, or of the shuffles of --facts.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N tracks of the split.")] = None,
     training_captions: Annotated[
         Path | None,
-        typer.Option(help="With --captions: a text file, a training caption a line, to count novel ones."),
+        typer.Option(help="With --captions: text file, one training caption per line, to count novel captions."),
     ] = None,
     spice_corenlp: Annotated[
         Path | None, typer.Option(help="Folder with Stanford CoreNLP 3.6.0, for SPICE and SPIDEr.")
@@ -80,7 +76,11 @@ def evaluate(
     device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; scores are 0 to 1 there.")] = False,
 ) -> None:
-    """Score captions as papers do (BLEU, METEOR, ROUGE-L, CIDEr, SPICE, SPIDEr; search), or against catalogue facts."""
+    """Score captions against references or against a catalogue.
+
+    Metrics: BLEU, METEOR, ROUGE-L, CIDEr, SPICE, SPIDEr, retrieval and decoding statistics. With --facts: precision,
+    recall and lift of the catalogue's facts in the captions.
+    """
     with explained():
         if facts is not None:
             if dataset is None or checkpoint is not None or captions is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import RayAddressOption
 from jobs.outcomes import explained, resumable
 from jobs.progress import set_up_logging
 from jobs.recipes import paper_experiment, small_experiment
@@ -40,13 +41,14 @@ def experiment(
         int | None, typer.Option(min=1, help="Epochs at most without pre-training; default: the scale's.")
     ] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Epochs without improvement before stopping.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster, ray://HOST:10001; else this machine.")] = None,
-    num_cpus: Annotated[int | None, typer.Option(min=1, help="Cells side by side on this machine.")] = None,
+    address: RayAddressOption = None,
+    num_cpus: Annotated[int | None, typer.Option(min=1, help="Cells to run in parallel on this machine.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Run the paper's experiments on your dataset: Tables I to IV and Fig. 4, beside the paper's numbers.
+    """Run the paper's experiments on your dataset.
 
-    The same command again goes on where it stopped. Exit 3: some cells failed, the tables have gaps.
+    Writes Tables I to IV and Fig. 4, with the paper's numbers. The same command continues an interrupted run.
+    Exit status 3: some cells failed, and the tables have gaps.
     """
 
     set_up_logging(quiet=as_json)

@@ -18,24 +18,33 @@ def register(app: typer.Typer) -> None:
 def export(
     output: Annotated[str, typer.Argument(help="Folder or bucket prefix `muscaps caption` wrote to.")],
     file: Annotated[str, typer.Argument(help="File to write: .csv, .jsonl or .parquet. With --tags: a folder.")],
-    columns: Annotated[str, typer.Option(help="Columns in order, separated by commas; default: all.")] = "",
+    columns: Annotated[
+        str, typer.Option(metavar="A,B", help="Columns in order, separated by commas; default: all.")
+    ] = "",
     max_chars: Annotated[
-        int | None, typer.Option(min=1, help="Longest caption; longer ones are cut between words.")
+        int | None, typer.Option(metavar="N", min=1, help="Maximum caption length; longer ones are cut between words.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Only captions by this model_id; default: newest.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only captions of this model_id; default: the newest.")
+    ] = None,
     audiofolder: Annotated[
-        bool, typer.Option("--audiofolder", help="Hugging Face audiofolder metadata: adds file_name.")
+        bool, typer.Option("--audiofolder", help="Add file_name, as Hugging Face's audiofolder needs it.")
     ] = False,
     spreadsheet_safe: Annotated[
-        bool, typer.Option(help="CSV: an apostrophe before text a spreadsheet would run as a formula.")
+        bool, typer.Option(help="CSV: put an apostrophe in front of text that is a formula.")
     ] = True,
     tags: Annotated[
         str | None,
-        typer.Option(help="Per track instead: sidecars, copies (tagged), or originals (changes your audio)."),
+        typer.Option(
+            metavar="TARGET", help="Write per track: sidecars, copies (tagged) or originals (changes your audio)."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Write each track's newest caption to a file, to sidecars or into tags, marked as AI-generated."""
+    """Write captions to a file, to sidecar files or into tags.
+
+    Each track's newest caption is written, marked as AI-generated.
+    """
     if tags is not None:
         _write_tags(
             output, file, tags, max_chars, model, columns=bool(columns), audiofolder=audiofolder, as_json=as_json
@@ -63,8 +72,8 @@ def export(
         print(f"{summary.cut} captions cut to {max_chars} characters", file=sys.stderr)
     if summary.escaped:
         print(
-            f"{summary.escaped} cells would have run as formulas and start with an apostrophe now; "
-            "--no-spreadsheet-safe writes them as they are",
+            f"{summary.escaped} cells were formulas and have an apostrophe in front; "
+            "--no-spreadsheet-safe leaves them unchanged",
             file=sys.stderr,
         )
 
@@ -80,12 +89,12 @@ def _write_tags(
     audiofolder: bool,
     as_json: bool,
 ) -> None:
-    """Write sidecars or tags, say how many, and exit 3 where some could not be written."""
+    """Write sidecars or tags, print how many, and exit with 3 if some failed."""
     with explained():
         from pipeline.reading.audio_tags import TagConfig, write_tags
 
         if columns or audiofolder:
-            raise ValueError("--tags writes the caption track by track: leave out --columns and --audiofolder")
+            raise ValueError("--tags writes one file per track: leave out --columns and --audiofolder")
         config = TagConfig(output=output, folder=folder, target=target, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
         tagged = write_tags(config)
     if as_json:

@@ -1,4 +1,4 @@
-"""`muscaps evaluate --facts CATALOGUE CAPTIONS`: captions held against what a catalogue states."""
+"""`muscaps evaluate --facts CATALOGUE CAPTIONS`: captions compared with the facts of a catalogue."""
 
 import json
 from typing import TYPE_CHECKING

@@ -27,12 +27,17 @@ def verify(
     catalogue: CatalogueArgument,
     output: OutputArgument,
     model: Annotated[
-        str | None, typer.Option(metavar="ID", help="Whose captions; default: the last run's model_id.")
+        str | None, typer.Option(metavar="ID", help="model_id to check; default: that of the last run.")
     ] = None,
-    beam_size: Annotated[int | None, typer.Option(metavar="N", help="Of which beam; default: the last run's.")] = None,
+    beam_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Beam size to check; default: that of the last run.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that every track is there exactly once; exits 1 if not."""
+    """Check that every track is there exactly once.
+
+    Exit status: 0 if so, 1 if not.
+    """
 
     set_up_logging(quiet=True)
     with explained():
@@ -50,16 +55,19 @@ def verify(
         )
         for track_id in found.examples:
             print(f"  {track_id}", file=sys.stderr)
-        print("complete" if found.is_complete else "NOT complete: `muscaps caption` does what is missing")
+        print("complete" if found.is_complete else "NOT complete: `muscaps caption` captions what is missing")
     raise typer.Exit(DONE if found.is_complete else FAILED)
 
 
 def compact(
     output: OutputArgument,
-    target_mb: Annotated[int, typer.Option(metavar="MB", min=1, help="Size up to which files are merged.")] = 128,
+    target_mb: Annotated[int, typer.Option(metavar="MB", min=1, help="Maximum size of a merged file.")] = 128,
     as_json: JsonOption = False,
 ) -> None:
-    """Merge small Parquet files; may be interrupted and repeated."""
+    """Merge small Parquet files.
+
+    The command can be interrupted and repeated at any time.
+    """
 
     set_up_logging(quiet=as_json)
     with explained():
@@ -71,17 +79,18 @@ def compact(
     else:
         print(f"{summary.files_before:,} files before, {summary.files_after:,} after")
         if summary.rows_dropped:
-            print(f"{summary.rows_dropped:,} rows were there twice and are now there once")
+            print(f"{summary.rows_dropped:,} duplicate rows were removed")
 
 
 def status(
     output: OutputArgument,
     hourly_price: Annotated[
-        float | None, typer.Option(metavar="P", min=0, help="Price of the cluster an hour, to tell what tracks cost.")
+        float | None,
+        typer.Option(metavar="P", min=0, help="Price of the cluster per hour, for the cost per 1,000 tracks."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far a run is: done, failed by reason, rate, time left, cost."""
+    """Show the progress of a run: counts, rate, time left, cost."""
     with explained():
         found = _status(output)
     if hourly_price is not None and found["tracks_per_second"]:
@@ -103,7 +112,7 @@ def status(
 
 
 def _status(output: str) -> dict[str, Any]:
-    """What the newest run's record and the lease say."""
+    """Return the state of the newest run, from its record and the lease."""
     from pipeline.output.lease import LEASE_SECONDS, current_holder
     from pipeline.output.runs import last_run
 
@@ -119,7 +128,9 @@ def _status(output: str) -> dict[str, Any]:
             and not holder.is_gone()
             and holder.silent_seconds < LEASE_SECONDS
         )
-        state = f"running on {holder.host}" if alive and holder is not None else "ended without a word (killed?)"
+        state = (
+            f"running on {holder.host}" if alive and holder is not None else "ended without a final record (killed?)"
+        )
     done = record["captioned"] + record["failed"]
     seconds = record["wall_seconds"] - record["startup_seconds"]
     rate = done / seconds if seconds > 0 else 0.0

@@ -26,16 +26,18 @@ def register(app: typer.Typer) -> None:
 def pretrain(
     dataset: Annotated[Path, typer.Argument(help="Prepared dataset with audio and tags.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for extractor/, tags.csv and the curve.")],
-    architecture: Annotated[Extractor, typer.Option(help="musicnn hears 3 s chunks, hcnn 5 s.")] = Extractor.MUSICNN,
+    architecture: Annotated[Extractor, typer.Option(help="musicnn (3 s chunks) or hcnn (5 s).")] = Extractor.MUSICNN,
     channels: Annotated[int | None, typer.Option(help="Back-end channels: musicnn 64, hcnn 128.")] = None,
-    frontend_scale: Annotated[float, typer.Option(help="musicnn: size of the front end against the published.")] = 1.0,
-    max_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training clips at most.")] = 40,
+    frontend_scale: Annotated[
+        float, typer.Option(help="musicnn: size of the front end relative to the published one.")
+    ] = 1.0,
+    max_epochs: Annotated[int, typer.Option(min=1, help="Maximum number of epochs.")] = 40,
     max_minutes: Annotated[
-        float | None, typer.Option(help="Stop after so long; the learning rate is zero by then.")
+        float | None, typer.Option(help="Time limit; the learning rate falls to zero by then.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Chunks a step, all workers together.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Chunks per step, summed over workers.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
-    excerpts: Annotated[int, typer.Option(min=1, help="Chunks drawn from each clip an epoch.")] = 2,
+    excerpts: Annotated[int, typer.Option(min=1, help="Chunks drawn from each clip per epoch.")] = 2,
     additive_tags: Annotated[
         str | None,
         typer.Option(
@@ -44,7 +46,7 @@ def pretrain(
         ),
     ] = None,
     augment: Annotated[
-        bool, typer.Option(help="Disturb the training audio, so that real recordings are heard too.")
+        bool, typer.Option(help="Augment the training audio, so that the network generalises to real recordings.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Seeds weights, order and augmentation.")] = 0,
     name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps-tagger",
@@ -54,9 +56,10 @@ def pretrain(
     address: RayAddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Train a tagging network; its convolutional part becomes the captioner's ears.
+    """Train a tagging network as audio encoder.
 
-    The same command again goes on where it stopped.
+    Its convolutional layers become the captioner's feature extractor. The same command continues an interrupted
+    training.
     """
     with explained(), resumable():
         from muscaps.config import ExtractorConfig
@@ -100,7 +103,7 @@ def pretrain(
 
 
 def _additive(dataset: Path) -> tuple[str, ...] | None:
-    """Tags that name sounding things: the instruments muscaps renders; None if the dataset knows none of them."""
+    """Return the dataset's tags that are instruments muscaps renders; None if there are none."""
     from muscaps.corpus.instruments import FAMILIES, INSTRUMENTS
     from muscaps.training.dataset.reader import PreparedDataset
 

@@ -16,17 +16,21 @@ def register(app: typer.Typer) -> None:
 def report(
     output: Annotated[str, typer.Argument(help="Folder or bucket prefix `muscaps caption` wrote to.")],
     file: Annotated[str | None, typer.Argument(help="Page to write; default: report.html in the output.")] = None,
-    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Captions of a music catalogue",
-    tracks: Annotated[int, typer.Option(help="Most tracks in the table, drawn evenly from more.")] = 5_000,
-    spectrograms: Annotated[int, typer.Option(help="Most tracks whose audio is read for a spectrogram.")] = 60,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Heading of the page.")] = "Captions of a music catalogue",
+    tracks: Annotated[
+        int, typer.Option(metavar="N", help="Maximum number of tracks in the table, drawn evenly at random.")
+    ] = 5_000,
+    spectrograms: Annotated[int, typer.Option(metavar="N", help="Maximum number of tracks with a spectrogram.")] = 60,
     listen_hours: Annotated[
         float | None,
-        typer.Option(help="Sign links to s3:// audio for this long; whoever has the page can listen until then."),
+        typer.Option(metavar="H", help="Sign links to s3:// audio; everyone with the page can play it for H hours."),
     ] = None,
-    colours: Annotated[str, typer.Option(help="Colours the page opens with: system, light or dark.")] = "system",
+    colours: Annotated[
+        str, typer.Option(metavar="MODE", help="Colours of the page when it opens: system, light or dark.")
+    ] = "system",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Write a page that shows what ran, how fast, what failed, and the captions to look at and hear."""
+    """Write a page with figures, failures, captions and audio."""
     with explained():
         from pipeline import storage
         from pipeline.reading.report import ReportConfig, write_report

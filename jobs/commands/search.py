@@ -16,21 +16,24 @@ def register(app: typer.Typer) -> None:
 
 def search(
     output: Annotated[str, typer.Argument(help="Folder or bucket prefix with features/ (caption --save-features).")],
-    query: Annotated[str, typer.Argument(help="A sentence, worded as the captions are.")],
-    top: Annotated[int, typer.Option(help="Tracks to list.")] = 10,
+    query: Annotated[str, typer.Argument(help="A sentence, worded like the captions.")],
+    top: Annotated[int, typer.Option(metavar="N", help="Number of tracks to list.")] = 10,
     checkpoint: Annotated[
-        str | None, typer.Option(help="Checkpoint the features were made with; default: the bundled one.")
+        str | None, typer.Option(metavar="DIR", help="Checkpoint that computed the features; default: the bundled one.")
     ] = None,
     bias_correction: Annotated[
-        bool, typer.Option("--bias-correction", help="Subtract what a track gives any sentence.")
+        bool, typer.Option("--bias-correction", help="Subtract a track's mean score of background sentences.")
     ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="With attention: score all tracks, not only candidates.")
     ] = False,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to search on.")] = None,
+    address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster to search on.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of track_id, score and more.")] = False,
 ) -> None:
-    """List the tracks a sentence fits best, by log P(sentence | audio)."""
+    """List the tracks that fit a sentence best.
+
+    Tracks are ranked by log P(sentence | audio).
+    """
     with explained():
         from pipeline.reading.search import SearchConfig
         from pipeline.reading.search import search as rank
@@ -47,8 +50,8 @@ def search(
             )
         )
     for word, alike in result.unknown.items():
-        hint = f"; it knows {', '.join(alike)}" if alike else ""
-        print(f"the model does not know {word!r}, which counts as any unknown word{hint}", file=sys.stderr)
+        hint = f"; similar known words: {', '.join(alike)}" if alike else ""
+        print(f"{word!r} is not in the vocabulary and counts as <unk>{hint}", file=sys.stderr)
     if as_json:
         print(json.dumps([{"track_id": h.track_id, "score": h.score, **h.known} for h in result.hits]))
         return

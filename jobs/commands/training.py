@@ -21,7 +21,7 @@ from jobs.progress import announce_dataset, duration, epoch_printer, shown_count
 
 
 class Fusion(StrEnum):
-    """Where audio meets words."""
+    """Where audio and words are combined."""
 
     EARLY = "early"
     LATE = "late"
@@ -30,7 +30,7 @@ class Fusion(StrEnum):
 
 
 class Monitor(StrEnum):
-    """What early stopping goes by."""
+    """The metric of early stopping."""
 
     LOSS = "loss"
     CIDER = "cider"
@@ -49,28 +49,32 @@ def train(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", help="Captioner to fine-tune on this dataset; `bundled`: the one muscaps comes with."),
+        typer.Option("--from", help="Captioner to fine-tune; `bundled` is the bundled one."),
     ] = None,
-    scratch: Annotated[bool, typer.Option("--scratch", help="No pre-training: extractor from random weights.")] = False,
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="No pre-training: start the extractor from random weights.")
+    ] = False,
     fine_tune: Annotated[bool, typer.Option("--fine-tune", help="Train the extractor too.")] = False,
-    fusion: Annotated[Fusion, typer.Option(help="Where audio meets words; dcase: the baseline.")] = Fusion.EARLY,
+    fusion: Annotated[
+        Fusion, typer.Option(help="Where audio and words are combined; dcase: the baseline.")
+    ] = Fusion.EARLY,
     architecture: Annotated[Extractor, typer.Option(help="With --scratch: musicnn or hcnn.")] = Extractor.MUSICNN,
     channels: Annotated[int | None, typer.Option(help="With --scratch: back-end channels.")] = None,
     frontend_scale: Annotated[float, typer.Option(help="With --scratch: size of musicnn's front end.")] = 1.0,
-    glove: Annotated[Path | None, typer.Option(help="GloVe text file; else vectors learned from the captions.")] = None,
+    glove: Annotated[
+        Path | None, typer.Option(help="GloVe text file; default: vectors learned from the captions.")
+    ] = None,
     word_dim: Annotated[int, typer.Option(min=1, help="Width of the word vectors.")] = 300,
     hidden_dim: Annotated[int, typer.Option(min=1, help="Hidden units of both LSTMs.")] = 256,
     learning_rate: Annotated[float, typer.Option(help="Adam's first learning rate; falls linearly.")] = 1e-4,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pairs a step, all workers together.")] = 16,
-    max_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs at most.")] = 200,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs per step, summed over workers.")] = 16,
+    max_epochs: Annotated[int, typer.Option(min=1, help="Maximum number of epochs.")] = 200,
+    max_minutes: Annotated[float | None, typer.Option(help="Time limit.")] = None,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before stopping.")] = 10,
     dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Dropout probability.")] = 0.25,
     gradient_clip: Annotated[float, typer.Option(help="Largest gradient norm.")] = 12.0,
-    disturbed: Annotated[
-        int, typer.Option(min=0, help="Disturbed copies of each training track, for rendered or studio-clean pairs.")
-    ] = 0,
-    monitor: Annotated[Monitor, typer.Option(help="What stopping and best/ go by.")] = Monitor.LOSS,
+    disturbed: Annotated[int, typer.Option(min=0, help="Augmented copies of each training track.")] = 0,
+    monitor: Annotated[Monitor, typer.Option(help="Metric that selects best/ and stops the training.")] = Monitor.LOSS,
     seed: Annotated[int, typer.Option(help="Seeds weights, order, excerpts and dropout.")] = 0,
     name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps",
     num_workers: NumWorkersOption = 1,
@@ -79,9 +83,10 @@ def train(
     address: RayAddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the best epoch's metrics as JSON.")] = False,
 ) -> None:
-    """Train a captioner, by default as the paper does, on a frozen pre-trained extractor.
+    """Train a captioner on prepared pairs.
 
-    The same command again goes on where it stopped.
+    The default is the paper's method: a frozen pre-trained extractor. The same command continues an interrupted
+    training.
     """
     with explained(), resumable():
         from muscaps.checkpoint import BUNDLED
@@ -96,13 +101,13 @@ def train(
             raise ValueError("--scratch and --fine-tune exclude each other")
         if fusion is Fusion.DCASE:
             if extractor is not None or start is not None or scratch or fine_tune:
-                raise ValueError("--fusion dcase goes with none of --extractor, --from, --scratch, --fine-tune")
+                raise ValueError("--fusion dcase cannot be combined with --extractor, --from, --scratch or --fine-tune")
             from muscaps.checkpoint import save_log_mel_extractor
             from muscaps.training.dataset.reader import PreparedDataset
 
             extractor = save_log_mel_extractor(PreparedDataset(dataset).directory / "features" / "log-mel")
         if not scratch and extractor is None and start is None:
-            raise ValueError("give --extractor, --from, or --scratch to train without pre-training")
+            raise ValueError("give --extractor or --from, or --scratch to train without pre-training")
         mode: ExtractorMode = "scratch" if scratch else "fine-tuned" if fine_tune else "frozen"
         ears = ExtractorConfig(
             name=architecture.value,
@@ -139,7 +144,7 @@ def train(
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
         announce_dataset(dataset, as_json)
-        show, count = epoch_printer(as_json, _caption_line(max_epochs)), shown_count("tracks heard", quiet=as_json)
+        show, count = epoch_printer(as_json, _caption_line(max_epochs)), shown_count("tracks encoded", quiet=as_json)
         metrics = train_captioner(run, hardware, show, count)
     if as_json:
         typer.echo(json.dumps(dict(metrics), indent=2))

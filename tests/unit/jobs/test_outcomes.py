@@ -1,4 +1,4 @@
-"""Every command ends in one line and a status, whatever stopped it."""
+"""Errors end a command with one line on stderr and an exit status."""
 
 import pytest
 import ray.exceptions
@@ -9,14 +9,14 @@ from jobs.outcomes import explained, resumable
 from pipeline.storage import StorageError
 
 
-def said(error: Exception, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def outcome_of(error: Exception, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     with pytest.raises(typer.Exit) as ended, explained():
         raise error
     return ended.value.exit_code, capsys.readouterr().err
 
 
 def in_a_task(cause: Exception) -> Exception:
-    """What a Ray task that raised `cause` makes its caller raise."""
+    """Return the error that a caller gets from a Ray task that raised `cause`."""
     error: Exception = ray.exceptions.RayTaskError("f", "Traceback: line 1\nline 2\n", cause).as_instanceof_cause()
     return error
 
@@ -35,10 +35,10 @@ def in_a_task(cause: Exception) -> Exception:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
-def test_a_refusal_is_said_as_it_is(
+def test_an_expected_error_is_one_line_with_its_message(
     error: Exception, status: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said(error, capsys) == (status, f"muscaps: {line}\n")
+    assert outcome_of(error, capsys) == (status, f"muscaps: {line}\n")
 
 
 @pytest.mark.parametrize(
@@ -51,21 +51,21 @@ def test_a_refusal_is_said_as_it_is(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_trouble_of_ray_is_one_line_and_status_1(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    status, text = said(error, capsys)
+def test_an_error_of_ray_is_one_line_and_status_1(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = outcome_of(error, capsys)
     assert status == 1
-    assert text.startswith("muscaps: Ray could not go on: ")
+    assert text.startswith("muscaps: Ray failed: ")
     assert "The actor 17 is unavailable" in text
     assert text.count("\n") == 1
 
 
-def test_a_mistake_of_ours_keeps_its_stack_trace() -> None:
+def test_a_programming_error_keeps_its_stack_trace() -> None:
     with pytest.raises(KeyError), explained():
         raise KeyError("mine")
 
 
-def test_an_interrupted_command_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_command_prints_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended, explained(), resumable():
         raise KeyboardInterrupt
     assert ended.value.exit_code == 75
-    assert capsys.readouterr().err == "muscaps: interrupted; the same command goes on from what is finished\n"
+    assert capsys.readouterr().err == "muscaps: interrupted; the same command continues from the finished work\n"

@@ -1,4 +1,4 @@
-"""The commands that read an output: what they print, refuse and exit with."""
+"""The commands that read an output: output, errors and exit statuses."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "output"
 
 
-def test_export_says_how_many_tracks_went_where(output: Path, tmp_path: Path) -> None:
+def test_export_prints_the_number_of_tracks(output: Path, tmp_path: Path) -> None:
     file = tmp_path / "captions.jsonl"
     result = muscaps("export", output, file, "--json", "--columns", "track_id, caption", "--max-chars", 10)
     assert result.exit_code == 0
@@ -40,20 +40,22 @@ def test_export_says_how_many_tracks_went_where(output: Path, tmp_path: Path) ->
         (["folder", "--tags", "copies", "--audiofolder"], "leave out --columns and --audiofolder"),
     ],
 )
-def test_a_bad_export_is_one_line_and_exit_2(output: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_an_invalid_export_is_one_line_and_exit_2(
+    output: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     result = muscaps("export", output, tmp_path / arguments[0], *arguments[1:])
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_an_output_without_captions_is_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_an_output_without_captions_names_the_command_that_makes_them(tmp_path: Path) -> None:
     result = muscaps("export", tmp_path, tmp_path / "x.csv")
     assert result.exit_code == 2
     assert "run `muscaps caption CATALOGUE OUTPUT` first" in result.stderr
 
 
-def test_tracks_whose_audio_is_gone_are_named_and_exit_3(output: Path, tmp_path: Path) -> None:
+def test_tracks_without_audio_are_named_and_exit_3(output: Path, tmp_path: Path) -> None:
     write_captions(output, [caption_row(9, uri=str(tmp_path / "gone.mp3"))], "part-b.parquet")
     result = muscaps("export", output, tmp_path / "log", "--tags", "originals", "--json")
     assert result.exit_code == 3
@@ -61,7 +63,7 @@ def test_tracks_whose_audio_is_gone_are_named_and_exit_3(output: Path, tmp_path:
     assert "t000009" in result.stderr
 
 
-def test_report_lands_in_the_output_and_prints_what_failed(output: Path) -> None:
+def test_the_report_is_in_the_output_and_failures_are_printed(output: Path) -> None:
     write_failures(output, [failure_row(1)])
     result = muscaps("report", output, "--spectrograms", 0)
     assert result.exit_code == 0
@@ -72,13 +74,13 @@ def test_report_lands_in_the_output_and_prints_what_failed(output: Path) -> None
     assert (figures["tracks"], figures["failed"]) == (7, 1)
 
 
-def test_report_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
+def test_a_report_of_a_folder_without_a_run_is_rejected(tmp_path: Path) -> None:
     result = muscaps("report", tmp_path)
     assert result.exit_code == 2
     assert "neither captions nor failures" in result.stderr
 
 
-def test_status_tells_reasons_and_what_tracks_cost(output: Path) -> None:
+def test_status_prints_reasons_and_cost(output: Path) -> None:
     write_run(
         output, status="finished", to_do=80, captioned=72, failed=8, left=0, startup_seconds=20.0, wall_seconds=100.0,
         ended_at="2026-11-22T21:32:00+00:00", failures_by_reason={"decode/not_audio": 8},

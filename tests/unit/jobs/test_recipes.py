@@ -1,4 +1,4 @@
-"""Settings that commands take from elsewhere."""
+"""Run configurations that commands take from recipes."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from pipeline.captioning import CaptioningConfig
 from pipeline.output import runs
 
 
-def test_failed_tracks_are_tried_again_as_the_last_run_did_them(monkeypatch, tmp_path):
+def test_retry_uses_the_settings_of_the_last_run(monkeypatch, tmp_path):
     last = CaptioningConfig(
         catalogue="tracks.csv",
         output=str(tmp_path),
@@ -31,7 +31,7 @@ def test_failed_tracks_are_tried_again_as_the_last_run_did_them(monkeypatch, tmp
     assert (again.decode_only_needed, again.precision, again.max_chunks) == (False, "float32", 20)
 
 
-def test_without_a_run_there_is_nothing_to_try_again(monkeypatch):
+def test_retry_without_a_run_is_rejected(monkeypatch):
     monkeypatch.setattr(runs, "last_run", lambda output: None)
     with pytest.raises(ValueError, match="no run has written there"):
         retry_failed("tracks.csv", "out")

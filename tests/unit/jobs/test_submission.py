@@ -1,4 +1,4 @@
-"""What a submitted command becomes, and what is refused before any cluster is asked."""
+"""Submitted commands: their uploads and entrypoint, and what is rejected without a cluster."""
 
 import shlex
 from pathlib import Path
@@ -16,7 +16,7 @@ def words(entrypoint: str) -> list[str]:
     return shlex.split(entrypoint)[1:]
 
 
-def test_a_command_on_buckets_goes_as_it_is_and_joins_the_cluster() -> None:
+def test_a_command_on_buckets_is_unchanged_and_joins_the_cluster() -> None:
     submission = prepare(["caption", "s3://b/list.csv", "s3://b/out put", "--beam-size", "3"])
     assert words(submission.entrypoint) == [
         "muscaps", "caption", "--address", "auto", "s3://b/list.csv", "s3://b/out put", "--beam-size", "3",
@@ -24,12 +24,12 @@ def test_a_command_on_buckets_goes_as_it_is_and_joins_the_cluster() -> None:
     assert submission.uploads == {}
 
 
-def test_an_address_that_was_given_stays_alone() -> None:
+def test_a_given_address_is_the_only_one() -> None:
     submission = prepare(["caption", "s3://b/list.csv", "s3://b/out", "--address", "ray://head:10001"])
     assert words(submission.entrypoint).count("--address") == 1
 
 
-def test_local_inputs_travel_with_the_job(tmp_path: Path) -> None:
+def test_local_inputs_are_uploaded(tmp_path: Path) -> None:
     catalogue, checkpoint = tmp_path / "my list.csv", tmp_path / "model"
     catalogue.write_text("uri\ns3://b/a.mp3\n")
     checkpoint.mkdir()
@@ -43,7 +43,7 @@ def test_local_inputs_travel_with_the_job(tmp_path: Path) -> None:
     assert str(tmp_path) not in submission.entrypoint
 
 
-def test_a_path_given_with_an_equals_sign_travels_too(tmp_path: Path) -> None:
+def test_a_path_after_an_equals_sign_is_uploaded(tmp_path: Path) -> None:
     checkpoint = tmp_path / "model"
     checkpoint.mkdir()
     submission = prepare(["caption", "s3://b/l.csv", "s3://b/out", f"--checkpoint={checkpoint}", "--json"])
@@ -57,7 +57,7 @@ def test_a_command_of_two_words_joins_the_cluster_after_both(tmp_path: Path) -> 
     assert words(submission.entrypoint)[:5] == ["muscaps", "dataset", "prepare", "--address", "auto"]
 
 
-def test_shared_paths_become_absolute_and_nothing_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_paths_become_absolute_and_nothing_is_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.csv").write_text("uri\n")
     submission = prepare(["caption", "list.csv", "out"], paths_are_shared=True)
@@ -65,7 +65,7 @@ def test_shared_paths_become_absolute_and_nothing_travels(tmp_path: Path, monkey
     assert words(submission.entrypoint)[-2:] == [str(tmp_path / "list.csv"), str(tmp_path / "out")]
 
 
-def test_this_machines_code_can_travel_too() -> None:
+def test_this_machines_code_can_be_uploaded() -> None:
     submission = prepare(["verify", "s3://b/list.csv", "s3://b/out"], with_code=True)
     assert set(submission.uploads) == {"muscaps", "pipeline", "jobs"}
     assert words(submission.entrypoint)[:3] == ["python", "-c", "from jobs.cli import main; main()"]
@@ -74,18 +74,18 @@ def test_this_machines_code_can_travel_too() -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["capton", "a", "b"], "capton is no command for a cluster; write one after --: bench, caption"),
-        (["submit", "--", "caption"], "submit is no command for a cluster"),
-        (["demo"], "demo is no command for a cluster"),
-        (["checkpoint", "nothing"], "checkpoint nothing is no command"),
+        (["capton", "a", "b"], "capton is not a command for a cluster; write one of these after --: bench, caption"),
+        (["submit", "--", "caption"], "submit is not a command for a cluster"),
+        (["demo"], "demo is not a command for a cluster"),
+        (["checkpoint", "nothing"], "checkpoint nothing is not a command"),
         (["caption", "s3://b/list.csv"], "caption: Missing argument 'output'"),
         (["caption", "s3://b/l.csv", "s3://b/o", "--beam", "5"], "No such option: --beam"),
         (["caption", "s3://b/l.csv", "s3://b/o", "--beam-size", "five"], "caption: Invalid value for '--beam-size'"),
         (["caption", "s3://b/l.csv", "here"], "here is a folder of this machine, which the cluster cannot write"),
-        (["caption", "--help"], "help is printed here"),
+        (["caption", "--help"], "help is printed without a cluster"),
     ],
 )
-def test_a_bad_command_is_refused_before_the_cluster_is_asked(command: list[str], message: str) -> None:
+def test_an_invalid_command_is_rejected_without_a_cluster(command: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare(command)
     result = CliRunner().invoke(app, ["submit", "--address", "http://127.0.0.1:1", "--", *command])
@@ -100,7 +100,7 @@ def test_a_folder_of_audio_is_not_uploaded(tmp_path: Path, monkeypatch: pytest.M
         prepare(["caption", str(tmp_path), "s3://b/out"])
 
 
-def test_nobody_at_the_address_is_one_line_with_the_remedy() -> None:
+def test_an_address_without_a_job_server_is_one_line() -> None:
     result = CliRunner().invoke(
         app, ["submit", "--address", "http://127.0.0.1:1", "--", "verify", "s3://b/l.csv", "s3://b/o"]
     )
@@ -112,10 +112,10 @@ def test_nobody_at_the_address_is_one_line_with_the_remedy() -> None:
     assert "write http://HOST:8265" in result.stderr
 
 
-def test_environment_comes_from_here_or_from_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MUSCAPS_TEST_HERE", "x=1")
-    assert job_environment(["MUSCAPS_TEST_HERE", "OTHER=a=b", "EMPTY="]) == {
-        "RAY_JOB_STOP_WAIT_TIME_S": "600", "MUSCAPS_TEST_HERE": "x=1", "OTHER": "a=b", "EMPTY": "",
+def test_environment_variables_come_from_this_machine_or_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSCAPS_TEST_VARIABLE", "x=1")
+    assert job_environment(["MUSCAPS_TEST_VARIABLE", "OTHER=a=b", "EMPTY="]) == {
+        "RAY_JOB_STOP_WAIT_TIME_S": "600", "MUSCAPS_TEST_VARIABLE": "x=1", "OTHER": "a=b", "EMPTY": "",
     }  # fmt: skip
-    with pytest.raises(ValueError, match="is not set here"):
-        job_environment(["MUSCAPS_NOWHERE"])
+    with pytest.raises(ValueError, match="is not set on this machine"):
+        job_environment(["MUSCAPS_UNSET_VARIABLE"])
