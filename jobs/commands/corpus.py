@@ -85,7 +85,10 @@ def describe(
     num_captions: Annotated[int, typer.Option(help="Captions per track at most.")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed gives the same captions.")] = 0,
 ) -> None:
-    """Write captions from the facts of SOURCE into OUT, a table for `muscaps dataset prepare`."""
+    """Write captions from the facts of SOURCE.
+
+    OUT is a table for `muscaps dataset prepare`.
+    """
     from pipeline.training.description import DescriptionConfig, describe_tracks
 
     with explained():
