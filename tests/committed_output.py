@@ -34,7 +34,7 @@ def result_rows(*track_ids: str, failed: bool = False, attempt: int = 1, etag: s
         "channels": 2,
         "num_chunks": 3,
         "coverage": 1.0,
-        "heard_duration_s": 9.5,
+        "decoded_duration_s": 9.5,
         "caption": "A song.",
         "log_prob": -3.5,
         "features": b"\0\0" * 6,

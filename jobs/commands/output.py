@@ -125,7 +125,7 @@ def _status(output: str) -> dict[str, Any]:
         alive = (
             holder is not None
             and holder.run_id == record["run_id"]
-            and not holder.is_gone()
+            and not holder.has_ended()
             and holder.silent_seconds < LEASE_SECONDS
         )
         state = (

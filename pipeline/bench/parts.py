@@ -38,7 +38,7 @@ class DecodeWorker:
         tables = list(stages.fetch_and_decode(rows, **self._how))
         good = [table for table in tables if table["pcm"][0].is_valid]
         self._waveforms = [np.frombuffer(table["pcm"][0].as_buffer(), dtype="<i2") for table in good]
-        seconds = sum(table["heard_duration_s"][0].as_py() for table in good)
+        seconds = sum(table["decoded_duration_s"][0].as_py() for table in good)
         return {"tracks": len(good), "audio_seconds": seconds}
 
 

@@ -35,7 +35,7 @@ def run_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> JobRun
     arrivals: list[tuple[float, pa.Table]] = []
 
     def note(rows: pa.Table) -> None:
-        costs = ["feature_seconds", "search_seconds", "decoded_at", "heard_duration_s"]
+        costs = ["feature_seconds", "search_seconds", "decoded_at", "decoded_duration_s"]
         arrivals.append((time.time(), rows.select(costs)))
 
     with tempfile.TemporaryDirectory(prefix="muscaps-bench-") as output, GpuWatch() as gpus:
@@ -67,7 +67,7 @@ def run_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> JobRun
         summary=summary,
         startup_seconds=start - began,
         seconds=ended - start,
-        early_audio_seconds=pc.sum(early["heard_duration_s"]).as_py() or 0.0,
+        early_audio_seconds=pc.sum(early["decoded_duration_s"]).as_py() or 0.0,
         gpu_busy=gpus.busy_since(start),
     )
 

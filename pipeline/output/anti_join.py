@@ -1,4 +1,8 @@
-"""The anti-join: rows of a catalogue minus those that an output already holds."""
+"""The anti-join: rows of a catalogue minus those that an output already holds.
+
+`captioned_tracks` and `failed_tracks` read what is done and what failed; `rows_to_do` subtracts it from a catalogue.
+Which failures are tried again is decided in `pipeline/captioning/plan.py`.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +23,7 @@ def captioned_tracks(output: str, model_id: str, options: DecodingOptions) -> pa
     """List the tracks that have a caption by this model and decoding.
 
     Returns:
-        `track_id` and `etag`, one row a caption row.
+        `track_id` and `etag`, one row per caption.
 
     Raises:
         StorageError: The output cannot be read.
@@ -59,7 +63,7 @@ def rows_to_do(catalogue: Catalogue, finished: pa.Table) -> np.ndarray:
     no etag, the `track_id` decides.
 
     Args:
-        catalogue: What was asked for.
+        catalogue: The tracks that should be there.
         finished: `track_id` and `etag` of rows that exist, in any number.
 
     Returns:
@@ -81,7 +85,7 @@ def rows_to_do(catalogue: Catalogue, finished: pa.Table) -> np.ndarray:
 
 
 def _versions(rows: pa.Table) -> pa.ChunkedArray:
-    """Track and version in one string."""
+    """Join track and version into one string."""
     return pc.binary_join_element_wise(rows["track_id"], rows["etag"], "\x1f")
 
 

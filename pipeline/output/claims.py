@@ -1,7 +1,7 @@
-"""Whose folder this is: what a command fills a folder with, written beside it before the work begins.
+"""The settings that a folder is filled with, recorded in it before the work begins.
 
-The same command finds its own words there and goes on; one with other settings is refused, for its results would mix
-with the first one's.
+The same command finds its own settings and continues. A command with other settings is refused, because its results
+would mix with those of the first one.
 """
 
 import json
@@ -15,16 +15,16 @@ SHOWN_DIFFERENCES = 3
 
 
 def claim(folder: Path | str, name: str, what: str, settings: Mapping[str, Any]) -> None:
-    """Write down what a folder is filled with, or check that it is the same.
+    """Record the settings that a folder is filled with, or check that they are the same.
 
     Args:
         folder: Local, or a bucket prefix.
-        name: Of the file that says so.
-        what: A word for the content: corpus, training...
-        settings: All that the content depends on; what is not JSON becomes its `str`.
+        name: Of the file that records them.
+        what: The kind of content, for the message: corpus, training...
+        settings: All that the content depends on; values that are not JSON become their `str`.
 
     Raises:
-        ValueError: The folder holds the same kind of content with other settings; names them.
+        ValueError: The folder holds the same kind of content with other settings; the message names them.
         StorageError: It cannot be reached.
     """
     uri = storage.join(str(folder), name)

@@ -19,10 +19,13 @@ from pipeline.output.schema import CAPTION_SCHEMA, DECODING, FAILURE_SCHEMA, FEA
 
 logger = logging.getLogger(__name__)
 
+OUTAGE_PAUSE_SECONDS = 5.0
+"""Pause between two attempts to write a part while the store does not answer."""
+
 
 @dataclass(kw_only=True)
 class Counts:
-    """What a run has committed."""
+    """What a run has taken in: committed, or waiting for the next commit."""
 
     captioned: int = 0
     failed: int = 0
@@ -32,7 +35,7 @@ class Counts:
 
     @property
     def attempted(self) -> int:
-        """Tracks that came out one way or the other."""
+        """Tracks with a result, captions and failures together."""
         return self.captioned + self.failed
 
 
@@ -40,7 +43,7 @@ class CaptionSink:
     """Collects result rows and commits them, one Parquet object per table and write.
 
     Rows wait until there are `max_rows` of them, `max_bytes`, or the oldest has waited `max_seconds`; a crash loses
-    at most those. A track that comes out twice is taken once.
+    at most those. A track whose result arrives twice in a round is taken once.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class CaptionSink:
             output: Folder or bucket prefix.
             lease: Held by this process.
             model_id: Of the checkpoint that captions.
-            options: How it searches.
+            options: How it decodes.
             extra_columns: The catalogue's own columns, which follow ours.
             max_rows: Rows at which a part is written.
             max_bytes: Bytes at which a part is written.
@@ -76,37 +79,37 @@ class CaptionSink:
         self._waiting_rows = self._waiting_bytes = 0
         self._oldest = 0.0
         self._number = 0
-        self._answered: set[str] = set()
+        self._with_result: set[str] = set()
         self._failing: set[str] = set()
         self.counts = Counts()
         self.parts: list[str] = []
 
     @property
     def failed_tracks(self) -> int:
-        """Tracks, rather than attempts, that failed and have not been captioned since."""
+        """Number of tracks, not attempts, that failed and have not been captioned since."""
         return len(self._failing)
 
     def start_round(self) -> None:
-        """Expect tracks anew: those of the last round may come out again, as another attempt."""
-        self._answered.clear()
+        """Begin a round: results of tracks that had one in the last round count again, as another attempt."""
+        self._with_result.clear()
 
     def add(self, rows: pa.Table) -> pa.Table:
-        """Take result rows, see `stages.RESULT`, and commit when it is time.
+        """Take result rows, see `schema.RESULT`, and commit when a limit is reached.
 
         Returns:
-            Those of them that were not there before.
+            Those of them whose tracks had no result in this round.
 
         Raises:
             LeaseLostError: Another run took over.
             StorageError: The store failed for longer than `OUTAGE_SECONDS`, or refuses to be written.
         """
-        rows = rows.combine_chunks()  # they come in as many pieces as tracks, which makes every step below slow
-        fresh = []
+        rows = rows.combine_chunks()  # one chunk per track would make every step below slow
+        is_new = []
         for track_id in rows["track_id"].to_pylist():
-            fresh.append(track_id not in self._answered)
-            self._answered.add(track_id)
-        if not all(fresh):
-            rows = rows.filter(pa.array(fresh))
+            is_new.append(track_id not in self._with_result)
+            self._with_result.add(track_id)
+        if not all(is_new):
+            rows = rows.filter(pa.array(is_new))
         if rows.num_rows:
             self._oldest = self._oldest if self._waiting else time.monotonic()
             self._waiting.append(rows)
@@ -117,7 +120,7 @@ class CaptionSink:
         return rows
 
     def commit_if_due(self) -> None:
-        """Commit what waits if it is enough or old enough."""
+        """Commit the waiting rows if there are enough of them or the oldest is old enough."""
         if not self._waiting:
             return
         old = time.monotonic() - self._oldest >= self._max_seconds
@@ -125,7 +128,7 @@ class CaptionSink:
             self.commit()
 
     def commit(self) -> None:
-        """Write everything that waits; on return it is safe.
+        """Write all waiting rows; on return they are stored.
 
         Raises:
             LeaseLostError: Another run took over.
@@ -159,7 +162,7 @@ class CaptionSink:
                 if not error.retryable or time.monotonic() > deadline:
                     raise
                 logger.warning("%s; %d rows wait to be written", error, rows.num_rows)
-                time.sleep(5.0)
+                time.sleep(OUTAGE_PAUSE_SECONDS)
             else:
                 self.parts.append(f"{table}/{name}")
                 return
@@ -172,13 +175,13 @@ class CaptionSink:
         self._failing.update(rows["track_id"].filter(pc.invert(captioned)).to_pylist())
         self._failing.difference_update(done["track_id"].to_pylist() if self._failing else ())
         self.counts.retryable += pc.sum(rows["retryable"].cast(pa.int64())).as_py() or 0
-        self.counts.audio_seconds += pc.sum(done["heard_duration_s"]).as_py() or 0.0
+        self.counts.audio_seconds += pc.sum(done["decoded_duration_s"]).as_py() or 0.0
         self.counts.damaged += done.num_rows - done["damaged"].null_count
 
     def _caption_rows(self, rows: pa.Table) -> pa.Table:
-        """Rows of `captions/`: ours, then the catalogue's."""
+        """Rows of `captions/`: our columns, then the catalogue's."""
         values = {
-            "duration_s": rows["heard_duration_s"],
+            "duration_s": rows["decoded_duration_s"],
             "model_id": self._model_id,
             "decoding": pa.scalar(self._decoding, DECODING),
             "code_version": __version__,
@@ -208,5 +211,5 @@ def _conformed(rows: pa.Table, schema: pa.Schema, values: Mapping[str, Any]) -> 
 
 
 def _times(rows: pa.Table) -> pa.ChunkedArray:
-    """When each row came about; a failure's time is now."""
+    """When each row was made; a failure's time is now."""
     return pc.coalesce(rows["created_at"].cast(TIMESTAMP), pa.scalar(datetime.now(UTC), TIMESTAMP))

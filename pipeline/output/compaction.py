@@ -1,9 +1,10 @@
 """Fewer, larger Parquet files, merged so that a reader sees every row once at any moment.
 
-How: `compaction.json` names the new files and the old ones they replace before any new file is there; readers
-(`part_files`) ignore the new ones until all are, then the old ones, which are removed; then the note is.
-Cut short anywhere, the next run finishes or undoes it. A reader that knows nothing of the note, such as DuckDB
-on the folder, sees rows twice between the last new file and the last removal: seconds.
+The journal `compaction.json` is written first. It names the new files and the old ones they replace. Readers
+(`part_files`) ignore the new files until all of them exist, and from then on the old ones. Then the old files are
+removed, and the journal last. After an interruption the next run finishes or undoes the merge. A reader that does not
+know the journal, such as DuckDB on the folder, sees rows twice for the seconds between the last new file and the last
+removal.
 """
 
 import dataclasses
@@ -34,7 +35,7 @@ from pipeline.output.runs import new_run_id
 logger = logging.getLogger(__name__)
 
 TARGET_BYTES = 128 * 2**20
-"""Size up to which files are merged: what query engines like to read, and no trouble to hold in memory."""
+"""Size up to which files are merged: large enough for query engines, small enough to hold in memory."""
 
 _TABLES: tuple[TableName, ...] = ("captions", "failures", "features")
 _IDENTITY = {
@@ -51,9 +52,9 @@ class CompactionSummary:
     files_before: int
     """Parquet files, all tables together."""
     files_after: int
-    """The same afterwards."""
+    """Parquet files after the merge."""
     rows_dropped: int
-    """Rows that were there twice and now are once."""
+    """Copies of rows that were stored twice."""
 
 
 def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSummary:
@@ -64,7 +65,7 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
         target_bytes: Size up to which files are merged.
 
     Raises:
-        LeaseHeldError: A run works on the output.
+        LeaseHeldError: A run is writing to the output.
         ValueError: There is no such output, or the target is not positive.
         StorageError: The output cannot be read or written.
     """
@@ -88,7 +89,7 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
 
 
 def finish(output: str) -> None:
-    """Finish a merge that was cut short, or undo it where not all new files were written. Needs the lease.
+    """Finish an interrupted merge, or undo it where not all new files were written. Needs the lease.
 
     Raises:
         StorageError: The output cannot be read or written.
@@ -97,9 +98,9 @@ def finish(output: str) -> None:
     if journal is None:
         return
     folder = storage.join(output, journal.table)
-    there = {part_name(file.uri) for file in storage.list_files(folder, suffix=".parquet")}
-    superseded = journal.old if there.issuperset(journal.new) else journal.new
-    logger.info("a merge of %s was cut short; removing %d files of it", folder, len(superseded))
+    present = {part_name(file.uri) for file in storage.list_files(folder, suffix=".parquet")}
+    superseded = journal.old if present.issuperset(journal.new) else journal.new
+    logger.info("a merge of %s was interrupted; removing %d files of it", folder, len(superseded))
     for name in superseded:
         storage.delete(storage.join(folder, name))
     storage.delete(compaction_uri(output))
@@ -110,17 +111,17 @@ def _has_parts(output: str) -> bool:
 
 
 def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[list[storage.StoredFile]]:
-    """Put small files with the same columns together, two or more, up to the target size."""
+    """Group small files with the same columns, two or more, up to the target size."""
     by_schema: dict[str, list[storage.StoredFile]] = {}
     for file in files:
         if file.size < target_bytes / 2:
             filesystem, path = storage.filesystem(file.uri)
             schema = pq.read_schema(path, filesystem=filesystem).remove_metadata()
             by_schema.setdefault(str(schema), []).append(file)
-    for alike in by_schema.values():
+    for same_columns in by_schema.values():
         group: list[storage.StoredFile] = []
-        for file in alike:
-            if group and sum(one.size for one in group) + file.size > target_bytes:
+        for file in same_columns:
+            if group and sum(grouped.size for grouped in group) + file.size > target_bytes:
                 if len(group) > 1:
                     yield group
                 group = []
@@ -130,7 +131,7 @@ def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[
 
 
 def _merge(output: str, table: TableName, group: Sequence[storage.StoredFile]) -> int:
-    """Replace some files by one; returns how many rows were there twice."""
+    """Replace some files by one; return how many duplicate rows were dropped."""
     filesystem, _ = storage.filesystem(group[0].uri)
     parts = [pq.read_table(storage.filesystem(file.uri)[1], filesystem=filesystem) for file in group]
     rows = pa.concat_tables(parts).combine_chunks()
@@ -147,7 +148,7 @@ def _merge(output: str, table: TableName, group: Sequence[storage.StoredFile]) -
 
 
 def _distinct(rows: pa.Table, identity: Sequence[str]) -> pa.Table:
-    """The first row of every track (version, model, decoding), in the order they are in."""
+    """Keep the first row of each identity, in the order of the rows."""
     keys: dict[str, pa.Array] = {}
     for name in identity:
         column = rows[name].combine_chunks() if isinstance(rows[name], pa.ChunkedArray) else rows[name]

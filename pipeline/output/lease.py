@@ -4,8 +4,10 @@ Conventions:
 
 - One process, the run's driver, commits. It holds the lease `OUTPUT/lease.json` while it does, renews it every
   `HEARTBEAT_SECONDS` and commits nothing once it might have lost it.
-- A lease is taken over at once when its holder was a process of this machine that is gone, else after `LEASE_SECONDS`
-  without a sign of life.
+- A lease is taken over at once when its holder was a process of this machine that has ended, else after
+  `LEASE_SECONDS` without a heartbeat.
+- Clocks may disagree. Before a takeover the successor waits one and a half heartbeats and gives up if the lease
+  changes, so an output is never given to two runs.
 """
 
 import contextlib
@@ -25,9 +27,11 @@ from pipeline.output.process_identity import machine_identity, process_identity
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
+"""Time between two renewals of a lease."""
 LEASE_SECONDS = 60.0
-"""Silence after which a lease may be taken over. A successor also waits one and a half heartbeats to see that
-nothing moves, so clocks that disagree cannot give an output to two runs."""
+"""Time without a heartbeat after which a lease may be taken over."""
+SAFE_FRACTION = 0.75
+"""Part of `LEASE_SECONDS` after a renewal during which the holder may commit without another one."""
 OUTAGE_SECONDS = 900.0
 """How long a commit is tried again while the store does not answer, in seconds."""
 
@@ -48,16 +52,16 @@ class Holder:
     host: str
     pid: int
     process: str
-    """Tells the process from others that had or will have its number: machine, boot, namespace, start time."""
+    """See `process_identity`."""
     started_at: str
     heartbeat_at: str
 
     @property
     def silent_seconds(self) -> float:
-        """Seconds since the last sign of life, by this machine's clock."""
+        """Seconds since the last heartbeat, by this machine's clock."""
         return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)).total_seconds()
 
-    def is_gone(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether this was a process of this machine that no longer runs."""
         machine = self.process.rpartition("/")[0]
         return machine == machine_identity() and process_identity(self.pid) != self.process
@@ -71,7 +75,7 @@ class Lease:
     """The right to write to an output, held while the context lasts.
 
     Raises:
-        LeaseHeldError: On entering: another run holds it and shows signs of life.
+        LeaseHeldError: On entering: another run holds it and may still be alive.
         StorageError: The output cannot be written.
     """
 
@@ -84,7 +88,7 @@ class Lease:
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         """Prepare a lease on `output` for `run_id`."""
-        self.uri = storage.join(output, "lease.json")
+        self.uri = _lease_uri(output)
         self.run_id = run_id
         self._output = output
         self._heartbeat_seconds, self._lease_seconds = heartbeat_seconds, lease_seconds
@@ -94,10 +98,10 @@ class Lease:
         self._renewed = 0.0
         self._released = threading.Event()
         self._renewal = threading.Condition()
-        self._thread = threading.Thread(target=self._keep, name="muscaps-lease", daemon=True)
+        self._thread = threading.Thread(target=self._renew_until_released, name="muscaps-lease", daemon=True)
 
     def __enter__(self) -> "Lease":
-        while not self._taken():
+        while not self._try_to_take():
             pass
         self._thread.start()
         return self
@@ -108,7 +112,7 @@ class Lease:
         self._released.set()
         self._thread.join(timeout=2 * self._heartbeat_seconds)
         with contextlib.suppress(storage.StorageError):
-            if not self._lost and _holder(storage.read_bytes(self.uri)).run_id == self.run_id:
+            if not self._lost and _parse_holder(storage.read_bytes(self.uri)).run_id == self.run_id:
                 storage.delete(self.uri)
 
     def ensure_held(self) -> None:
@@ -119,40 +123,44 @@ class Lease:
         """
         deadline = time.monotonic() + OUTAGE_SECONDS
         with self._renewal:
-            while not self._lost and time.monotonic() - self._renewed > 0.75 * self._lease_seconds:
+            while not self._lost and time.monotonic() - self._renewed > SAFE_FRACTION * self._lease_seconds:
                 if time.monotonic() > deadline:
                     raise LeaseLostError(f"{self.uri}: could not be renewed for {OUTAGE_SECONDS:.0f} s")
                 self._renewal.wait(timeout=1.0)
             if self._lost:
                 raise LeaseLostError(f"{self._output}: another run took this output over; stopping here")
 
-    def _taken(self) -> bool:
+    def _try_to_take(self) -> bool:
         """Try once to get the lease; False where it changed hands in between."""
-        mine = self._record()
+        record = self._record()
         started = time.monotonic()
-        if storage.create_exclusively(self.uri, mine):
-            return self._mine(storage.read_versioned(self.uri)[1], started)
+        if storage.create_exclusively(self.uri, record):
+            self._set_renewed(storage.read_versioned(self.uri)[1], started)
+            return True
         try:
             data, etag = storage.read_versioned(self.uri)
         except storage.StorageError as error:
             if error.error_type == "not_found":
                 return False
             raise
-        self._refuse_the_living(_holder(data), etag)
+        holder = _parse_holder(data)
+        self._refuse_if_alive(holder, etag)
         started = time.monotonic()
-        if not storage.replace_if_unchanged(self.uri, mine, etag):
+        if not storage.replace_if_unchanged(self.uri, record, etag):
             return False
-        logger.warning("taking over from %s, which ended without saying so", _holder(data))
-        return self._mine(storage.read_versioned(self.uri)[1], started)
+        logger.warning("taking over from %s, which ended without releasing its lease", holder)
+        self._set_renewed(storage.read_versioned(self.uri)[1], started)
+        return True
 
-    def _refuse_the_living(self, holder: Holder, etag: str) -> None:
-        if holder.is_gone():
+    def _refuse_if_alive(self, holder: Holder, etag: str) -> None:
+        """Raise LeaseHeldError unless the holder has ended, or has sent no heartbeat for `lease_seconds`."""
+        if holder.has_ended():
             return
-        left = self._lease_seconds - holder.silent_seconds
-        if left > 0:
+        remaining = self._lease_seconds - holder.silent_seconds
+        if remaining > 0:
             raise LeaseHeldError(
-                f"{self._output} is being written by {holder}, last heard of {max(0, holder.silent_seconds):.0f} s "
-                f"ago. Wait for it to end; if it is dead, it can be replaced in {left:.0f} s"
+                f"{self._output} is being written by {holder}, last heartbeat {max(0, holder.silent_seconds):.0f} s "
+                f"ago. Wait for it to end; if it is dead, it can be replaced in {remaining:.0f} s"
             )
         time.sleep(1.5 * self._heartbeat_seconds)
         with contextlib.suppress(storage.StorageError):
@@ -162,8 +170,8 @@ class Lease:
                     f"{holder.silent_seconds:.0f} s. Wait for it to end"
                 )
 
-    def _keep(self) -> None:
-        """Renew the lease until it is released or lost."""
+    def _renew_until_released(self) -> None:
+        """Renew the lease every heartbeat until it is released or lost."""
         while not self._released.wait(self._heartbeat_seconds):
             started = time.monotonic()
             try:
@@ -173,18 +181,17 @@ class Lease:
                 logger.warning("the lease could not be renewed: %s", error)
                 continue
             with self._renewal:
-                if not kept:
+                if kept:
+                    self._set_renewed(etag, started)
+                else:
                     self._lost = True
                     logger.error("%s: another run took this output over", self._output)
-                else:
-                    self._mine(etag, started)
                 self._renewal.notify_all()
             if not kept:
                 return
 
-    def _mine(self, etag: str, since: float) -> bool:
+    def _set_renewed(self, etag: str, since: float) -> None:
         self._etag, self._renewed = etag, since
-        return True
 
     def _record(self) -> bytes:
         holder = Holder(
@@ -199,17 +206,21 @@ class Lease:
 
 
 def current_holder(output: str) -> Holder | None:
-    """Who holds the lease on an output, dead or alive; None where nobody does."""
+    """Return who holds the lease on an output, dead or alive; None where no run does."""
     try:
-        return _holder(storage.read_bytes(storage.join(output, "lease.json")))
+        return _parse_holder(storage.read_bytes(_lease_uri(output)))
     except storage.StorageError as error:
         if error.error_type not in ("not_found", "no_bucket"):
             raise
         return None
 
 
-def _holder(data: bytes) -> Holder:
-    """Read a lease; one that does not read counts as left by nobody, long ago."""
+def _lease_uri(output: str) -> str:
+    return storage.join(output, "lease.json")
+
+
+def _parse_holder(data: bytes) -> Holder:
+    """Read a lease; an unreadable one counts as abandoned long ago."""
     try:
         fields = json.loads(data)
         return Holder(**{name: fields[name] for name in Holder.__dataclass_fields__})

@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 def remove_leftovers(output: str) -> None:
-    """Remove features whose captions were never committed, and writes cut short. Only for the holder of the lease.
+    """Remove features without captions, and hidden files of interrupted writes.
+
+    Only the holder of the lease may call it.
 
     Raises:
         StorageError: The output cannot be listed, or a file not removed.
@@ -36,12 +38,12 @@ def remove_leftovers(output: str) -> None:
         name = part_name(file.uri)
         if name in names or not name.startswith("part-") or _is_captioned(file, captions):
             continue
-        logger.info("removing %s, left over from a run that was cut short", file.uri)
+        logger.info("removing %s, left over from an interrupted run", file.uri)
         storage.delete(file.uri)
 
 
 def _is_captioned(features: storage.StoredFile, captions: Sequence[storage.StoredFile]) -> bool:
-    """Whether the captions that belong to a features file were committed, wherever they have been merged to."""
+    """Check whether the captions that belong to a features file were committed, in their own part or a merged one."""
     run_id = part_name(features.uri).removeprefix("part-").rpartition("-")[0]
     written = read_parts([features], pa.schema([FEATURE_SCHEMA.field("track_id")]))
     by_run = pyarrow.dataset.field("run_id") == run_id

@@ -1,4 +1,4 @@
-"""Reading a finished output: the files of its tables, and the newest row of every track.
+"""The tables of an output, and the newest row of every track.
 
 Conventions: an output is the folder or bucket prefix `muscaps caption` wrote to; a table is one of its
 folders of Parquet files. Nothing here loads a whole table: rows arrive in record batches, and finding the
@@ -18,11 +18,11 @@ from pipeline import storage
 from pipeline.output.parts import TableName, part_files
 
 _HASH_KEYS = ("muscaps-track-k1", "muscaps-track-k2")
-"""Two keys of 16 bytes, so that ids are told apart by 128 bits: no collision among 100 million tracks."""
+"""Two keys of 16 bytes: ids are compared by 128 bits, so no two of 100 million tracks collide."""
 
 
 class OutputError(ValueError):
-    """The output does not hold what was asked for; the message says what would."""
+    """The output does not hold what was requested; the message names the command that writes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class Table:
 
         Args:
             columns: Columns wanted, in that order; None for all.
-            model_id: Only rows of this model; None takes whichever came last.
+            model_id: Only rows of this model; None takes the newest of any.
             batch_rows: Most rows in one batch.
 
         Raises:
@@ -108,43 +108,55 @@ class Table:
 
     def _newest_rows(self, model_id: str | None) -> np.ndarray:
         """True, (rows,), where a row is its track's newest."""
-        import pandas as pd
-
         has_time = "created_at" in self.schema.names
         columns = ["track_id", "model_id", *(["created_at"] if has_time else [])]
-        ids: list[list[np.ndarray]] = [[], []]
-        times, allowed = [], []
-        seen_models: set[str] = set()
+        hashes: list[np.ndarray] = []
+        times, of_model = [], []
+        models: set[str] = set()
         for number, batch in self.batches(columns, batch_rows=65_536):
-            names = batch["track_id"].to_numpy(zero_copy_only=False)
-            for hashes, key in zip(ids, _HASH_KEYS, strict=True):
-                hashes.append(pd.util.hash_array(names, hash_key=key, categorize=False))
+            hashes.append(_hashed(batch["track_id"]))
             if has_time:
                 times.append(batch["created_at"].cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
             else:
                 times.append(np.full(batch.num_rows, number, dtype=np.int64))
-            seen_models.update(pc.unique(batch["model_id"]).to_pylist())
-            allowed.append(
-                np.ones(batch.num_rows, dtype=bool)
-                if model_id is None
-                else pc.equal(batch["model_id"], model_id).fill_null(False).to_numpy(zero_copy_only=False)
-            )
+            models.update(pc.unique(batch["model_id"]).to_pylist())
+            same = pc.equal(batch["model_id"], model_id).fill_null(False).to_numpy(zero_copy_only=False)
+            of_model.append(same if model_id is not None else np.ones(batch.num_rows, dtype=bool))
         if not times:
             return np.zeros(0, dtype=bool)
-        may = np.concatenate(allowed)
-        if model_id is not None and not may.any():
+        allowed = np.concatenate(of_model)
+        if model_id is not None and not allowed.any():
             raise OutputError(
                 f"{self.output} holds nothing by model {model_id!r}; it has: "
-                f"{', '.join(sorted(name for name in seen_models if name))}"
+                f"{', '.join(sorted(name for name in models if name))}"
             )
-        candidates = np.flatnonzero(may)
-        first, second = (np.concatenate(part)[candidates] for part in ids)
-        order = np.lexsort((candidates, np.concatenate(times)[candidates], second, first))
-        last = np.ones(len(order), dtype=bool)  # within equal ids, sorted by time, the last row is the newest
-        last[:-1] = (first[order][1:] != first[order][:-1]) | (second[order][1:] != second[order][:-1])
-        keep = np.zeros(len(may), dtype=bool)
-        keep[candidates[order[last]]] = True
-        return keep
+        return _newest_per_id(np.concatenate(hashes, axis=1), np.concatenate(times), allowed)
+
+
+def _hashed(track_ids: pa.Array) -> np.ndarray:
+    """Hash ids with both keys, (2, rows)."""
+    import pandas as pd  # imported here because it takes long and only reading outputs needs it
+
+    names = track_ids.to_numpy(zero_copy_only=False)
+    return np.stack([pd.util.hash_array(names, hash_key=key, categorize=False) for key in _HASH_KEYS])
+
+
+def _newest_per_id(hashes: np.ndarray, times: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Mark the newest allowed row of each id; of rows with the same time the last.
+
+    Args:
+        hashes: Of the ids, (2, rows).
+        times: When each row was written, (rows,).
+        allowed: Rows to choose from, (rows,) bool.
+    """
+    candidates = np.flatnonzero(allowed)
+    first, second = hashes[:, candidates]
+    order = np.lexsort((candidates, times[candidates], second, first))
+    last = np.ones(len(order), dtype=bool)  # within equal ids, sorted by time, the last row is the newest
+    last[:-1] = (first[order][1:] != first[order][:-1]) | (second[order][1:] != second[order][:-1])
+    keep = np.zeros(len(allowed), dtype=bool)
+    keep[candidates[order[last]]] = True
+    return keep
 
 
 def open_table(output: str, name: TableName) -> Table:
@@ -177,13 +189,13 @@ _HOW_TO_GET: dict[TableName, str] = {
 
 
 def _open(uri: str) -> Any:
-    """A `pyarrow.parquet.ParquetFile` on a local or remote file."""
+    """Open a `pyarrow.parquet.ParquetFile` on a local or remote file."""
     filesystem, path = storage.filesystem(uri)
     return pq.ParquetFile(path, filesystem=filesystem)
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch with the schema's columns, missing ones null."""
+    """Return the batch with the schema's columns; missing ones are null."""
     arrays = [
         batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
         for field in schema

@@ -32,14 +32,14 @@ def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
     Raises:
         StorageError: The output cannot be listed.
     """
-    journal = read_compaction(output)  # before the listing: afterwards its files are there for certain
+    journal = read_compaction(output)  # before the listing, so that the files it names are surely listed
     files = list(storage.list_files(storage.join(output, table), suffix=".parquet"))
-    return list(_that_count(files, journal, table))
+    return list(_without_superseded(files, journal, table))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compaction:
-    """A merge of part files under way: as soon as all new files are there, they replace the old ones."""
+    """A merge of part files in progress: as soon as all new files are there, they replace the old ones."""
 
     table: str
     """captions, failures or features."""
@@ -50,9 +50,9 @@ class Compaction:
 
 
 def read_compaction(output: str) -> Compaction | None:
-    """Read `compaction.json`; None where no merge is under way."""
+    """Read `compaction.json`; None where no merge is in progress."""
     try:
-        record = json.loads(storage.read_bytes(compaction_uri(output), max_bytes=2**28))
+        record = json.loads(storage.read_bytes(compaction_uri(output)))
     except storage.StorageError as error:
         if error.error_type not in ("not_found", "no_bucket"):
             raise
@@ -61,11 +61,11 @@ def read_compaction(output: str) -> Compaction | None:
 
 
 def compaction_uri(output: str) -> str:
-    """Where a merge under way is noted."""
+    """Return where a merge in progress is recorded."""
     return storage.join(output, "compaction.json")
 
 
-def _that_count(
+def _without_superseded(
     files: Iterable[storage.StoredFile], journal: Compaction | None, table: str
 ) -> Iterator[storage.StoredFile]:
     files = list(files)
@@ -77,7 +77,7 @@ def _that_count(
 
 
 def part_name(uri: str) -> str:
-    """The file name at the end of a URI."""
+    """Return the file name at the end of a URI."""
     return uri.rpartition("/")[2]
 
 
@@ -104,7 +104,7 @@ def read_parts(
 
 
 def parquet_bytes(rows: pa.Table) -> bytes:
-    """Rows as one Parquet file."""
+    """Return rows as one Parquet file."""
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd")
     return bytes(sink.getvalue())

@@ -1,4 +1,8 @@
-"""A name for a process that no other process has or will have, on this machine or another."""
+"""A name for a process that no other process has or will have, on this machine or another.
+
+A process number alone is not enough: numbers are used again, and mean something else in another container or after a
+restart. The name therefore holds the machine, its boot, the process namespace and the process's start time.
+"""
 
 import contextlib
 import os
@@ -6,7 +10,7 @@ import socket
 
 
 def machine_identity() -> str:
-    """This boot of this machine, as seen from this process's namespace: where process numbers mean the same."""
+    """Return a name for this boot of this machine, as seen from this process's namespace."""
     boot = namespace = ""
     with contextlib.suppress(OSError):
         with open("/proc/sys/kernel/random/boot_id") as file:
@@ -16,11 +20,11 @@ def machine_identity() -> str:
 
 
 def process_identity(pid: int) -> str:
-    """A running process, told from any other of the same number; empty where there is none."""
+    """Return the name of the running process `pid`; empty where there is none."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
-        if fields[0] in "ZX":  # killed, but not yet buried by its parent
+        if fields[0] in "ZX":  # has ended, but its parent has not collected it
             return ""
         return f"{machine_identity()}/{pid}-{fields[19]}"
     except OSError:

@@ -58,7 +58,7 @@ CAPTION_SCHEMA = pa.schema(
 )
 """One captioned track. `segments` and `attention` are null unless asked for; `attention` is
 (words + <eos>, chunks); `sample_rate` and `channels` are the original file's; `coverage` is the share of
-the track's chunks that were heard, 0 to 1. The catalogue's other columns follow."""
+the track's chunks that were processed, 0 to 1. The catalogue's other columns follow."""
 
 FAILURE_SCHEMA = pa.schema(
     [
@@ -75,8 +75,9 @@ FAILURE_SCHEMA = pa.schema(
         pa.field("model_id", pa.string()),
     ]
 )
-"""One failed attempt at a track; `stage` is fetch, decode or caption. `etag` is the version of the file that
-failed, where known: another version is another chance, as is another `model_id` for a failure to caption."""
+"""One failed attempt at a track; `stage` is fetch, decode or caption. `etag` is the version of the file that failed,
+where known. A track is tried again when its file has another version, or, where captioning failed, with another
+`model_id`."""
 
 FEATURE_SCHEMA = pa.schema(
     [
@@ -91,9 +92,9 @@ FEATURE_SCHEMA = pa.schema(
 """A track's `(num_chunks, feature_dim)` features, float16, row-major, little-endian."""
 
 _FAILURE = pa.schema([FAILURE_SCHEMA.field(name) for name in ("stage", "error_type", "message", "retryable")])
-_HEARD = pa.schema(
+_DECODED_AUDIO = pa.schema(
     [CAPTION_SCHEMA.field(name) for name in ("sample_rate", "channels", "num_chunks", "coverage")]
-    + [pa.field("heard_duration_s", pa.float64()), pa.field("damaged", pa.string())]
+    + [pa.field("decoded_duration_s", pa.float64()), pa.field("damaged", pa.string())]
 )
 _DECODE_COST = pa.schema(
     [(name, pa.float64()) for name in ("fetch_seconds", "decode_seconds", "decoded_at")]  # the last since 1970
@@ -115,8 +116,8 @@ def _nullable(*schemas: pa.Schema) -> pa.Schema:
     return pa.schema([column.with_nullable(True) for schema in schemas for column in schema])
 
 
-DECODED = _nullable(_HEARD, _FAILURE, _DECODE_COST, _PCM)
+DECODED = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _PCM)
 """What `fetch_and_decode` adds; `pcm` is null exactly where `stage` is not."""
-RESULT = _nullable(_HEARD, _FAILURE, _DECODE_COST, _CAPTIONED)
+RESULT = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _CAPTIONED)
 """What a row holds at the end, beside the catalogue's columns and `attempt`; `caption` is null exactly where
 `stage` is not."""

@@ -16,14 +16,14 @@ MAX_NAMED = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """A catalogue held against an output."""
+    """A catalogue compared with an output."""
 
     model_id: str
-    """Whose captions were counted."""
+    """Model whose captions were counted."""
     beam_size: int
-    """Of which decoding."""
+    """Beam size of the decoding that was counted."""
     max_words: int
-    """Of which decoding."""
+    """Word limit of the decoding that was counted."""
     num_tracks: int
     """Tracks in the catalogue."""
     captioned: int
@@ -33,27 +33,27 @@ class Verification:
     missing: int
     """Of those, with neither."""
     doubled: int
-    """Tracks with more than one caption row for the same version of their file."""
+    """Tracks with several caption rows for the same version of their file."""
     not_in_catalogue: int
-    """Captioned tracks the catalogue no longer names; nothing is wrong with that."""
+    """Captioned tracks that the catalogue does not name; this is no error."""
     examples: tuple[str, ...] = ()
     """The first few missing or doubled tracks."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every track is there exactly once."""
+        """Whether every track has a caption or a failure, and none has two captions."""
         return self.missing == 0 and self.doubled == 0
 
 
 def verify(
     catalogue: str, output: str, *, model_id: str | None = None, options: DecodingOptions | None = None
 ) -> Verification:
-    """Hold a catalogue against an output.
+    """Compare a catalogue with an output.
 
     Args:
         catalogue: As for `read_catalogue`.
         output: Folder or bucket prefix of the output.
-        model_id: Whose captions count; None for the last run's.
+        model_id: Model whose captions count; None for the last run's.
         options: Which decoding counts; None for the last run's.
 
     Raises:
@@ -61,7 +61,7 @@ def verify(
         ValueError: The output has no run to take model and decoding from.
         StorageError: Catalogue or output cannot be reached.
     """
-    asked = read_catalogue(catalogue)
+    tracks = read_catalogue(catalogue)
     if model_id is None or options is None:
         record = last_run(output)
         if record is None:
@@ -70,21 +70,21 @@ def verify(
         model_id = model_id or record["model_id"]
         options = options or DecodingOptions(beam_size=used["beam_size"], max_words=used["max_words"])
     captions = captioned_tracks(output, model_id, options)
-    without = rows_to_do(asked, captions)
-    unknown = without & rows_to_do(asked, failed_tracks(output).select(["track_id", "etag"]))
+    without_caption = rows_to_do(tracks, captions)
+    missing = without_caption & rows_to_do(tracks, failed_tracks(output).select(["track_id", "etag"]))
     counted = captions.group_by(["track_id", "etag"]).aggregate([([], "count_all")])
     doubled = pc.unique(counted.filter(pc.greater(counted["count_all"], 1))["track_id"])
-    known = pc.is_in(pc.unique(captions["track_id"]), value_set=asked.rows["track_id"].combine_chunks())
-    missing = asked.rows["track_id"].filter(pa.array(unknown))
+    known = pc.is_in(pc.unique(captions["track_id"]), value_set=tracks.rows["track_id"].combine_chunks())
+    missing_ids = tracks.rows["track_id"].filter(pa.array(missing))
     return Verification(
         model_id=model_id,
         beam_size=options.beam_size,
         max_words=options.max_words,
-        num_tracks=asked.num_tracks,
-        captioned=int((~without).sum()),
-        failed=int((without & ~unknown).sum()),
-        missing=int(unknown.sum()),
+        num_tracks=tracks.num_tracks,
+        captioned=int((~without_caption).sum()),
+        failed=int((without_caption & ~missing).sum()),
+        missing=int(missing.sum()),
         doubled=len(doubled),
         not_in_catalogue=int(np.sum(~np.asarray(known, dtype=bool))),
-        examples=tuple([*missing[:MAX_NAMED].to_pylist(), *doubled[:MAX_NAMED].to_pylist()][:MAX_NAMED]),
+        examples=tuple([*missing_ids[:MAX_NAMED].to_pylist(), *doubled[:MAX_NAMED].to_pylist()][:MAX_NAMED]),
     )

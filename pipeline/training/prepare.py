@@ -147,7 +147,7 @@ def prepare_dataset(config: PreparationConfig, on_progress: OnProgress | None = 
                 failures[row["error_type"].as_py()] += 1
                 failed.append({"track_id": track, "reason": row["message"].as_py()})
                 continue
-            durations[track] = row["heard_duration_s"].as_py()
+            durations[track] = row["decoded_duration_s"].as_py()
             audio = np.frombuffer(row["pcm"].as_buffer(), dtype="<i2") if config.audio else None
             features = None
             if "features" in row and feature_dim is not None:

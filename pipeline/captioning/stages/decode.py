@@ -145,7 +145,7 @@ def audio_values(audio: "DecodedAudio", num_chunks: int) -> dict[str, Any]:
         "channels": audio.channels,
         "num_chunks": num_chunks,
         "coverage": audio.coverage,
-        "heard_duration_s": audio.duration_s,
+        "decoded_duration_s": audio.duration_s,
         "damaged": audio.damaged,
         "decode_peak_bytes": peak_bytes(),
     }

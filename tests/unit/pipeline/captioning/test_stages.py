@@ -112,7 +112,7 @@ def test_a_long_track_is_heard_in_part(tone_files: list[Path], only_needed: bool
     table = decoded(rows(str(tone_files[4])), "/", max_chunks=2, only_needed=only_needed)
     assert table["num_chunks"].to_pylist() == [2]
     assert table["coverage"].to_pylist() == [0.5]
-    assert table["heard_duration_s"].to_pylist() == [13.0]
+    assert table["decoded_duration_s"].to_pylist() == [13.0]
 
 
 def test_the_decode_stage_pickles_with_its_settings(tone_files: list[Path]) -> None:
