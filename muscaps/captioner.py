@@ -22,6 +22,7 @@ from muscaps.models.caption_model import EncodedAudio
 from muscaps.tagger import Tag, TagHeads
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 from muscaps.waveforms import Waveform, of_one_type
+from muscaps.word_constraints import WordConstraints
 
 FEATURE_BATCH = {"cpu": 4, "cuda": 256}
 """Chunks a forward pass: activations of a small batch stay in a CPU's cache; a GPU wants many."""
@@ -66,6 +67,7 @@ class Captioner:
         self.precision: Precision = precision
         self._extract = prepare_extractor(self.model.feature_extractor, precision)
         self._decoder = prepare_decoder(self.model)
+        self._constraints_by_options: dict[tuple[bool, bool], WordConstraints] = {}
 
     @classmethod
     def load(cls, directory: Path | str, device: str = "cpu", precision: Precision = "float32") -> "Captioner":
@@ -154,7 +156,7 @@ class Captioner:
     @torch.inference_mode()
     def caption_features(self, features: Sequence[Features], options: DecodingOptions | None = None) -> list[Caption]:
         """Caption tracks whose features are already known, (chunks, feature) each."""
-        options = options or DecodingOptions()
+        options = (options or DecodingOptions()).with_defaults(self.card.get("decoding", {}))
         work = partial(self._caption_some, options=options)
         captions, self.search_batch = in_batches(work, features, self.search_batch)
         if options.segment_seconds is None:
@@ -168,7 +170,7 @@ class Captioner:
         encoded = self._encode(features)
         found = [
             to_caption(hypotheses, self.vocabulary, options.num_alternatives)
-            for hypotheses in beam_search(self._decoder, encoded, options)
+            for hypotheses in beam_search(self._decoder, encoded, options, self._constraints(options))
         ]
         if not options.attention or encoded.mask is None:
             return found
@@ -176,6 +178,17 @@ class Captioner:
             replace(caption, attention=self._attention(encoded, row, caption.word_ids)[:, : len(features[row])])
             for row, caption in enumerate(found)
         ]
+
+    def _constraints(self, options: DecodingOptions) -> WordConstraints | None:
+        """Return what may not be said, None where everything may; made once for each choice of options."""
+        chosen = bool(options.no_repeated_words), options.allow_unknown is not False
+        if chosen == (False, True):
+            return None
+        if chosen not in self._constraints_by_options:
+            self._constraints_by_options[chosen] = WordConstraints(
+                self.vocabulary.words, no_repeated_words=chosen[0], allow_unknown=chosen[1], device=self.device
+            )
+        return self._constraints_by_options[chosen]
 
     def _encode(self, features: Sequence[Features]) -> EncodedAudio:
         """Pad tracks to one length and encode them."""
@@ -209,7 +222,7 @@ class Captioner:
         if len(starts) > 1 and len(features) - starts[-1] < (per_segment + 1) // 2:
             starts.pop()
         ends = [*starts[1:], len(features)]
-        plain = DecodingOptions(beam_size=options.beam_size, max_words=options.max_words)
+        plain = replace(options, num_alternatives=0, attention=False, segment_seconds=None)
         captions = self.caption_features([features[a:b] for a, b in zip(starts, ends, strict=True)], plain)
         return tuple(
             Segment(start_s=a * seconds, end_s=b * seconds, text=caption.text, log_prob=caption.log_prob)

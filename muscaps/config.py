@@ -5,7 +5,7 @@ Conventions: frozen, keyword-only dataclasses; units are in the names; a checkpo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 ExtractorName = Literal["musicnn", "musicnn_original", "hcnn", "log_mel", "combined"]
@@ -150,6 +150,10 @@ class DecodingOptions:
     """Return the attention weights of the caption, where the model attends."""
     segment_seconds: float | None = None
     """Also caption every stretch of this many seconds; None for the whole track only."""
+    no_repeated_words: bool | None = None
+    """Whether a content word may come once at most; None as the checkpoint's card says, without a word there False."""
+    allow_unknown: bool | None = None
+    """Whether `<unk>` may come; None as the checkpoint's card says, without a word there True."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.beam_size <= 100:
@@ -163,6 +167,26 @@ class DecodingOptions:
             )
         if self.segment_seconds is not None and self.segment_seconds <= 0:
             raise ValueError(f"segment_seconds must be positive, not {self.segment_seconds}")
+
+    def with_defaults(self, decoding: Mapping[str, Any]) -> "DecodingOptions":
+        """Fill in what is left to the checkpoint.
+
+        Args:
+            decoding: The section `decoding` of its card; empty where the card has none.
+        """
+        return replace(
+            self,
+            no_repeated_words=bool(decoding.get("no_repeated_words", False))
+            if self.no_repeated_words is None
+            else self.no_repeated_words,
+            allow_unknown=bool(decoding.get("allow_unknown", True))
+            if self.allow_unknown is None
+            else self.allow_unknown,
+        )
+
+
+TRAINED_DECODING: Mapping[str, Any] = {"no_repeated_words": True, "allow_unknown": False}
+"""Section `decoding` in the card of a checkpoint trained here; imported ones have none and decode as published."""
 
 
 @dataclass(frozen=True, kw_only=True)

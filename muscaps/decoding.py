@@ -16,6 +16,7 @@ from torch import Tensor
 from muscaps.config import DecodingOptions
 from muscaps.models.caption_model import CaptionModel, EncodedAudio
 from muscaps.vocabulary import EOS, SOS
+from muscaps.word_constraints import WordConstraints
 
 WORDS_BETWEEN_LOOKS = {"cpu": 1, "cuda": 4}
 """Words after which a search looks whether it is done: a look makes the host wait for a GPU, a word costs little."""
@@ -36,13 +37,16 @@ class Hypothesis:
 
 
 @torch.inference_mode()
-def greedy_search(model: CaptionModel, encoded: EncodedAudio, max_words: int) -> list[Hypothesis]:
+def greedy_search(
+    model: CaptionModel, encoded: EncodedAudio, max_words: int, constraints: WordConstraints | None = None
+) -> list[Hypothesis]:
     """Take the most probable word at every step.
 
     Args:
         model: Steps one word at a time.
         encoded: Tracks, one row each.
         max_words: Longest caption.
+        constraints: Words that may not come; None for none.
 
     Returns:
         One hypothesis a track.
@@ -56,6 +60,8 @@ def greedy_search(model: CaptionModel, encoded: EncodedAudio, max_words: int) ->
     words = torch.full((batch, max_words), NO_WORD, device=device)
     for t in range(max_words):
         log_probs, state = model.step(encoded, state, word)
+        if constraints is not None:
+            log_probs = constraints.constrained(log_probs, words[:, :t])
         best, word = log_probs.max(dim=-1)
         log_prob += torch.where(done, 0.0, best.double())
         words[:, t] = torch.where(done, NO_WORD, word)
@@ -71,7 +77,12 @@ def _hypothesis(ids: list[int], log_prob: float, finished: bool) -> Hypothesis:
 
 
 @torch.inference_mode()
-def beam_search(model: CaptionModel, encoded: EncodedAudio, options: DecodingOptions) -> list[list[Hypothesis]]:
+def beam_search(
+    model: CaptionModel,
+    encoded: EncodedAudio,
+    options: DecodingOptions,
+    constraints: WordConstraints | None = None,
+) -> list[list[Hypothesis]]:
     """Search for the most probable captions of many tracks at once.
 
     Every track owns `beam_size` slots. A slot holds a live or a finished hypothesis; a track's live slots
@@ -82,12 +93,13 @@ def beam_search(model: CaptionModel, encoded: EncodedAudio, options: DecodingOpt
         model: Steps one word at a time.
         encoded: Tracks, one row each.
         options: Beam size and longest caption; a beam of one is greedy search.
+        constraints: Words that may not come; None for none.
 
     Returns:
         Per track every hypothesis found, best first: the finished ones, then the unfinished.
     """
     if options.beam_size == 1:
-        return [[hypothesis] for hypothesis in greedy_search(model, encoded, options.max_words)]
+        return [[hypothesis] for hypothesis in greedy_search(model, encoded, options.max_words, constraints)]
     batch, beam, device = encoded.embedding.shape[0], options.beam_size, encoded.embedding.device
     slots = torch.arange(beam, device=device)
     beams = _Beams.start(batch, beam, options.max_words, device)
@@ -97,6 +109,8 @@ def beam_search(model: CaptionModel, encoded: EncodedAudio, options: DecodingOpt
     for t in range(options.max_words):
         last = beams.words[:, :, t - 1] if t else torch.full_like(beams.words[:, :, 0], SOS)
         log_probs, state = model.step(encoded, state, last.clamp(min=0).flatten())
+        if constraints is not None:
+            log_probs = constraints.constrained(log_probs, beams.words[:, :, :t].flatten(0, 1))
         beams, parent = beams.extended(log_probs, t)
         state = state.select((torch.arange(len(tracks), device=device).unsqueeze(1) * beam + parent).flatten())
         if not _looks(t, device):

@@ -330,7 +330,7 @@ def content_word(token: str) -> str | None:
     Returns:
         The token without a plural s: "synth" and "synths" are one content word.
     """
-    if token in _STOP_WORDS or not token[0].isalnum():
+    if token in _STOP_WORDS or not token[:1].isalnum():
         return None
     plural = len(token) > 3 and token[-1] == "s" and token[-2] not in "su"
     return token[:-1] if plural else token

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscaps.checkpoint import save_checkpoint
-from muscaps.config import DecodingOptions
+from muscaps.config import TRAINED_DECODING, DecodingOptions
 from muscaps.decoding import beam_search
 from muscaps.evaluation.caption_metrics import cider
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
@@ -425,7 +425,7 @@ class CaptionerTraining:
             metrics=metrics,
             departures=departures,
             tagger=self.tagger,
-            sections=self.sections,
+            sections={"decoding": dict(TRAINED_DECODING), **(self.sections or {})},
         )
 
 

@@ -12,7 +12,7 @@ import pyarrow.dataset
 from muscaps.config import DecodingOptions
 from pipeline.catalogue import Catalogue
 from pipeline.output.parts import part_files, read_parts
-from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA
+from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, decoding_of
 
 _KEYS = pa.schema(
     [CAPTION_SCHEMA.field(name).with_nullable(True) for name in ("track_id", "etag", "model_id", "decoding")]
@@ -28,12 +28,10 @@ def captioned_tracks(output: str, model_id: str, options: DecodingOptions) -> pa
     Raises:
         StorageError: The output cannot be read.
     """
-    field = pyarrow.dataset.field
-    condition = (
-        (field("model_id") == model_id)
-        & (field("decoding", "beam_size") == options.beam_size)
-        & (field("decoding", "max_words") == options.max_words)
-    )
+    condition = pyarrow.dataset.field("model_id") == model_id
+    for name, value in decoding_of(options).items():
+        part = pyarrow.dataset.field("decoding", name)
+        condition &= part.is_null() if value is None else part == value
     return read_parts(part_files(output, "captions"), _KEYS, condition).select(["track_id", "etag"])
 
 

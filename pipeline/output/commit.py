@@ -15,7 +15,7 @@ from muscaps.config import DecodingOptions
 from pipeline import storage
 from pipeline.output.lease import OUTAGE_SECONDS, Lease
 from pipeline.output.parts import TableName, parquet_bytes
-from pipeline.output.schema import CAPTION_SCHEMA, DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP
+from pipeline.output.schema import CAPTION_SCHEMA, DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP, decoding_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class CaptionSink:
         """
         self._output, self._lease, self._run_id = output, lease, lease.run_id
         self._model_id = model_id
-        self._decoding = {"beam_size": options.beam_size, "max_words": options.max_words}
+        self._decoding = decoding_of(options)
         self._caption_schema = pa.schema([*CAPTION_SCHEMA, *extra_columns])
         self._max_rows, self._max_bytes, self._max_seconds = max_rows, max_bytes, max_seconds
         self._waiting: list[pa.Table] = []

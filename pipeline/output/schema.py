@@ -6,6 +6,8 @@ log-probabilities are natural logarithms summed over the words and `<eos>`.
 
 import pyarrow as pa
 
+from muscaps.config import DecodingOptions
+
 HYPOTHESES = pa.list_(pa.struct([pa.field("caption", pa.string()), pa.field("log_prob", pa.float64())]))
 SEGMENTS = pa.list_(
     pa.struct(
@@ -17,7 +19,15 @@ SEGMENTS = pa.list_(
         ]
     )
 )
-DECODING = pa.struct([pa.field("beam_size", pa.int32()), pa.field("max_words", pa.int32())])
+DECODING = pa.struct(
+    [
+        pa.field("beam_size", pa.int32()),
+        pa.field("max_words", pa.int32()),
+        pa.field("no_repeated_words", pa.bool_()),
+        pa.field("allow_unknown", pa.bool_()),
+    ]
+)
+"""How a caption was searched for. The last two are null where the run left them to the checkpoint; see its card."""
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 CATALOGUE_SCHEMA = pa.schema(
@@ -121,3 +131,8 @@ DECODED = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _PCM)
 RESULT = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _CAPTIONED)
 """What a row holds at the end, beside the catalogue's columns and `attempt`; `caption` is null exactly where
 `stage` is not."""
+
+
+def decoding_of(options: DecodingOptions) -> dict[str, int | bool | None]:
+    """Return the values of column `decoding`: the options that make a caption another piece of work."""
+    return {part.name: getattr(options, part.name) for part in DECODING}

@@ -10,6 +10,7 @@ from muscaps.config import DecodingOptions
 from pipeline.catalogue import read_catalogue
 from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
 from pipeline.output.runs import last_run
+from pipeline.output.schema import DECODING
 
 MAX_NAMED = 10
 
@@ -68,7 +69,7 @@ def verify(
             raise ValueError(f"{output}: no run has written there; `muscaps caption CATALOGUE OUTPUT` does")
         used = record["config"]["options"]
         model_id = model_id or record["model_id"]
-        options = options or DecodingOptions(beam_size=used["beam_size"], max_words=used["max_words"])
+        options = options or DecodingOptions(**{part.name: used.get(part.name) for part in DECODING})
     captions = captioned_tracks(output, model_id, options)
     without_caption = rows_to_do(tracks, captions)
     missing = without_caption & rows_to_do(tracks, failed_tracks(output).select(["track_id", "etag"]))

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from muscaps import Captioner, DecodingOptions
-from muscaps.vocabulary import EOS, SOS
+from muscaps.checkpoint import load_checkpoint
+from muscaps.config import TRAINED_DECODING
+from muscaps.evaluation.language import repeated_words
+from muscaps.vocabulary import EOS, SOS, UNK
 
 
 def signal(seconds, seed):
@@ -129,3 +132,42 @@ def test_encoding_a_caption_and_decoding_it_gives_its_words_back(captioner):
     assert ids[0] == SOS
     assert ids[-1] == EOS
     assert captioner.vocabulary.decode(ids) == ["slow", "piano", "<unk>"]
+
+
+@pytest.fixture(scope="module")
+def repeating(tiny_checkpoint):
+    """A captioner whose captions repeat themselves and hold `<unk>`; its card says nothing of it."""
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    checkpoint.model.output.bias.data[UNK] += 20
+    return Captioner(checkpoint)
+
+
+def words_said_twice(caption):
+    return repeated_words(" ".join(caption.words))
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_options_rule_out_repeated_words_and_unk(repeating, tracks, beam_size):
+    free = repeating.caption(tracks, DecodingOptions(beam_size=beam_size))
+    assert any(words_said_twice(caption) for caption in free)
+    assert any("<unk>" in caption.words for caption in free)
+    options = DecodingOptions(beam_size=beam_size, no_repeated_words=True, allow_unknown=False)
+    for caption in repeating.caption(tracks, options):
+        assert caption.words
+        assert not words_said_twice(caption)
+        assert "<unk>" not in caption.words
+
+
+def test_the_checkpoints_card_decides_where_options_do_not(repeating, tracks):
+    repeating.card = {**repeating.card, "decoding": TRAINED_DECODING}
+    by_card = repeating.caption(tracks)
+    asked = repeating.caption(tracks, DecodingOptions(no_repeated_words=True, allow_unknown=False))
+    assert [caption.text for caption in by_card] == [caption.text for caption in asked]
+    refused = repeating.caption(tracks, DecodingOptions(no_repeated_words=False, allow_unknown=True))
+    assert [caption.text for caption in refused] != [caption.text for caption in asked]
+
+
+def test_segments_follow_the_same_options(repeating):
+    options = DecodingOptions(segment_seconds=9, no_repeated_words=True, allow_unknown=False)
+    [caption] = repeating.caption([signal(30, 3)], options)
+    assert not any(repeated_words(segment.text) for segment in caption.segments)

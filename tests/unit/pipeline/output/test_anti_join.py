@@ -1,8 +1,12 @@
 """The anti-join: what is done, what failed, and what is left to do."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from muscaps.config import DecodingOptions
 from pipeline.catalogue import read_catalogue
@@ -17,6 +21,22 @@ def test_done_tracks_are_those_of_this_model_and_decoding(tmp_path: Path) -> Non
     assert captioned_tracks(str(tmp_path), "m-2", OPTIONS).num_rows == 0
     assert captioned_tracks(str(tmp_path), MODEL_ID, DecodingOptions(beam_size=1)).num_rows == 0
     assert captioned_tracks(str(tmp_path / "nowhere"), MODEL_ID, OPTIONS).num_rows == 0
+
+
+@pytest.mark.parametrize("changes", [{"no_repeated_words": True}, {"allow_unknown": False}, {"max_words": 10}])
+def test_a_caption_decoded_with_other_options_is_other_work(tmp_path: Path, changes: dict[str, Any]) -> None:
+    commit_rows(tmp_path, result_rows("a"))
+    assert captioned_tracks(str(tmp_path), MODEL_ID, replace(OPTIONS, **changes)).num_rows == 0
+
+
+def test_rows_written_before_an_option_existed_count_as_left_to_the_checkpoint(tmp_path: Path) -> None:
+    commit_rows(tmp_path, result_rows("a"))
+    [captions] = (tmp_path / "captions").glob("*.parquet")
+    rows = pq.read_table(captions)
+    old = pa.array([{"beam_size": 3, "max_words": 22}])
+    pq.write_table(rows.set_column(rows.column_names.index("decoding"), "decoding", old), captions)
+    assert captioned_tracks(str(tmp_path), MODEL_ID, OPTIONS).num_rows == 1
+    assert captioned_tracks(str(tmp_path), MODEL_ID, replace(OPTIONS, no_repeated_words=True)).num_rows == 0
 
 
 def test_a_track_that_failed_twice_counts_both_attempts_and_shows_the_last(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""Decoding without repeated content words and without `<unk>`: against a plain search of one track, and by example."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from muscaps.config import DecodingOptions
+from muscaps.decoding import beam_search
+from muscaps.lexicon import content_word
+from muscaps.models.caption_model import DecoderState, EncodedAudio
+from muscaps.vocabulary import EOS, SOS, SPECIAL_TOKENS, UNK
+from muscaps.word_constraints import WordConstraints
+
+WORDS = [*SPECIAL_TOKENS, ",", "a", "with", "guitar", "guitars", "bass", "drum", "drums", "dark"]
+INF = float("inf")
+
+
+STEPS = 20
+
+
+class TableModel:
+    """A model whose next word depends on the track, the number of words so far and the last word."""
+
+    def __init__(self, num_tracks, seed):
+        shape = (num_tracks, STEPS, len(WORDS), len(WORDS))
+        table = torch.from_numpy(np.random.default_rng(seed).normal(0, 1.5, shape))
+        table[..., [0, SOS]] = -INF
+        table[:, :, SOS, EOS] = -INF
+        self.table = table.log_softmax(dim=-1)
+
+    def encoded(self, tracks):
+        return EncodedAudio(torch.tensor(tracks, dtype=torch.float64).unsqueeze(1))
+
+    def start(self, encoded):
+        nothing = torch.zeros(len(encoded.embedding), 1)
+        return DecoderState(nothing, nothing, nothing, nothing)
+
+    def step(self, encoded, state, word_ids):
+        tracks = encoded.embedding[:, 0].long().repeat_interleave(len(word_ids) // len(encoded.embedding))
+        position = state.encoder_hidden
+        return self.table[tracks, position[:, 0].long(), word_ids], state._replace(encoder_hidden=position + 1)
+
+
+def may_follow(said, word, no_repeated_words, allow_unknown):
+    if word == UNK and not allow_unknown:
+        return False
+    key = content_word(WORDS[word])
+    return not (no_repeated_words and key is not None and key in {content_word(WORDS[w]) for w in said})
+
+
+def plain_search(table, beam, max_words, **rules):
+    """Search one track, a hypothesis at a time."""
+    live, finished, room = [((), 0.0)], [], beam
+    for t in range(max_words):
+        grown = [
+            ((*said, word), log_prob + float(table[t, said[-1] if said else SOS, word]))
+            for said, log_prob in live
+            for word in range(len(WORDS))
+            if may_follow(said, word, **rules)
+        ]
+        best = sorted((one for one in grown if one[1] > -INF), key=lambda one: -one[1])[:room]
+        finished += [(said[:-1], log_prob) for said, log_prob in best if said[-1] == EOS]
+        live = [one for one in best if one[0][-1] != EOS]
+        room = beam - len(finished)
+    return sorted(finished, key=lambda one: -one[1]) + sorted(live, key=lambda one: -one[1])
+
+
+def found(model, tracks, beam, max_words, **rules):
+    constraints = WordConstraints(WORDS, **rules)
+    options = DecodingOptions(beam_size=beam, max_words=max_words)
+    return beam_search(model, model.encoded(tracks), options, constraints)
+
+
+@pytest.mark.parametrize("no_repeated_words", [True, False])
+@pytest.mark.parametrize("allow_unknown", [True, False])
+@pytest.mark.parametrize("beam", [1, 2, 5, 12])
+def test_many_tracks_at_once_give_what_a_plain_search_gives(beam, no_repeated_words, allow_unknown):
+    rules = {"no_repeated_words": no_repeated_words, "allow_unknown": allow_unknown}
+    model = TableModel(num_tracks=9, seed=beam)
+    for track, hypotheses in enumerate(found(model, list(range(9)), beam, 9, **rules)):
+        expected = plain_search(model.table[track], beam, 9, **rules)
+        assert [one.word_ids for one in hypotheses] == [said for said, _ in expected]
+        np.testing.assert_allclose([one.log_prob for one in hypotheses], [log_prob for _, log_prob in expected])
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_no_content_word_comes_twice_and_stop_words_may(beam):
+    model = TableModel(num_tracks=40, seed=3)
+    stop_word_came_twice = False
+    for hypotheses in found(model, list(range(40)), beam, 20, no_repeated_words=True, allow_unknown=False):
+        for hypothesis in hypotheses:
+            said = [WORDS[index] for index in hypothesis.word_ids]
+            content = [content_word(word) for word in said if content_word(word)]
+            assert len(content) == len(set(content))
+            assert "<unk>" not in said
+            stop_word_came_twice |= said.count("a") > 1 or said.count(",") > 1 or said.count("with") > 1
+    assert stop_word_came_twice
+
+
+def test_a_hypothesis_never_depends_on_the_tracks_beside_it():
+    model = TableModel(num_tracks=9, seed=5)
+    rules = {"no_repeated_words": True, "allow_unknown": False}
+    together = found(model, list(range(9)), 4, 12, **rules)
+    assert [found(model, [track], 4, 12, **rules)[0] for track in range(9)] == together
+
+
+def test_log_probabilities_stay_the_models_own():
+    model = TableModel(num_tracks=1, seed=6)
+    [[best, *_]] = found(model, [0], 4, 8, no_repeated_words=True, allow_unknown=False)
+    path = [SOS, *best.word_ids, *([EOS] if best.finished else [])]
+    pairs = zip(path, path[1:], strict=False)
+    own = math.fsum(float(model.table[0, t, last, word]) for t, (last, word) in enumerate(pairs))
+    assert best.log_prob == pytest.approx(own)
+
+
+def test_a_plural_rules_out_its_singular_and_nothing_else():
+    constraints = WordConstraints(WORDS, no_repeated_words=True, allow_unknown=True)
+    said = torch.tensor([[WORDS.index("drums"), WORDS.index("a"), -1]])
+    left = constraints.constrained(torch.zeros(1, len(WORDS)), said)[0]
+    assert {WORDS[index] for index in torch.nonzero(left == -INF).flatten()} == {"drum", "drums"}
+
+
+def test_before_the_first_word_only_unk_is_ruled_out():
+    constraints = WordConstraints(WORDS, no_repeated_words=True, allow_unknown=False)
+    left = constraints.constrained(torch.zeros(2, len(WORDS)), torch.zeros(2, 0, dtype=torch.long))
+    assert torch.nonzero(left == -INF).tolist() == [[0, UNK], [1, UNK]]
