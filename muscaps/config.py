@@ -201,6 +201,9 @@ class TrainingConfig:
     """Passes over the training split at most."""
     patience: int = 10
     """Epochs without a better validation score before training stops."""
+    max_minutes: float | None = None
+    """Stop after this many minutes; None for no limit. A captioner finishes its epoch; a tagger stops within it, its
+    learning rate being zero by then."""
     gradient_clip: float = 12.0
     """Largest gradient norm (published code)."""
     seed: int = 0
@@ -210,3 +213,5 @@ class TrainingConfig:
         for name in ("learning_rate", "batch_size", "max_epochs", "patience", "gradient_clip"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise ValueError(f"max_minutes must be positive, not {self.max_minutes}")

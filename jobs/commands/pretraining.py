@@ -114,6 +114,6 @@ def _additive(dataset: Path) -> tuple[str, ...] | None:
 
 def _tagger_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: (
-        f"epoch {row['epoch']}/{max_epochs}  loss {row['loss']:.4f}  ROC-AUC {row['validation_roc_auc']:.3f}  "
-        f"PR-AUC {row['validation_pr_auc']:.3f}  {row['chunks_per_s']:.0f} chunks/s  ETA {duration(row['eta_s'])}"
+        f"epoch {row['epoch']}/{max_epochs}  loss {row['train_loss']:.4f}  ROC-AUC {row['validation_roc_auc']:.3f}  "
+        f"PR-AUC {row['validation_pr_auc']:.3f}  {row['examples_per_s']:.0f} chunks/s  ETA {duration(row['eta_s'])}"
     )

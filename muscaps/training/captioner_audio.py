@@ -4,8 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from muscaps.audio import to_chunks
+from muscaps.inference.tall_convolution import training_features
+from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.training.batches import random_excerpt
 from muscaps.training.dataset.layout import Example
 from muscaps.training.dataset.pairs import DatasetError
@@ -13,19 +17,19 @@ from muscaps.training.dataset.reader import PreparedDataset
 
 
 class AudioSource(Protocol):
-    """Where a model's audio input comes from."""
+    """Gives an example's audio input."""
 
     def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        """Return what a training step hears, (chunks, feature) or (chunks, samples)."""
+        """Return the input of a training step, (chunks, feature) or (chunks, samples)."""
         ...
 
     def evaluation(self, example: Example) -> np.ndarray:
-        """Return what validation hears."""
+        """Return the input of validation, of the same kind."""
         ...
 
 
 class CachedFeatures:
-    """Chunk features computed once: the whole track every epoch, or one of its disturbed copies."""
+    """Chunk features computed once: of the whole track, in training alternating with its augmented copies."""
 
     def __init__(
         self, read: Callable[[Example], np.ndarray], disturbed: Sequence[Callable[[Example], np.ndarray]] = ()
@@ -67,3 +71,23 @@ class AudioExcerpts:
     def _chunks(self, audio: np.ndarray) -> np.ndarray:
         chunks: np.ndarray = to_chunks(np.asarray(audio), self._chunk_samples).astype(np.float32) / 32_768
         return chunks
+
+
+def chunk_features(extractor: FeatureExtractor, chunks: Tensor, mask: Tensor) -> Tensor:
+    """Run an extractor that is being trained over the real chunks of a batch.
+
+    Args:
+        extractor: The network.
+        chunks: Audio, (batch, chunks, samples).
+        mask: True where a chunk is real, (batch, chunks).
+
+    Returns:
+        Features, (batch, chunks, feature), zeros on padding.
+    """
+    learned_filters = any(parameter.requires_grad for parameter in extractor.spectrogram.parameters())
+    with torch.set_grad_enabled(torch.is_grad_enabled() and learned_filters):
+        spectrogram = extractor.spectrogram(chunks[mask])
+    # Not in bfloat16: two workers would round differently from one, and curves would not be reproducible.
+    features = training_features(extractor, spectrogram, fast=False)
+    whole = features.new_zeros(*mask.shape, features.shape[1])
+    return whole.masked_scatter(mask.unsqueeze(-1), features)

@@ -6,8 +6,6 @@ from typing import Literal
 from muscaps.config import TrainingConfig
 
 ExtractorMode = Literal["frozen", "fine-tuned", "scratch"]
-
-
 MonitorName = Literal["loss", "cider"]
 
 
@@ -25,13 +23,11 @@ class CaptionTrainingConfig(TrainingConfig):
     validation_tracks: int = 1_000
     """Validation tracks scored each epoch, at most, evenly chosen."""
     validation_chunks: int = 20
-    """Chunks of a validation track heard where the extractor is trained."""
+    """Chunks of a validation track that are used where the extractor is trained."""
     decode_every: int = 1
     """Epochs between validations with captions, for CIDEr."""
-    max_minutes: float | None = None
-    """Stop after this many minutes, at the end of an epoch; None for no limit."""
     disturbed_versions: int = 0
-    """Disturbed copies of every training track whose cached features take turns with the track's own; frozen only."""
+    """Augmented copies of every training track; their cached features alternate with the track's own; frozen only."""
     mixed_precision: bool = True
     """Compute in bfloat16 where a GPU does the work."""
 

@@ -44,14 +44,20 @@ class Workers:
             torch.distributed.all_reduce(values)
         return values
 
+    def total(self, value: float) -> float:
+        """Return the sum of the workers' values."""
+        return value if self.size == 1 else self._reduce(value, torch.distributed.ReduceOp.SUM)
+
     def maximum(self, value: float) -> float:
-        """Agree on the largest of the workers' values."""
-        if self.size == 1:
-            return value
+        """Return the largest of the workers' values."""
+        return value if self.size == 1 else self._reduce(value, torch.distributed.ReduceOp.MAX)
+
+    @staticmethod
+    def _reduce(value: float, operation: "torch.distributed.ReduceOp.RedOpType") -> float:
         shared = torch.tensor([value], dtype=torch.float64)
         if torch.distributed.get_backend() == "nccl":
             shared = shared.cuda()
-        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+        torch.distributed.all_reduce(shared, operation)
         return float(shared)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

@@ -27,18 +27,14 @@ class TaggingConfig(TrainingConfig):
     """Dropout probability before the outputs."""
     validation_clips: int = 400
     """Validation clips scored each epoch, at most."""
-    max_minutes: float | None = None
-    """Stop after this many minutes, the learning rate falling to zero by then; None for `max_epochs` alone."""
     additive_tags: tuple[str, ...] | None = None
     """Tags of things that still sound when a second clip is added; None takes all."""
     augmentation: AugmentationConfig = AugmentationConfig()  # noqa: RUF009  (frozen)
-    """How training excerpts are disturbed."""
+    """How training excerpts are augmented."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.average_decay < 1:
             raise ValueError(f"average_decay must lie in [0, 1), not {self.average_decay}")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise ValueError(f"max_minutes must be positive, not {self.max_minutes}")
         if self.excerpts_per_clip < 1 or self.min_tag_count < 1:
             raise ValueError("excerpts_per_clip and min_tag_count must be at least 1")

@@ -17,12 +17,14 @@ from muscaps.evaluation.retrieval import retrieve
 from muscaps.evaluation.split_evaluation import published_form, published_reference, split_features
 from muscaps.inference import prepare_extractor
 from muscaps.models.architectures import build_extractor
-from muscaps.training.captioner_objective import CaptionerTraining
+from muscaps.training.captioner_objective import CaptionerObjective
+from muscaps.training.checkpoints import save_captioners
 from muscaps.training.dataset.feature_cache import FeatureCache, extractor_digest
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.initial_captioner import new_captioner
+from muscaps.training.loop import TrainingLoop
 from muscaps.training.pretrained_extractor import extractor_config_of, load_any_extractor
-from muscaps.training.tagger_objective import train_tagger
+from muscaps.training.single_process import train_tagger
 from pipeline.paper.cell_results import (
     is_done,
     result_path,
@@ -47,8 +49,7 @@ def run_cell(config: ExperimentConfig, cell: Cell) -> None:
     began = time.monotonic()
     result = work[cell.kind](config, cell)
     write_json(result_path(config, cell), {**result, "seconds": time.monotonic() - began})
-    for name in ("state", "state.partial"):  # what a cell cut short would have gone on from
-        shutil.rmtree(result_path(config, cell).with_name(name), ignore_errors=True)
+    shutil.rmtree(result_path(config, cell).with_name("state"), ignore_errors=True)  # nothing is left to resume
 
 
 def _extractor_directory(config: ExperimentConfig, network: str) -> Path:
@@ -61,7 +62,7 @@ def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
 
     directory = _extractor_directory(config, cell.subject)
     if directory in (config.musicnn, config.hcnn):
-        extractor = _load_extractor(directory)
+        extractor = load_any_extractor(directory)
         return {"given": directory.name, "digest": extractor_digest(extractor)}
     architecture = config.musicnn_config if cell.subject == "musicnn" else config.hcnn_config
     scores = train_tagger(
@@ -74,16 +75,11 @@ def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     return {"mean_roc_auc": scores.mean_roc_auc, "mean_pr_auc": scores.mean_pr_auc, "tags": len(scores.roc_auc)}
 
 
-def _load_extractor(directory: Path) -> Any:
-
-    return load_any_extractor(directory)
-
-
 def _network(config: ExperimentConfig, network: str) -> Any:
 
     if network == "log_mel":
         return build_extractor(LOG_MEL).eval()
-    return _load_extractor(_extractor_directory(config, network))
+    return load_any_extractor(_extractor_directory(config, network))
 
 
 def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
@@ -137,28 +133,21 @@ def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     model = new_captioner(dataset, _model_config(config, system), extractor=pretrained, seed=cell.seed)
     features = None if from_scratch else FeatureCache(dataset, extractor_digest(model.feature_extractor)).read
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    training = CaptionerTraining(dataset, model, dataset.vocabulary, training_config, features=features, device=device)
+    objective = CaptionerObjective(
+        dataset, model, dataset.vocabulary, training_config, features=features, device=device
+    )
+    loop = TrainingLoop(objective)
     directory = config.output / "cells" / cell.name
-    state = directory / "state"
-    if (state / "state.safetensors").exists():
-        training.resume(state)
-
-    def keep(metrics: Mapping[str, Any], save_state: Callable[[Path], None]) -> None:
-        beside = directory / "state.partial"
-        save_state(beside)
-        state.mkdir(parents=True, exist_ok=True)
-        (beside / "state.safetensors").replace(state / "state.safetensors")
-
-    training.train(keep)
-    training.save_checkpoints(directory, name=cell.name)
+    loop.train_with_state(directory / "state")
+    save_captioners(loop, directory, name=cell.name)
     captioner = Captioner.load(directory / "best", device)
     return {
         "model_id": captioner.model_id,
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "best_epoch": training.best_epoch,
-        "training_seconds": training.elapsed_s,
-        "validation_cider": [row["validation_cider"] for row in training.history],
-        "validation_loss": [row["validation_loss"] for row in training.history],
+        "best_epoch": loop.counters.best_epoch,
+        "training_seconds": loop.counters.elapsed_s,
+        "validation_cider": [row["validation_cider"] for row in loop.counters.history],
+        "validation_loss": [row["validation_loss"] for row in loop.counters.history],
         **_decode(config, captioner, dataset, SYSTEMS[system].beam_size),
     }
 

@@ -1,34 +1,37 @@
-"""Training a captioner on Ray Train."""
+"""Training a captioner on Ray Train: features cached first, then data-parallel workers."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from muscaps.checkpoint import load_checkpoint
 from muscaps.config import ModelConfig
+from muscaps.models.muscaps import MusCaps
 from muscaps.training.captioner_config import CaptionTrainingConfig
-from muscaps.training.captioner_objective import CaptionerTraining
+from muscaps.training.captioner_objective import CaptionerObjective
+from muscaps.training.checkpoints import save_captioners
 from muscaps.training.dataset.feature_cache import FeatureCache, extractor_digest
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.initial_captioner import grow_captioner, new_captioner
+from muscaps.training.loop import Metrics, TrainingLoop
 from muscaps.training.pretrained_extractor import load_any_extractor
-from muscaps.vocabulary import load_glove
+from muscaps.vocabulary import Vocabulary, load_glove
 from pipeline.cluster.session import ray_session
 from pipeline.training.curve import write_curve
 from pipeline.training.distributed import (
     Hardware,
-    Metrics,
     OnEpoch,
-    checkpoint_directory,
-    epoch_reporter,
     fit,
-    resume_from_checkpoint,
+    last_checkpoint,
+    read_history,
     set_up_worker,
+    train_in_worker,
 )
-from pipeline.training.feature_extraction import cache_features
-from pipeline.training.run_folder import RESULT, claim_output, record_result, replace_folder
+from pipeline.training.feature_extraction import OnProgress, cache_features
+from pipeline.training.run_folder import claim_output, read_result, record_result, replace_folder
+
+CURVE_COLUMNS = ("train_loss", "validation_loss", "validation_cider", "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +45,11 @@ class CaptionRun:
     config: CaptionTrainingConfig = CaptionTrainingConfig()  # noqa: RUF009  (frozen)
     """The training."""
     model: ModelConfig = ModelConfig()  # noqa: RUF009  (frozen)
-    """The model; ignored when starting from a checkpoint, but for its dropout."""
+    """The model; ignored when starting from a checkpoint."""
     extractor: Path | None = None
     """Pre-trained extractor (or a captioner, for its extractor); None trains one from scratch."""
     start: Path | None = None
-    """Captioner to fine-tune: its vocabulary grows, its old words keep their meaning."""
+    """Captioner to fine-tune: new words join its vocabulary, known words keep their vectors."""
     glove: Path | None = None
     """Word vectors; None learns them from the training captions."""
     name: str = "muscaps"
@@ -60,24 +63,24 @@ class CaptionRun:
         if self.extractor is not None and self.config.extractor_mode == "scratch":
             raise ValueError("extractor_mode='scratch' starts from random weights: leave out extractor")
         if self.start is not None and self.config.extractor_mode == "scratch":
-            raise ValueError("extractor_mode='scratch' makes no sense for a captioner that is fine-tuned")
+            raise ValueError("extractor_mode='scratch' cannot be combined with start")
 
 
 def train_captioner(
     run: CaptionRun,
     hardware: Hardware = Hardware(),  # noqa: B008  (frozen)
     on_epoch: OnEpoch | None = None,
-    on_features: Callable[[int, int], None] | None = None,
+    on_features: OnProgress | None = None,
 ) -> Metrics:
     """Train a captioner; `output` ends with `best/`, `last/`, `curve.csv` and `curve.png`.
 
-    Called again with the same arguments it goes on where it stopped, or, finished, does nothing.
+    Called again with the same arguments it resumes where it stopped, or, finished, does nothing.
 
     Args:
         run: What to train.
         hardware: What to train it on.
-        on_epoch: Told every epoch's metrics, those of an interrupted run not again.
-        on_features: Told of how many tracks, and of how many in all, the features are computed.
+        on_epoch: Called with every epoch's metrics, those before an interruption not again.
+        on_features: Called with the number of tracks whose features are computed, and their total.
 
     Returns:
         The best epoch's metrics, with `epochs` the number trained.
@@ -88,68 +91,60 @@ def train_captioner(
     dataset = PreparedDataset(run.dataset)
     source = run.start or run.extractor
     claim_output(run.output, run, dataset, hardware.num_workers)
-    if (run.output / RESULT).exists():
-        finished: Metrics = json.loads((run.output / RESULT).read_text(encoding="utf-8"))
+    finished = read_result(run.output)
+    if finished is not None:
         return finished
     with ray_session(hardware.address, num_cpus=hardware.num_cpus):
         if run.config.extractor_mode == "frozen" and source is not None:
             for version in range(run.config.disturbed_versions + 1):
                 cache_features(dataset, source, version, on_features)
-        result = fit(_caption_loop, run, run.output, hardware, on_epoch)
-    with checkpoint_directory(result) as directory:
+        result = fit(_train_in_worker, run, run.output, hardware, on_epoch)
+    with last_checkpoint(result) as checkpoint:
         for name in ("best", "last"):
-            if (directory / name).exists():
-                replace_folder(directory / name, run.output / name)
-        history = json.loads((directory / "history.json").read_text(encoding="utf-8"))
-    columns = ("train_loss", "validation_loss", "validation_cider", "learning_rate")
-    write_curve(run.output, history, columns)
+            if (checkpoint / name).exists():
+                replace_folder(checkpoint / name, run.output / name)
+        history = read_history(checkpoint)
+    write_curve(run.output, history, CURVE_COLUMNS)
     best = history[history[-1]["best_epoch"] - 1]
     return record_result(run.output, {**best, "epochs": len(history)})
 
 
-def _caption_loop(config: dict[str, Any]) -> None:
-    """What each worker does to train a captioner."""
-
+def _train_in_worker(config: dict[str, Any]) -> None:
+    """Train a captioner in one worker process."""
     run: CaptionRun = config["run"]
     device = set_up_worker(config)
     dataset = PreparedDataset(run.dataset)
-    seed = run.config.seed
     start = load_checkpoint(run.start) if run.start else None
-    if start is not None:
-        model, vocabulary = grow_captioner(start, dataset, seed)
-    else:
-        vocabulary = dataset.vocabulary
-        vectors = load_glove(run.glove, vocabulary, run.model.word_embedding_dim) if run.glove else None
-        extractor = load_any_extractor(run.extractor) if run.extractor else None
-        model = new_captioner(dataset, run.model, extractor=extractor, word_vectors=vectors, seed=seed)
-    features, disturbed = None, []
-    if run.config.extractor_mode == "frozen":
-        digest = extractor_digest(model.feature_extractor)
-        features, *disturbed = [
-            FeatureCache(dataset, digest, version).read for version in range(run.config.disturbed_versions + 1)
-        ]
-    training = CaptionerTraining(
-        dataset,
-        model,
-        vocabulary,
-        run.config,
-        features=features,
-        disturbed=disturbed,
-        device=device,
-        tagger=start.tagger if start else None,
-        sections=_kept_sections(start.card) if start else None,
+    model, vocabulary = grow_captioner(start, dataset, run.config.seed) if start else _fresh_captioner(run, dataset)
+    features, augmented = None, []
+    digest = extractor_digest(model.feature_extractor) if run.config.extractor_mode == "frozen" else None
+    if digest is not None:
+        versions = range(run.config.disturbed_versions + 1)
+        features, *augmented = [FeatureCache(dataset, digest, version).read for version in versions]
+    objective = CaptionerObjective(
+        dataset, model, vocabulary, run.config, features=features, augmented=augmented, device=device
     )
-    resume_from_checkpoint(training)
+    loop = TrainingLoop(objective)
     facts = {
-        "extractor": extractor_digest(model.feature_extractor) if run.config.extractor_mode == "frozen" else None,
+        "extractor": digest,
         "started_from": start.model_id if start else None,
         "word_vectors": "GloVe" if run.glove else "learned from the captions",
     }
-    training.train(
-        epoch_reporter(
-            training, config["board"], lambda path: training.save_checkpoints(path, name=run.name, training=facts)
-        )
-    )
+
+    def save_models(directory: Path) -> None:
+        tagger, sections = (start.tagger, _kept_sections(start.card)) if start else (None, None)
+        save_captioners(loop, directory, name=run.name, training=facts, tagger=tagger, sections=sections)
+
+    train_in_worker(loop, config, save_models)
+
+
+def _fresh_captioner(run: CaptionRun, dataset: PreparedDataset) -> tuple[MusCaps, Vocabulary]:
+    """Return a captioner with fresh weights, except those of a pre-trained extractor, and its vocabulary."""
+    vocabulary = dataset.vocabulary
+    vectors = load_glove(run.glove, vocabulary, run.model.word_embedding_dim) if run.glove else None
+    extractor = load_any_extractor(run.extractor) if run.extractor else None
+    model = new_captioner(dataset, run.model, extractor=extractor, word_vectors=vectors, seed=run.config.seed)
+    return model, vocabulary
 
 
 def _kept_sections(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.training.distributed import (
-    Metrics,
-)
-from pipeline.training.run_folder import CURVE_CSV, CURVE_PNG
+from muscaps.training.loop import Metrics
 
 logger = logging.getLogger(__name__)
+
+CURVE_CSV, CURVE_PNG = "curve.csv", "curve.png"
 
 _TITLES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "cider": "CIDEr"}
 

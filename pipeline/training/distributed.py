@@ -1,16 +1,17 @@
 """Ray Train around a training loop: workers, checkpoints, resuming, progress.
 
-Every epoch's end is a checkpoint in `OUTPUT/ray`: the state to resume from and, for captioners, the best and the
-last model. A worker that dies is replaced and the group resumes from the last checkpoint; so does a new call
-after the driver died. On a cluster, OUTPUT and the dataset must be paths that every machine sees.
+Every epoch's end is a checkpoint in `OUTPUT/ray`: the state to resume from and, for captioners, the best and the last
+model. When a worker process dies, the group restarts from the last checkpoint; so does a new call after the driver
+died. On a cluster, OUTPUT and the dataset must be paths that every machine sees.
 """
 
+import contextlib
 import json
 import logging
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from muscaps.training.loop import Metrics, TrainingLoop
 from pipeline.cluster.session import cluster_size
 
 if TYPE_CHECKING:
     from ray.train import Result
+    from ray.train.torch import TorchTrainer
 
 MAX_FAILURES = 3
-"""Times a run goes on after losing workers."""
-
-
-Metrics = Mapping[str, Any]
-
+"""Times a run restarts after losing workers."""
+STATE, HISTORY = "state", "history.json"
+"""In a checkpoint: the loop's state, and the metrics of every epoch."""
 
 OnEpoch = Callable[[Metrics], None]
+"""Called with every epoch's metrics."""
+WorkerLoop = Callable[[dict[str, Any]], None]
+"""Runs in each worker process; its argument holds `run`, `metrics` (a `_MetricsQueue` actor) and `threads`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ class Hardware:
     use_gpu: bool = False
     """One GPU each (nccl); else CPUs (gloo)."""
     threads: int | None = None
-    """CPU threads of each; None shares out what there is."""
+    """CPU threads of each; None divides the CPUs evenly."""
     address: str | None = None
     """Ray cluster; None starts Ray here."""
     num_cpus: int | None = None
@@ -55,39 +59,68 @@ class Hardware:
             raise ValueError(f"threads must be at least 1, not {self.threads}")
 
 
-class _Board:
-    """Where the first worker hangs out its metrics and the driver reads them."""
+class _MetricsQueue:
+    """Actor that the first worker sends its metrics to and the driver reads them from."""
 
     def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Metrics] = []
 
-    def put(self, row: dict[str, Any]) -> None:
+    def put(self, row: Metrics) -> None:
         self._rows.append(row)
 
-    def since(self, count: int) -> list[dict[str, Any]]:
+    def since(self, count: int) -> list[Metrics]:
         return self._rows[count:]
 
 
-def fit(
-    loop: Callable[[dict[str, Any]], None],
-    run: Any,
-    output: Path,
-    hardware: Hardware,
-    on_epoch: OnEpoch | None,
-) -> "Result":
-    """Run a loop on Ray Train's workers, from the last checkpoint if there is one."""
+def fit(worker_loop: WorkerLoop, run: Any, output: Path, hardware: Hardware, on_epoch: OnEpoch | None) -> "Result":
+    """Run a loop on Ray Train's workers, from the last checkpoint if there is one.
+
+    Args:
+        worker_loop: What each worker process does.
+        run: What to train; handed to the workers.
+        output: Folder of the run.
+        hardware: The workers.
+        on_epoch: Called with every epoch's metrics.
+
+    Raises:
+        ValueError: There are more workers than CPUs.
+    """
     import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
 
     cpus, _ = cluster_size()
     if hardware.num_workers > cpus:
         raise ValueError(f"num_workers={hardware.num_workers} exceeds the {cpus} CPUs that Ray has")
     threads = hardware.threads or max(1, cpus // hardware.num_workers)
-    board: Any = ray.remote(num_cpus=0)(_Board).remote()
-    trainer = TorchTrainer(
-        loop,
-        train_loop_config={"run": run, "board": board, "threads": threads},
+    queue: Any = ray.remote(num_cpus=0)(_MetricsQueue).remote()
+    trainer = _trainer(worker_loop, {"run": run, "metrics": queue, "threads": threads}, output, hardware)
+    fitting: Future[Result] = Future()
+
+    def fit_trainer() -> None:
+        try:
+            fitting.set_result(trainer.fit())
+        except BaseException as error:
+            fitting.set_exception(error)
+
+    # In a thread of its own: in the main thread Ray would handle Ctrl-C itself and end the process.
+    threading.Thread(target=fit_trainer, daemon=True).start()
+    reported = 0
+    while True:
+        ended = bool(wait([fitting], timeout=0.5).done)
+        for row in _rows_since(queue, reported):
+            reported += 1
+            if on_epoch is not None:
+                on_epoch(row)
+        if ended:
+            return fitting.result()
+
+
+def _trainer(worker_loop: WorkerLoop, config: dict[str, Any], output: Path, hardware: Hardware) -> "TorchTrainer":
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    return TorchTrainer(
+        worker_loop,
+        train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=hardware.num_workers,
             use_gpu=hardware.use_gpu,
@@ -100,39 +133,20 @@ def fit(
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     )
-    fitting: Future[Result] = Future()
-
-    def fit() -> None:
-        try:
-            fitting.set_result(trainer.fit())
-        except BaseException as error:
-            fitting.set_exception(error)
-
-    # In a thread of its own: in the main one Ray would take Ctrl-C for itself and end the process.
-    threading.Thread(target=fit, daemon=True).start()
-    seen = 0
-    while True:
-        ended = bool(wait([fitting], timeout=0.5).done)
-        for row in _rows_since(board, seen):
-            seen += 1
-            if on_epoch is not None:
-                on_epoch(row)
-        if ended:
-            return fitting.result()
 
 
-def _rows_since(board: Any, seen: int) -> list[Metrics]:
-    """What the board shows beyond the first `seen` rows; nothing if it does not answer."""
+def _rows_since(queue: Any, count: int) -> list[Metrics]:
+    """Return the rows after the first `count`; none if the actor does not answer."""
     import ray
 
     try:
-        rows: list[Metrics] = ray.get(board.since.remote(seen), timeout=10)
-    except ray.exceptions.RayError:  # busy, or the cluster is gone, and then fit() says why
+        rows: list[Metrics] = ray.get(queue.since.remote(count), timeout=10)
+    except ray.exceptions.RayError:  # busy, or the cluster is gone, and then fit() raises the reason
         return []
     return rows
 
 
-def set_up_worker(config: dict[str, Any]) -> str:
+def set_up_worker(config: Mapping[str, Any]) -> str:
     """Prepare a worker process; return its device."""
     from ray.train.torch import get_device
 
@@ -143,50 +157,51 @@ def set_up_worker(config: dict[str, Any]) -> str:
     return str(get_device())
 
 
-def resume_from_checkpoint(training: Any) -> None:
+def train_in_worker(loop: TrainingLoop[Any], config: Mapping[str, Any], save_models: Callable[[Path], None]) -> None:
+    """Train from the last checkpoint, if any, and report a checkpoint after every epoch.
+
+    Args:
+        loop: The training, before its first epoch.
+        config: The worker loop's argument.
+        save_models: Writes the models of the finished epoch into a directory; called in the first worker only.
+    """
     import ray.train
 
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as directory:
-            training.resume(Path(directory) / "state")
-
-
-def epoch_reporter(
-    training: Any, board: Any, save_models: Callable[[Path], None]
-) -> Callable[[Metrics, Callable[[Path], None]], None]:
-    """Make the function that a training calls after every epoch."""
-    import ray.train
+            loop.resume(Path(directory) / STATE)
 
     def report(metrics: Metrics, save_state: Callable[[Path], None]) -> None:
         plain = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
-        if not training.workers.first:
+        if not loop.objective.workers.first:
             ray.train.report(plain)
             return
         with tempfile.TemporaryDirectory(prefix="muscaps-epoch-") as name:
             directory = Path(name)
-            save_state(directory / "state")
+            save_state(directory / STATE)
             save_models(directory)
-            (directory / "history.json").write_text(json.dumps(training.history), encoding="utf-8")
+            (directory / HISTORY).write_text(json.dumps(loop.counters.history), encoding="utf-8")
             ray.train.report(plain, checkpoint=ray.train.Checkpoint.from_directory(directory))
-        board.put.remote(plain)
+        config["metrics"].put.remote(plain)
 
-    return report
+    loop.train(report)
 
 
-def checkpoint_directory(result: "Result") -> Any:
-    """A context with the last checkpoint's content."""
+@contextlib.contextmanager
+def last_checkpoint(result: "Result") -> Iterator[Path]:
+    """Give access to the last checkpoint's files.
+
+    Raises:
+        RuntimeError: There is none.
+    """
     if result.checkpoint is None:
         raise RuntimeError("the training ended without a checkpoint")
-    return _AsPath(result.checkpoint)
+    with result.checkpoint.as_directory() as directory:
+        yield Path(directory)
 
 
-class _AsPath:
-    def __init__(self, checkpoint: Any) -> None:
-        self._context = checkpoint.as_directory()
-
-    def __enter__(self) -> Path:
-        return Path(self._context.__enter__())
-
-    def __exit__(self, *error: object) -> None:
-        self._context.__exit__(*error)
+def read_history(checkpoint: Path) -> list[dict[str, Any]]:
+    """Return the metrics of every epoch from a checkpoint's files."""
+    history: list[dict[str, Any]] = json.loads((checkpoint / HISTORY).read_text(encoding="utf-8"))
+    return history

@@ -1,4 +1,4 @@
-"""The output folder of a training: which run it belongs to, and whether that is finished."""
+"""The output folder of a training: which run it belongs to, its result, and the models put in place."""
 
 import json
 import os
@@ -6,17 +6,20 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from muscaps.training.dataset.reader import PreparedDataset
+from muscaps.training.loop import Metrics
 from pipeline.output.claims import claim
-from pipeline.training.distributed import Metrics
 
-RECORD, RESULT, CURVE_CSV, CURVE_PNG = "training.json", "result.json", "curve.csv", "curve.png"
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+RECORD, RESULT = "training.json", "result.json"
 
 
-def claim_output(output: Path, run: Any, dataset: PreparedDataset, num_workers: int) -> None:
-    """Write down what a folder's training is, or check that it is the same.
+def claim_output(output: Path, run: "DataclassInstance", dataset: PreparedDataset, num_workers: int) -> None:
+    """Record which training a folder belongs to, or check that it is the same one.
 
     Raises:
         ValueError: The folder holds a training with other settings, or other things.
@@ -27,19 +30,27 @@ def claim_output(output: Path, run: Any, dataset: PreparedDataset, num_workers: 
     claim(output, RECORD, "training", settings)
 
 
+def read_result(output: Path) -> Metrics | None:
+    """Return the result of a finished training; None while it is not finished."""
+    if not (output / RESULT).exists():
+        return None
+    result: dict[str, Any] = json.loads((output / RESULT).read_text(encoding="utf-8"))
+    return result
+
+
 def record_result(output: Path, metrics: Metrics) -> Metrics:
-    """Write down that a training is finished, so that the same call again need not start Ray."""
-    beside = output / f".{RESULT}"
-    beside.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    beside.replace(output / RESULT)
+    """Record that a training is finished, so that the same call again need not start Ray; return the metrics."""
+    partial = output / f".{RESULT}"
+    partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    partial.replace(output / RESULT)
     return metrics
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Put a copy of a folder in place whole."""
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    shutil.copytree(source, beside / "new")
+    """Put a complete copy of a folder in the target's place."""
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    shutil.copytree(source, scratch / "new")
     if target.exists():
-        os.replace(target, beside / "old")
-    os.replace(beside / "new", target)
-    shutil.rmtree(beside)
+        os.replace(target, scratch / "old")
+    os.replace(scratch / "new", target)
+    shutil.rmtree(scratch)

@@ -71,7 +71,7 @@ RUN_BY = {
     "dataset prepare": "integration/test_training.py",
     "pretrain": "integration/test_training.py",
     "train": "integration/test_training.py",
-    "evaluate": "unit/muscaps/test_evaluation.py",
+    "evaluate": "unit/muscaps/evaluation/test_split_evaluation.py",
     "checkpoint import": "unit/muscaps/test_checkpoint.py",
     "checkpoint show": "unit/muscaps/test_checkpoint.py",
 }
