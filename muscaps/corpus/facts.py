@@ -85,9 +85,7 @@ class Facts:
     @property
     def feels(self) -> frozenset[str]:
         """Finer moods as the lexicon names them."""
-        return frozenset(
-            tag for mood in self.moods for word in MOODS[mood].words for tag in lexicon.tags_in(word, "feel")
-        )
+        return frozenset(tag for mood in self.moods for tag in lexicon.tags_in(MOODS[mood].words[0], "feel"))
 
     @property
     def coarse_moods(self) -> frozenset[str]:
@@ -122,7 +120,7 @@ def _supported_tags(facts: Facts) -> dict[lexicon.Layer, frozenset[str]]:
     return {
         "family": frozenset(facts.families) | (frozenset() if facts.complete else facts.tags_of_genres("family")),
         "mood": facts.coarse_moods,
-        "feel": facts.feels,
+        "feel": lexicon.tags_in(moods, "feel"),
         "energy": energies,
         "tempo": frozenset((facts.tempo,)),
         "genre": facts.tags_of_genres("genre") | lexicon.tags_in(phrases, "genre"),

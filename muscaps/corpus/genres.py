@@ -32,7 +32,7 @@ GENRES: dict[str, Genre] = {
     ),
     "synthwave": _genre("synthwave track, retro synthwave tune", "synthwave"),
     "drum and bass": _genre("breakbeat track", "breakbeat music"),
-    "hip hop": _genre("hip hop track, hip hop beat, hip hop instrumental", "hip hop"),
+    "hip hop": _genre("hip hop track, hip hop beat", "hip hop"),
     "dance": _genre("dance track, dance tune, club track", "dance music, club music"),
     "dance pop": _genre("dance pop track, dance pop tune", "dance pop"),
     "chiptune": _genre("chiptune, chiptune track, 8-bit tune, video game theme", "video game music, 8-bit music"),
@@ -65,7 +65,7 @@ GENRES: dict[str, Genre] = {
     "world": _genre("world music track, world music piece, world groove", "world music"),
     "turkish": _genre("turkish tune, turkish piece", "turkish music"),
     "medieval": _genre("medieval tune, medieval dance, medieval piece", "medieval music"),
-    "pop": _genre("pop tune, pop track, pop song, pop instrumental", "pop, pop music"),
+    "pop": _genre("pop tune, pop track, pop song", "pop, pop music"),
     "corporate": _genre("corporate pop track, motivational track", "corporate pop"),
     "alternative": _genre("alternative rock track, indie rock song", "alternative rock"),
     "psychedelic": _genre("psychedelic track, psychedelic piece", "psychedelic music"),
@@ -89,7 +89,7 @@ GENRES: dict[str, Genre] = {
     "fantasy": _genre("fantasy theme, fantasy cue, fantasy score, fantasy piece", "fantasy music"),
     "chamber": _genre("chamber piece, chamber music piece", "chamber music"),
     "classical": _genre("classical piece, classical work", "classical music"),
-    "contemporary": _genre("contemporary piece, contemporary instrumental, contemporary tune", "contemporary music"),
+    "contemporary": _genre("contemporary piece, contemporary tune", "contemporary music"),
     "minimalism": _genre("minimalist piece, minimalist cue", "minimalist music"),
     "choral": _genre("choral piece, sacred piece, choral work", "choral music, sacred music"),
     "opera": _genre("opera aria, opera piece", "opera"),
@@ -97,9 +97,8 @@ GENRES: dict[str, Genre] = {
     "holiday": _genre("holiday tune, christmas tune", "holiday music"),
     "video game": _genre("video game theme, video game cue", "video game music"),
     "percussion": _genre("percussion track, percussion piece, rhythm track", "percussion music"),
-    "solo": _genre("piece, tune, instrumental piece"),
 }
 """Genres by name."""
 
-UNNAMED = _genre("piece, track, cue, theme, tune, instrumental piece", "music, instrumental music")
+UNNAMED = _genre("piece, track, tune", "music")
 """Nouns for tracks whose genre is unknown or not named."""

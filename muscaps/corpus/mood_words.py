@@ -43,13 +43,13 @@ MOODS: dict[str, Mood] = {
 """Moods by name."""
 
 TEMPO_ADJECTIVES: dict[str, tuple[str, ...]] = {
-    "slow": ("slow",),
+    "slow": ("slow", "slow-moving"),
     "medium": ("mid-tempo",),
-    "fast": ("fast", "up-tempo", "brisk"),
+    "fast": ("fast", "up-tempo", "brisk", "fast-paced"),
 }
 TEMPO_ADVERBIALS: dict[str, tuple[str, ...]] = {
     "slow": ("at a slow tempo", "at a slow pace", "at a leisurely pace"),
-    "medium": ("at a moderate tempo", "at a medium tempo", "at a moderate pace"),
+    "medium": ("at a moderate tempo", "at a medium tempo", "at a moderate pace", "at a steady medium tempo"),
     "fast": ("at a fast tempo", "at a quick pace", "at a brisk tempo"),
 }
 TEXTURE_ADJECTIVES: dict[str, tuple[str, ...]] = {"sparse": ("sparse",), "busy": ("busy",)}

@@ -35,7 +35,7 @@ _SECTIONS: tuple[tuple[frozenset[str], int, str], ...] = (
     ),
 )
 """Instruments, and how many of them a caption sums up as a section."""
-_THIRD_PERSON = {"carry": "carries"}
+_THIRD_PERSON = {"carry": "carries", "push": "pushes"}
 
 
 def pick(options: Sequence[str], rng: np.random.Generator) -> str:
@@ -88,6 +88,8 @@ class Wording:
             self.slots["moods"] = ", ".join(ordered)
             self.slots["moods_and"] = joined(ordered)
             self.slots["mood"] = ordered[0]
+        if len(ordered) > 1:
+            self.slots["two_moods"] = joined(ordered)
         if facts.tempo:
             self.slots["tempo"] = pick(TEMPO_ADJECTIVES[facts.tempo], rng)
             self.slots["at_tempo"] = pick(TEMPO_ADVERBIALS[facts.tempo], rng)
