@@ -1,12 +1,8 @@
-"""A real S3 server on loopback: OpenStack Swift with its s3api, and a proxy that makes it misbehave.
+"""A real S3 server on loopback: OpenStack Swift with its s3api.
 
-Account, container, object and proxy server are four processes of one replica each, with their data, rings and
-logs in one temporary folder. Signatures are checked: a wrong secret is refused.
-
-Conditional writes. Swift's s3api takes `If-None-Match: *`, but looks before it receives the body, so two PUTs at
-once may both win; `If-Match` on a PUT it refuses (501). AWS S3 promises both. `ConditionalWrites`, a filter in
-the proxy server's pipeline, adds the promise: one write at a time per object, and `If-Match` compared under the
-same lock. Everything else is Swift as published.
+Account, container, object and proxy server are four processes of one replica each, with their data, rings and logs in
+one temporary folder. Signatures are checked: a wrong secret is refused. `swift_filters.py` adds the conditional writes
+that AWS promises and Swift lacks. Everything else is Swift as published.
 
 `python tests/s3_server.py` serves until Ctrl-C and prints the environment to use it with.
 """
@@ -14,14 +10,10 @@ same lock. Everything else is Swift as published.
 import argparse
 import atexit
 import contextlib
-import http.client
-import http.server
-import io
 import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -29,12 +21,10 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 ACCESS_KEY = "muscaps:tests"
 SECRET_KEY = "correct-horse-battery-staple"
@@ -44,10 +34,10 @@ START_SECONDS = 60
 
 
 class S3Server:
-    """One Swift, started by `start` and surely gone after `close` or the end of this process.
+    """One Swift, started by `start`, stopped by `close` or at the end of this process.
 
     Attributes:
-        endpoint_url: Where it answers; the same after `stop` and `start`.
+        endpoint_url: Its address; the same after `stop` and `start`.
         environment: The AWS_* variables with which boto3, pyarrow and muscaps find it.
     """
 
@@ -62,7 +52,7 @@ class S3Server:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_DEFAULT_REGION": REGION,
-            # Nothing of the machine's own AWS settings may reach a test.
+            # The machine's own AWS settings must not reach a test.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -71,7 +61,7 @@ class S3Server:
         atexit.register(self.close)
 
     def start(self) -> None:
-        """Start whatever does not run; return when the proxy server answers."""
+        """Start the processes that do not run; return when the proxy server answers."""
         for role in ROLES:
             if role not in self._processes:
                 self._processes[role] = self._launch(role)
@@ -87,17 +77,16 @@ class S3Server:
     def stop(self) -> None:
         """Kill the proxy server: connections break and are refused until `start`; data stays.
 
-        The servers behind it go on, as they would behind a real one's front, so that no object that was
-        acknowledged misses its listing.
+        The other servers keep running, so that every acknowledged object reaches its listing.
         """
         _kill(self._processes.pop("proxy"))
 
     def pause(self) -> None:
-        """Freeze the proxy server: connections are taken and never answered, until `resume`."""
+        """Stop the proxy server's process: connections are accepted but not answered until `resume`."""
         self._processes["proxy"].send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused proxy server go on."""
+        """Continue a paused proxy server."""
         self._processes["proxy"].send_signal(signal.SIGCONT)
 
     def close(self) -> None:
@@ -131,10 +120,10 @@ class S3Server:
         with self._log(role).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, __file__, "--role", role, "--folder", str(self._folder)],
-                stdin=subprocess.PIPE,  # its end tells the server that this process is gone
+                stdin=subprocess.PIPE,  # the server ends when this pipe closes
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in pytest must not reach it before the tests' clean-up
+                start_new_session=True,  # Ctrl-C in pytest must not end it before the clean-up of the tests
             )
 
     def _log(self, role: str) -> Path:
@@ -152,234 +141,6 @@ class S3Server:
         return True
 
 
-class ConditionalWrites:
-    """WSGI filter behind s3api: writes of one object one at a time, `If-Match` honoured."""
-
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
-        from eventlet.semaphore import Semaphore
-
-        self._app = app
-        self._locks = [Semaphore() for _ in range(64)]
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] not in ("PUT", "DELETE", "POST"):
-            return self._app(environ, start_response)
-        with self._locks[hash(environ["PATH_INFO"]) % len(self._locks)]:
-            wanted = environ.pop("HTTP_IF_MATCH", None)
-            if wanted is not None and environ["REQUEST_METHOD"] == "PUT":
-                status, etag = self._current(environ)
-                if status != 200 or etag != wanted.strip('"'):
-                    # AWS answers 404 for a missing object, which s3api would turn into a missing bucket.
-                    start_response("412 Precondition Failed", [("Content-Length", "0")])
-                    return [b""]
-            # A PUT's answer is complete, and the object committed, when this returns.
-            return list(self._app(environ, start_response))
-
-    def _current(self, environ: dict[str, Any]) -> tuple[int, str]:
-        from swift.common.wsgi import make_pre_authed_request
-
-        answer = make_pre_authed_request(environ, "HEAD", environ["PATH_INFO"], swift_source="IM").get_response(
-            self._app
-        )
-        return answer.status_int, str(answer.headers.get("Etag", "")).strip('"')
-
-
-def conditional_writes(_global_conf: dict[str, str], **_local_conf: str) -> Callable[..., ConditionalWrites]:
-    """Make the filter for the proxy server's pipeline, and let s3api pass `If-Match` on to it."""
-    from swift.common.middleware.s3api.s3request import S3Request
-
-    check = S3Request._validate_headers
-
-    def check_but_if_match(request: Any) -> None:
-        wanted = request.environ.pop("HTTP_IF_MATCH", None)
-        try:
-            check(request)
-        finally:
-            if wanted is not None:
-                request.environ["HTTP_IF_MATCH"] = wanted
-
-    S3Request._validate_headers = check_but_if_match
-    return ConditionalWrites
-
-
-class MemoryCache:
-    """WSGI filter in front: what the proxy server knows of accounts and buckets, in this one process.
-
-    Swift's own asks whatever memcached runs on the machine; with none, every request costs two more.
-    """
-
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
-        self._app = app
-        self._values: dict[str, tuple[Any, float]] = {}
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        environ["swift.cache"] = self
-        return self._app(environ, start_response)
-
-    def get(self, key: str, raise_on_error: bool = False) -> Any:
-        value, until = self._values.get(key, (None, 0.0))
-        return value if monotonic() < until else None
-
-    def set(self, key: str, value: Any, time: float = 0, **_ignored: Any) -> None:
-        self._values[key] = (value, monotonic() + (time or 3600))
-
-    def delete(self, key: str, server_key: str | None = None) -> None:
-        self._values.pop(key, None)
-
-
-def memory_cache(_global_conf: dict[str, str], **_local_conf: str) -> Callable[..., MemoryCache]:
-    """Make the filter for the proxy server's pipeline."""
-    return MemoryCache
-
-
-class FaultyProxy:
-    """An HTTP proxy in front of an S3 server that injects faults; a context manager.
-
-    Clients use `endpoint_url`; requests go on byte for byte with their Host header, so signatures stay valid.
-    Faults are counted over all requests: `slow_down_every=5` answers 503 SlowDown to every fifth.
-
-    Args:
-        target: The server's endpoint URL.
-        slow_down_every: Answer 503 SlowDown to one in so many requests; 0 for none.
-        reset_every: Reset the connection of one in so many before the request is passed on; 0 for none.
-        lose_answer_every: Pass one in so many on, then reset the connection half-way through the answer.
-        delay_seconds: Hold every request for so long.
-        only: HTTP methods concerned; all if empty.
-
-    Attributes:
-        endpoint_url: Where it answers.
-        counts: How many requests met with `passed`, `slow_down`, `reset`, `lost_answer`.
-    """
-
-    def __init__(
-        self,
-        target: str,
-        *,
-        slow_down_every: int = 0,
-        reset_every: int = 0,
-        lose_answer_every: int = 0,
-        delay_seconds: float = 0.0,
-        only: tuple[str, ...] = (),
-    ) -> None:
-        self.target = target.removeprefix("http://")
-        self.delay_seconds = delay_seconds
-        self.counts: Counter[str] = Counter()
-        self._every = {"slow_down": slow_down_every, "reset": reset_every, "lost_answer": lose_answer_every}
-        self._only = only
-        self._seen = 0
-        self._lock = threading.Lock()
-        handler = type("Handler", (_FaultyHandler,), {"proxy": self})
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.endpoint_url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def inject(self, *, slow_down_every: int = 0, reset_every: int = 0, lose_answer_every: int = 0) -> None:
-        """Change the faults from now on; without arguments there are none."""
-        self._every = {"slow_down": slow_down_every, "reset": reset_every, "lost_answer": lose_answer_every}
-
-    def fault(self, method: str) -> str:
-        """Decide what happens to the next request: `passed`, `slow_down`, `reset` or `lost_answer`."""
-        with self._lock:
-            chosen = "passed"
-            if not self._only or method in self._only:
-                self._seen += 1
-                for name, every in self._every.items():
-                    if every and self._seen % every == 0:
-                        chosen = name
-            self.counts[chosen] += 1
-            return chosen
-
-
-class _FaultyHandler(http.server.BaseHTTPRequestHandler):
-    """One client connection of a FaultyProxy."""
-
-    proxy: FaultyProxy
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_request(self) -> None:
-        body = self._body()
-        time.sleep(self.proxy.delay_seconds)
-        fault = self.proxy.fault(self.command)
-        if fault == "slow_down":
-            self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
-        elif fault == "reset":
-            self._reset()
-        else:
-            try:
-                status, headers, answer = self._ask(body)
-            except OSError:
-                self._reset()  # the server behind is down, which a client sees as just this
-                return
-            if fault == "lost_answer":
-                self._answer(status, headers, answer[: len(answer) // 2], announced=len(answer) or 1)
-                self._reset()
-            else:
-                self._answer(status, headers, answer)
-
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_request  # noqa: N815
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        chunks = []
-        while length := int(self.rfile.readline().partition(b";")[0], 16):  # pyarrow's SDK sends chunks
-            chunks.append(self.rfile.read(length))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass  # trailers
-        return b"".join(chunks)
-
-    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection(self.proxy.target, timeout=120)
-        with contextlib.closing(connection):
-            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
-                if name.lower() not in ("expect", "connection", "transfer-encoding", "content-length"):
-                    connection.putheader(name, value)
-            if body or "Content-Length" in self.headers:
-                connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body)
-            response = connection.getresponse()
-            return response.status, response.getheaders(), response.read()
-
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, announced: int | None = None) -> None:
-        self.send_response_only(status)
-        for name, value in headers:
-            length = name.lower() == "content-length"
-            if name.lower() not in ("connection", "transfer-encoding") and not (length and self.command != "HEAD"):
-                self.send_header(name, value)
-        if self.command != "HEAD" and status not in (204, 304):
-            self.send_header("Content-Length", str(len(body) if announced is None else announced))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def _reset(self) -> None:
-        self.close_connection = True
-        # Lingering for 0 s makes close() send RST instead of FIN.
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.wfile.close()
-        self.rfile.close()
-        self.connection.close()
-        self.wfile = self.rfile = io.BytesIO()  # for the base class, which flushes once more
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-_SLOW_DOWN = b"""<?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"""
-
 _COMMON_SETTINGS = """[DEFAULT]
 bind_ip = 127.0.0.1
 bind_port = {port}
@@ -393,7 +154,7 @@ log_level = WARNING
 log_address = {folder}/no-syslog
 """
 
-# On a loaded machine the container server may be slow; an object that misses its listing is worse than a wait.
+# On a loaded machine the container server may be slow; waiting is better than an object that its listing lacks.
 _STORAGE_SETTINGS = """
 [pipeline:main]
 pipeline = {role}-server
@@ -433,10 +194,10 @@ use = egg:swift#tempauth
 user_{user} = {secret} .admin
 
 [filter:conditional_writes]
-paste.filter_factory = s3_server:conditional_writes
+paste.filter_factory = swift_filters:conditional_writes
 
 [filter:memory_cache]
-paste.filter_factory = s3_server:memory_cache
+paste.filter_factory = swift_filters:memory_cache
 
 [filter:slo]
 use = egg:swift#slo
@@ -472,23 +233,23 @@ def _build_rings(folder: Path) -> None:
 
 
 def _serve(role: str, folder: Path) -> None:
-    """Be one of the four servers, until killed or until the parent process is gone."""
-    # Standard input is a pipe whose other end only the parent holds: it ends when the parent does, even killed.
-    lifeline = os.dup(0)
+    """Run one of the four servers until it is killed or the parent process ends."""
+    # Standard input is a pipe whose other end only the parent holds: it closes when the parent ends, even when killed.
+    parent_pipe = os.dup(0)
 
-    def die_with_parent() -> None:
-        os.read(lifeline, 1)
-        if role == "account":  # one of them clears up, once the others are gone too
+    def end_with_parent() -> None:
+        os.read(parent_pipe, 1)
+        if role == "account":  # one of them removes the data, once the others have ended
             time.sleep(0.5)
             shutil.rmtree(folder, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=die_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     from importlib import import_module
 
     from swift.common import utils, wsgi
 
-    # Swift wants to become the user `swift`; we stay who we are.
+    # Swift would change to the user `swift`; the tests keep their own.
     utils.drop_privileges = wsgi.drop_privileges = lambda user: None
     utils.set_swift_dir(str(folder))
     if role == "proxy":
@@ -518,9 +279,9 @@ def _folder_with_attributes() -> Path:
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -533,7 +294,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def running_s3_server() -> Iterator[S3Server]:
-    """Start a server and close it at the end, whatever happens."""
+    """Start a server; close it at the end, also after an error."""
     server = S3Server()
     try:
         server.start()

@@ -36,8 +36,9 @@ from pipeline.cluster.session import ray_session
 from pipeline.output.lease import HEARTBEAT_SECONDS, LEASE_SECONDS, Lease, LeaseHeldError
 from pipeline.output.verification import verify
 from tests.conftest import save_tiny_checkpoint, tones
+from tests.faulty_proxy import FaultyProxy
 from tests.hostile_files import make_files
-from tests.s3_server import FaultyProxy, S3Server
+from tests.s3_server import S3Server
 
 pytestmark = pytest.mark.drills
 

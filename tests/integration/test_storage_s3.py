@@ -26,7 +26,8 @@ from pipeline import storage
 from pipeline.storage import StorageError
 from pipeline.storage.s3_client import client
 from pipeline.storage.s3_ranges import RANGE_BYTES
-from tests.s3_server import ACCESS_KEY, SECRET_KEY, FaultyProxy, S3Server
+from tests.faulty_proxy import FaultyProxy
+from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 pytestmark = pytest.mark.s3
 
@@ -52,12 +53,12 @@ def table_bytes(rows: int) -> bytes:
 
 
 def raced(write: Callable[[bytes], bool]) -> list[bool]:
-    """Call `write` from eight threads at once, each with its number; what each was told."""
+    """Call `write` from eight threads at once, each with its number; return their answers."""
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda who: write(b"%d" % who), range(8)))
 
 
-# A store in good health
+# Without faults
 
 
 def test_odd_keys_are_written_listed_and_read(s3_bucket: str) -> None:
@@ -98,7 +99,7 @@ def test_a_listing_of_1200_objects_is_complete_and_in_order(s3_bucket: str) -> N
     assert list(storage.list_files(f"{s3_bucket}/capt")) == []
 
 
-def test_objects_and_prefixes_are_told_apart(s3_bucket: str) -> None:
+def test_objects_and_prefixes_are_distinguished(s3_bucket: str) -> None:
     storage.write_once(f"{s3_bucket}/music/x.mp3", b"")
     storage.write_once(f"{s3_bucket}/music-old", b"")
     known = {"/music": True, "/music/": True, "/music/x.mp3": True, "/music-old": True, "/mus": False, "": True}
@@ -190,7 +191,7 @@ def test_a_winner_whose_answer_was_lost_knows_it_has_won(
     assert proxy.counts["lost_answer"] >= 6
 
 
-# A store in bad health
+# With faults
 
 
 @pytest.mark.parametrize("fault", ["slow_down_every", "reset_every", "lose_answer_every"])
@@ -296,7 +297,7 @@ def test_a_profile_gives_endpoint_and_credentials(
         storage.read_bytes(f"{s3_bucket}/part.parquet")
 
 
-def test_a_missing_key_and_a_missing_bucket_are_told_apart(s3_bucket: str) -> None:
+def test_a_missing_key_and_a_missing_bucket_are_distinguished(s3_bucket: str) -> None:
     with pytest.raises(StorageError, match="there is no such file") as caught:
         storage.read_bytes(f"{s3_bucket}/none.mp3")
     assert caught.value.error_type == "not_found"

@@ -25,7 +25,8 @@ import soundfile
 from pipeline import storage
 from pipeline.output.parts import part_files
 from tests.conftest import tones
-from tests.s3_server import FaultyProxy, S3Server
+from tests.faulty_proxy import FaultyProxy
+from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.s3]
 BIN = Path(sys.executable).parent
