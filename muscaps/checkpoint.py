@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from muscaps import __version__
 from muscaps.config import LOG_MEL, AudioConfig, ExtractorConfig, ModelConfig
 from muscaps.models.architectures import build_captioner, build_extractor
+from muscaps.models.caption_model import CaptionNetwork
 from muscaps.models.feature_extractor import FeatureExtractor
-from muscaps.models.muscaps import MusCaps
 from muscaps.tagger import TagHeads
 from muscaps.vocabulary import Vocabulary
 
@@ -46,7 +46,7 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """A captioner as loaded from disk."""
 
-    model: MusCaps
+    model: CaptionNetwork
     vocabulary: Vocabulary
     audio_config: AudioConfig
     model_config: ModelConfig
@@ -102,7 +102,7 @@ def _write(directory: Path, weights: Mapping[str, Tensor], card: Mapping[str, An
 
 def save_checkpoint(
     directory: Path,
-    model: MusCaps,
+    model: CaptionNetwork,
     vocabulary: Vocabulary,
     *,
     name: str,

@@ -1,10 +1,10 @@
-"""From encoded audio to captions: greedy and beam search, batched over tracks (paper sections III-E, IV-D4).
+"""Greedy search and beam search over the words of captions, batched over tracks (paper sections III-E and IV-D4).
 
-Conventions: log-probabilities are natural logarithms, summed over the words and `<eos>`, with no length
-normalisation. A finished hypothesis leaves the beam and the beam narrows; the best finished one wins.
+Conventions: log-probabilities are natural logarithms, summed over the words and `<eos>`, without length
+normalisation. A finished hypothesis leaves the beam and the beam narrows. The most probable finished one wins.
 
-Departs from the published program: where no hypothesis finishes within `max_words`, it returns an empty
-caption; here the best unfinished one is returned.
+Departs from the published program: it returns an empty caption if no hypothesis finishes within `max_words`.
+Here the most probable unfinished hypothesis is returned.
 """
 
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ import torch
 from torch import Tensor
 
 from muscaps.config import DecodingOptions
-from muscaps.models.caption_model import CaptionModel, EncodedAudio
+from muscaps.models.caption_model import CaptionModel, DecoderState, EncodedAudio
 from muscaps.vocabulary import EOS, SOS
 from muscaps.word_constraints import WordConstraints
 
-WORDS_BETWEEN_LOOKS = {"cpu": 1, "cuda": 4}
-"""Words after which a search looks whether it is done: a look makes the host wait for a GPU, a word costs little."""
+STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 4}
+"""Words between two checks whether a search is complete. A check makes the host wait for a GPU; a word costs little."""
 NO_WORD = -1
-"""Fills the places after a hypothesis' last word; `<pad>` cannot, a model may say it."""
+"""Fills the positions after the last word of a hypothesis. `<pad>` cannot, because a model may predict it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """One way to caption a track, as ids."""
+    """One possible caption of a track, as word ids."""
 
     word_ids: tuple[int, ...]
     """Words, without `<sos>` and `<eos>`."""
     log_prob: float
-    """log P(words, `<eos>` | audio); without `<eos>` where unfinished."""
+    """log P(words, `<eos>` | audio); without `<eos>` if unfinished."""
     finished: bool
-    """Whether it ended with `<eos>` within `max_words`."""
+    """True if it ends with `<eos>` within `max_words`."""
 
 
 @torch.inference_mode()
@@ -43,37 +43,32 @@ def greedy_search(
     """Take the most probable word at every step.
 
     Args:
-        model: Steps one word at a time.
+        model: Predicts one word at a time.
         encoded: Tracks, one row each.
-        max_words: Longest caption.
-        constraints: Words that may not come; None for none.
+        max_words: Steps at most, one word or `<eos>` each.
+        constraints: Words that must not follow; None for no constraint.
 
     Returns:
-        One hypothesis a track.
+        One hypothesis per track.
     """
     batch = encoded.embedding.shape[0]
     device = encoded.embedding.device
     state = model.start(encoded)
     word = torch.full((batch,), SOS, device=device)
     log_prob = torch.zeros(batch, device=device, dtype=torch.float64)
-    done = torch.zeros(batch, dtype=torch.bool, device=device)
+    finished = torch.zeros(batch, dtype=torch.bool, device=device)
     words = torch.full((batch, max_words), NO_WORD, device=device)
-    for t in range(max_words):
+    for step in range(max_words):
         log_probs, state = model.step(encoded, state, word)
         if constraints is not None:
-            log_probs = constraints.constrained(log_probs, words[:, :t])
+            log_probs = constraints.constrained(log_probs, words[:, :step])
         best, word = log_probs.max(dim=-1)
-        log_prob += torch.where(done, 0.0, best.double())
-        words[:, t] = torch.where(done, NO_WORD, word)
-        done |= word == EOS
-        if _looks(t, device) and bool(done.all()):
+        log_prob += torch.where(finished, 0.0, best.double())
+        words[:, step] = torch.where(finished, NO_WORD, word)
+        finished |= word == EOS
+        if _is_check_step(step, device) and bool(finished.all()):
             break
-    return [_hypothesis(*row) for row in zip(words.tolist(), log_prob.tolist(), done.tolist(), strict=True)]
-
-
-def _hypothesis(ids: list[int], log_prob: float, finished: bool) -> Hypothesis:
-    words = tuple(index for index in ids if index not in (NO_WORD, EOS))
-    return Hypothesis(word_ids=words, log_prob=log_prob, finished=finished)
+    return [_hypothesis(*row) for row in zip(words.tolist(), log_prob.tolist(), finished.tolist(), strict=True)]
 
 
 @torch.inference_mode()
@@ -85,130 +80,179 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Search for the most probable captions of many tracks at once.
 
-    Every track owns `beam_size` slots. A slot holds a live or a finished hypothesis; a track's live slots
-    compete only with each other, so that no caption depends on what shares its batch. Tracks that are done
-    leave the batch once half of it is.
+    Every track has `beam_size` slots, and each slot holds one unfinished or finished hypothesis. The unfinished
+    hypotheses of a track compete only with each other, so a caption does not depend on the other tracks of the
+    batch. Tracks without unfinished hypotheses leave the batch when they are at least half of it.
 
     Args:
-        model: Steps one word at a time.
+        model: Predicts one word at a time.
         encoded: Tracks, one row each.
-        options: Beam size and longest caption; a beam of one is greedy search.
-        constraints: Words that may not come; None for none.
+        options: Beam size and longest caption. A beam of one is greedy search.
+        constraints: Words that must not follow; None for no constraint.
 
     Returns:
-        Per track every hypothesis found, best first: the finished ones, then the unfinished.
+        Per track every hypothesis found, at most `beam_size`: the finished ones by falling log-probability, then
+        the unfinished ones by falling log-probability.
     """
     if options.beam_size == 1:
         return [[hypothesis] for hypothesis in greedy_search(model, encoded, options.max_words, constraints)]
-    batch, beam, device = encoded.embedding.shape[0], options.beam_size, encoded.embedding.device
-    slots = torch.arange(beam, device=device)
-    beams = _Beams.start(batch, beam, options.max_words, device)
-    done: list[tuple[Tensor, _Beams]] = []  # tracks that left the batch, and their beams
-    tracks = torch.arange(batch, device=device)
-    state = model.start(encoded).select(tracks.repeat_interleave(beam))
-    for t in range(options.max_words):
-        last = beams.words[:, :, t - 1] if t else torch.full_like(beams.words[:, :, 0], SOS)
-        log_probs, state = model.step(encoded, state, last.clamp(min=0).flatten())
-        if constraints is not None:
-            log_probs = constraints.constrained(log_probs, beams.words[:, :, :t].flatten(0, 1))
-        beams, parent = beams.extended(log_probs, t)
-        state = state.select((torch.arange(len(tracks), device=device).unsqueeze(1) * beam + parent).flatten())
-        if not _looks(t, device):
+    batch, device = encoded.embedding.shape[0], encoded.embedding.device
+    search = _Search.start(model, encoded, options)
+    completed: list[tuple[Tensor, _Beams]] = []  # tracks that left the batch, and their beams
+    for step in range(options.max_words):
+        search = search.next_word(model, step, constraints)
+        if not _is_check_step(step, device):
             continue
-        working = beams.live.any(dim=1)
-        num_working = int(working.sum())
-        if num_working == 0:
+        unfinished = search.beams.unfinished.any(dim=1)
+        num_unfinished = int(unfinished.sum())
+        if num_unfinished == 0:
             break
-        if num_working <= len(tracks) // 2:
-            done.append((tracks[~working], beams.select((~working).nonzero().squeeze(1))))
-            rows = working.nonzero().squeeze(1)
-            tracks, beams, encoded = tracks[rows], beams.select(rows), encoded.select(rows)
-            state = state.select((rows.unsqueeze(1) * beam + slots).flatten())
-    done.append((tracks, beams))
+        if num_unfinished <= len(unfinished) // 2:
+            completed.append((search.tracks[~unfinished], search.beams.select(_rows_of(~unfinished))))
+            search = search.select(_rows_of(unfinished))
+    completed.append((search.tracks, search.beams))
     ranked: list[list[Hypothesis]] = [[] for _ in range(batch)]
-    for index, part in done:
-        for track, hypotheses in zip(index.tolist(), part.ranked(), strict=True):
+    for tracks, beams in completed:
+        for track, hypotheses in zip(tracks.tolist(), beams.ranked(), strict=True):
             ranked[track] = hypotheses
     return ranked
 
 
-def _looks(t: int, device: torch.device) -> bool:
-    """Whether to look, after word `t`, how many tracks are done."""
-    return (t + 1) % WORDS_BETWEEN_LOOKS.get(device.type, 1) == 0
+def _is_check_step(step: int, device: torch.device) -> bool:
+    """Return whether to check after word number `step` whether the search is complete."""
+    return (step + 1) % STEPS_BETWEEN_CHECKS.get(device.type, 1) == 0
+
+
+def _rows_of(mask: Tensor) -> Tensor:
+    """Return the indices of the true entries of a mask, (batch,)."""
+    return mask.nonzero().squeeze(1)
+
+
+def _hypothesis(ids: list[int], log_prob: float, finished: bool) -> Hypothesis:
+    words = tuple(index for index in ids if index not in (NO_WORD, EOS))
+    return Hypothesis(word_ids=words, log_prob=log_prob, finished=finished)
 
 
 class _Beams(NamedTuple):
-    """The hypotheses of a batch of tracks; every part is (batch, beams) or (batch, beams, steps)."""
+    """The hypotheses of a batch of tracks. Each part is (batch, beams) or (batch, beams, steps)."""
 
     score: Tensor
-    """Log-probability so far, float64; -inf where a slot is empty."""
-    live: Tensor
-    """True where a hypothesis can still grow."""
+    """Log-probability so far, float64; -inf in an empty slot."""
+    unfinished: Tensor
+    """True if the slot holds a hypothesis without `<eos>`."""
     words: Tensor
     """Ids, `<eos>` included, then `NO_WORD`."""
-    num_live: Tensor
-    """Hypotheses a track may keep growing, (batch, 1): `beam_size` less those that have finished."""
+    num_unfinished: Tensor
+    """Unfinished hypotheses a track may keep, (batch, 1): `beam_size` less those that are finished."""
 
     @classmethod
-    def start(cls, batch: int, beam: int, max_words: int, device: torch.device) -> "_Beams":
-        """Return one empty live hypothesis a track, for all beams start the same."""
-        score = torch.full((batch, beam), float("-inf"), device=device, dtype=torch.float64)
+    def start(cls, batch: int, beam_size: int, max_words: int, device: torch.device) -> "_Beams":
+        """Return one empty hypothesis per track; several would all be extended by the same words."""
+        score = torch.full((batch, beam_size), float("-inf"), device=device, dtype=torch.float64)
         score[:, 0] = 0.0
-        words = torch.full((batch, beam, max_words), NO_WORD, device=device)
-        return cls(score, score.isfinite(), words, torch.full((batch, 1), beam, device=device))
+        words = torch.full((batch, beam_size, max_words), NO_WORD, device=device)
+        return cls(score, score.isfinite(), words, torch.full((batch, 1), beam_size, device=device))
 
     def select(self, rows: Tensor) -> "_Beams":
-        """Return the given tracks."""
-        return _Beams(self.score[rows], self.live[rows], self.words[rows], self.num_live[rows])
+        """Return the tracks at the given rows."""
+        return _Beams(self.score[rows], self.unfinished[rows], self.words[rows], self.num_unfinished[rows])
 
-    def extended(self, log_probs: Tensor, t: int) -> tuple["_Beams", Tensor]:
-        """Let every live hypothesis say its next word and keep each track's best.
+    def extend(self, log_probs: Tensor, step: int) -> tuple["_Beams", Tensor]:
+        """Append one word to the unfinished hypotheses and keep the most probable extensions of each track.
 
         Args:
             log_probs: log P(next word) of every slot, (batch * beams, vocab).
-            t: Which word this is, from 0.
+            step: Number of the word, from 0.
 
         Returns:
-            The new beams and, for every slot, the slot it grew from, (batch, beams).
+            The new beams and, for every slot, the slot that it extends, (batch, beams).
         """
-        batch, beam = self.score.shape
-        slots = torch.arange(beam, device=log_probs.device).expand(batch, beam)
-        # No hypothesis outside a slot's own best `beam` words can be among the track's best `beam`.
-        best_words = log_probs.topk(min(beam, log_probs.shape[1]), dim=1)
-        per_slot = best_words.values.shape[1]
-        grown = self.score.unsqueeze(2) + best_words.values.double().view(batch, beam, per_slot)
-        grown = grown.masked_fill(~self.live.unsqueeze(2), float("-inf")).flatten(1)
-        top, choice = grown.topk(beam, dim=1)
-        word = best_words.indices.view(batch, -1).gather(1, choice)
-        kept = (slots < self.num_live) & top.isfinite()  # a narrowed beam keeps fewer
-        finished = self.score.isfinite() & ~self.live
-        # New hypotheses first, then those finished earlier: together at most one beam.
+        batch, beam_size = self.score.shape
+        slots = torch.arange(beam_size, device=log_probs.device).expand(batch, beam_size)
+        score, extended_slot, word = self._best_extensions(log_probs)
+        kept = (slots < self.num_unfinished) & score.isfinite()  # a narrowed beam keeps fewer
+        finished = self.score.isfinite() & ~self.unfinished
+        # The kept extensions first, then the hypotheses finished at an earlier step: together at most one beam.
         order = torch.cat([torch.where(kept, 0, 2), torch.where(finished, 1, 2)], dim=1)
-        slot = order.argsort(dim=1, stable=True)[:, :beam]
-        new = (slot < beam) & (order.gather(1, slot) == 0)
-        filled = order.gather(1, slot) < 2
-        parent = torch.cat([choice // per_slot, slots], dim=1).gather(1, slot)
-        score = torch.cat([top, self.score], dim=1).gather(1, slot).masked_fill(~filled, float("-inf"))
+        choice = order.argsort(dim=1, stable=True)[:, :beam_size]
+        chosen_order = order.gather(1, choice)
+        is_new = chosen_order == 0
+        parent = torch.cat([extended_slot, slots], dim=1).gather(1, choice)
+        score = torch.cat([score, self.score], dim=1).gather(1, choice).masked_fill(chosen_order == 2, float("-inf"))
         words = self.words.gather(1, parent.unsqueeze(2).expand_as(self.words))
-        said = torch.cat([word, word], dim=1).gather(1, slot)
-        words[:, :, t] = torch.where(new, said, words[:, :, t])
-        ended = new & (said == EOS)
-        beams = _Beams(score, new & ~ended, words, self.num_live - ended.sum(dim=1, keepdim=True))
-        return beams, parent
+        new_word = torch.cat([word, word], dim=1).gather(1, choice)
+        words[:, :, step] = torch.where(is_new, new_word, words[:, :, step])
+        ended = is_new & (new_word == EOS)
+        num_unfinished = self.num_unfinished - ended.sum(dim=1, keepdim=True)
+        return _Beams(score, is_new & ~ended, words, num_unfinished), parent
+
+    def _best_extensions(self, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Find each track's most probable extensions, best first: score, extended slot and word, (batch, beams)."""
+        batch, beam_size = self.score.shape
+        # No word outside the best `beam_size` of its own slot can be among the best `beam_size` of the track.
+        best_words = log_probs.topk(min(beam_size, log_probs.shape[1]), dim=1)
+        per_slot = best_words.values.shape[1]
+        scores = self.score.unsqueeze(2) + best_words.values.double().view(batch, beam_size, per_slot)
+        scores = scores.masked_fill(~self.unfinished.unsqueeze(2), float("-inf")).flatten(1)
+        score, choice = scores.topk(beam_size, dim=1)
+        word = best_words.indices.view(batch, -1).gather(1, choice)
+        return score, choice // per_slot, word
 
     def ranked(self) -> list[list[Hypothesis]]:
-        """Sort each track's hypotheses: finished before unfinished, then by log-probability."""
-        return _ranked(self.words.tolist(), self.score.tolist(), self.live.tolist())
+        """Return each track's hypotheses: finished before unfinished, then by falling log-probability."""
+        tracks = []
+        for words, scores, unfinished in zip(
+            self.words.tolist(), self.score.tolist(), self.unfinished.tolist(), strict=True
+        ):
+            found = [
+                _hypothesis(ids, score, not is_unfinished)
+                for ids, score, is_unfinished in zip(words, scores, unfinished, strict=True)
+                if score != float("-inf")
+            ]
+            tracks.append(sorted(found, key=lambda hypothesis: (not hypothesis.finished, -hypothesis.log_prob)))
+        return tracks
 
 
-def _ranked(words: list[list[list[int]]], score: list[list[float]], live: list[list[bool]]) -> list[list[Hypothesis]]:
-    """Sort each track's hypotheses: finished before unfinished, then by log-probability."""
-    tracks = []
-    for ids, scores, unfinished in zip(words, score, live, strict=True):
-        found = [
-            _hypothesis(*slot[:2], not slot[2])
-            for slot in zip(ids, scores, unfinished, strict=True)
-            if slot[1] != float("-inf")
-        ]
-        tracks.append(sorted(found, key=lambda h: (not h.finished, -h.log_prob)))
-    return tracks
+class _Search(NamedTuple):
+    """A beam search between two words, for the tracks that are still in the batch."""
+
+    tracks: Tensor
+    """Each row's position in the original batch, (batch,)."""
+    encoded: EncodedAudio
+    state: DecoderState
+    """One row per slot, the slots of a track one after another, (batch * beams, hidden)."""
+    beams: _Beams
+
+    @classmethod
+    def start(cls, model: CaptionModel, encoded: EncodedAudio, options: DecodingOptions) -> "_Search":
+        """Return the search before the first word."""
+        batch, device = encoded.embedding.shape[0], encoded.embedding.device
+        tracks = torch.arange(batch, device=device)
+        state = model.start(encoded).select(tracks.repeat_interleave(options.beam_size))
+        return cls(tracks, encoded, state, _Beams.start(batch, options.beam_size, options.max_words, device))
+
+    def next_word(self, model: CaptionModel, step: int, constraints: WordConstraints | None) -> "_Search":
+        """Predict word number `step` and keep the most probable hypotheses."""
+        words = self.beams.words
+        last = words[:, :, step - 1] if step else torch.full_like(words[:, :, 0], SOS)
+        log_probs, state = model.step(self.encoded, self.state, last.clamp(min=0).flatten())
+        if constraints is not None:
+            log_probs = constraints.constrained(log_probs, words[:, :, :step].flatten(0, 1))
+        beams, parent = self.beams.extend(log_probs, step)
+        return _Search(
+            self.tracks,
+            self.encoded,
+            state.select(_state_rows(torch.arange(len(parent), device=parent.device), parent)),
+            beams,
+        )
+
+    def select(self, rows: Tensor) -> "_Search":
+        """Return the search of the tracks at the given rows."""
+        slots = torch.arange(self.beams.score.shape[1], device=rows.device).expand(len(rows), -1)
+        state = self.state.select(_state_rows(rows, slots))
+        return _Search(self.tracks[rows], self.encoded.select(rows), state, self.beams.select(rows))
+
+
+def _state_rows(rows: Tensor, slots: Tensor) -> Tensor:
+    """Return where the state holds slots of tracks: (batch,), (batch, beams) -> (batch * beams,)."""
+    return (rows.unsqueeze(1) * slots.shape[1] + slots).flatten()

@@ -20,8 +20,8 @@ from torch import Tensor
 from muscaps.checkpoint import CheckpointError, fill
 from muscaps.config import ExtractorConfig, ModelConfig
 from muscaps.models.architectures import build_captioner, build_extractor
+from muscaps.models.caption_model import CaptionNetwork
 from muscaps.models.feature_extractor import FeatureExtractor
-from muscaps.models.muscaps import MusCaps
 from muscaps.vocabulary import Vocabulary
 
 EXPERIMENT_FILES = ("config.yaml", "vocab.json", "best_model.pth.tar")
@@ -152,7 +152,7 @@ def _read_vocabulary(path: Path) -> Vocabulary:
     return Vocabulary.from_counts(cast(Mapping[str, int], counts))
 
 
-def import_experiment(folder: Path) -> tuple[MusCaps, Vocabulary, dict[str, Any]]:
+def import_experiment(folder: Path) -> tuple[CaptionNetwork, Vocabulary, dict[str, Any]]:
     """Read a published experiment folder.
 
     Args:
@@ -189,7 +189,7 @@ def import_experiment(folder: Path) -> tuple[MusCaps, Vocabulary, dict[str, Any]
 
 def captioner_from_published(
     weights: Mapping[str, Tensor], fusion: Any, vocabulary: Vocabulary, origin: str
-) -> MusCaps:
+) -> CaptionNetwork:
     """Build a captioner from a published state dict.
 
     Raises:

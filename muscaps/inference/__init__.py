@@ -20,6 +20,7 @@ from muscaps.inference.musicnn_original import FoldedMusicnnOriginal
 from muscaps.inference.search_model import SearchModel
 from muscaps.inference.tall_convolution import has_bfloat16_units
 from muscaps.inference.tall_correlation import TallCorrelationMax
+from muscaps.models.caption_model import CaptionModel, CaptionNetwork
 from muscaps.models.combined_extractor import CombinedExtractor
 from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.harmonic_cnn import HarmonicCNN
@@ -88,7 +89,7 @@ def _lower(extractor: FeatureExtractor, on_cpu: bool) -> None:
 
 
 @torch.no_grad()
-def fold_weight_norm(model: MusCaps) -> MusCaps:
+def fold_weight_norm(model: CaptionNetwork) -> CaptionNetwork:
     """Replace the output layer by a plain linear one of the same weights, in place; returns the model."""
     if isinstance(model.output, WeightNormLinear):
         plain = nn.Linear(model.output.direction.shape[1], len(model.output.bias))
@@ -98,6 +99,6 @@ def fold_weight_norm(model: MusCaps) -> MusCaps:
     return model
 
 
-def prepare_decoder(model: MusCaps) -> MusCaps | SearchModel:
+def prepare_decoder(model: CaptionNetwork) -> CaptionModel:
     """Return what does the model's `encode`, `start` and `step` in a search; the DCASE baseline stays as it is."""
     return SearchModel(model) if isinstance(model, MusCaps) else model

@@ -3,12 +3,11 @@
 This module imports every architecture, and no architecture imports it.
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor
 
 from muscaps.config import ExtractorConfig, ModelConfig
+from muscaps.models.caption_model import CaptionNetwork
 from muscaps.models.combined_extractor import CombinedExtractor
 from muscaps.models.dcase import DcaseBaseline, LogMelFrames
 from muscaps.models.feature_extractor import FeatureExtractor
@@ -31,7 +30,7 @@ def build_extractor(config: ExtractorConfig) -> FeatureExtractor:
     return HarmonicCNN(config.num_channels)
 
 
-def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> MusCaps:
+def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> CaptionNetwork:
     """Build a captioner with fresh weights.
 
     Args:
@@ -42,8 +41,7 @@ def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> 
         ValueError: The word vectors do not have the configured shape.
     """
     if config.fusion == "dcase":
-        # Another model behind the same methods; it has no word vectors.
-        return cast(MusCaps, DcaseBaseline(config))
+        return DcaseBaseline(config)  # it has no word vectors
     model = MusCaps(config, build_extractor(config.extractor))
     if word_vectors is not None:
         expected = (config.vocabulary_size, config.word_embedding_dim)

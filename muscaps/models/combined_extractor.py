@@ -44,7 +44,7 @@ class CombinedExtractor(FeatureExtractor):
 
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
         """(batch, extractors, mels, frames) -> (batch, feature)."""
-        channels = spectrogram.split(1, dim=1)
+        channels = torch.split(spectrogram, 1, dim=1)
         features = [
             part.from_spectrogram(channel)
             for part, channel in zip(self.parts, channels, strict=True)

@@ -16,7 +16,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from muscaps.config import ModelConfig
-from muscaps.models.caption_model import DecoderState, EncodedAudio
+from muscaps.models.caption_model import CaptionNetwork, DecoderState, EncodedAudio
 from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.spectrograms import SAMPLE_RATE
 
@@ -80,7 +80,7 @@ class BidirectionalGRU(nn.Module):
         return torch.cat([self.ahead(inputs)[0], back], dim=-1)
 
 
-class DcaseBaseline(nn.Module):
+class DcaseBaseline(CaptionNetwork):
     """Three bidirectional GRUs to read the audio, one GRU to say the caption; `hidden_dim` units each."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -92,7 +92,7 @@ class DcaseBaseline(nn.Module):
         self.decoder = nn.GRUCell(2 * hidden, hidden)
         self.output = nn.Linear(hidden, config.vocabulary_size)
         self.regularise = nn.Dropout(config.dropout)
-        self.dropout: nn.Module = nn.Identity()  # where the training loop puts MusCaps' dropout: not heeded here
+        self.dropout = nn.Identity()  # where the training loop puts MusCaps' dropout: not heeded here
 
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
         """Read an excerpt of each track: random while training, else from its middle; runs once per track.

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from muscaps.config import ModelConfig
 from muscaps.models.attention import TemporalAttention
-from muscaps.models.caption_model import DecoderState, EncodedAudio
+from muscaps.models.caption_model import CaptionNetwork, DecoderState, EncodedAudio
 from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.weight_norm import WeightNormLinear
 
@@ -25,7 +25,7 @@ def mean_over_chunks(features: Tensor, mask: Tensor) -> Tensor:
     return torch.einsum("bcf,bc->bf", features, weights) / weights.sum(dim=1, keepdim=True)
 
 
-class MusCaps(nn.Module):
+class MusCaps(CaptionNetwork):
     """The captioner around an audio feature extractor; which fusion is in the configuration."""
 
     def __init__(self, config: ModelConfig, feature_extractor: FeatureExtractor) -> None:
@@ -48,7 +48,7 @@ class MusCaps(nn.Module):
         self.attention = (
             TemporalAttention(feature_dim, hidden, config.attention_dim) if config.fusion == "attention" else None
         )
-        self.output: nn.Module = WeightNormLinear(hidden, config.vocabulary_size)
+        self.output = WeightNormLinear(hidden, config.vocabulary_size)
         self.dropout = nn.Dropout(config.dropout)
 
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:

@@ -20,7 +20,7 @@ from muscaps.config import DecodingOptions
 from muscaps.decoding import beam_search
 from muscaps.evaluation.caption_metrics import cider
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive
-from muscaps.models.muscaps import MusCaps
+from muscaps.models.caption_model import CaptionNetwork
 from muscaps.models.musicnn import Musicnn
 from muscaps.training.batches import CaptionBatch, collate, encoded_captions
 from muscaps.training.captioner_audio import AudioExcerpts, AudioSource, CachedFeatures, chunk_features
@@ -64,7 +64,7 @@ class CaptionerObjective:
     def __init__(
         self,
         dataset: PreparedDataset,
-        model: MusCaps,
+        model: CaptionNetwork,
         vocabulary: Vocabulary,
         config: CaptionTrainingConfig = CaptionTrainingConfig(),  # noqa: B008  (frozen)
         *,

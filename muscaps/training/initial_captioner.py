@@ -11,8 +11,8 @@ from torch import Tensor
 from muscaps.checkpoint import Checkpoint
 from muscaps.config import ModelConfig
 from muscaps.models.architectures import build_captioner
+from muscaps.models.caption_model import CaptionNetwork
 from muscaps.models.feature_extractor import FeatureExtractor
-from muscaps.models.muscaps import MusCaps
 from muscaps.models.weight_norm import WeightNormLinear
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.vocabulary import UNK, Vocabulary, tokenize, vectors_from_captions
@@ -25,7 +25,7 @@ def new_captioner(
     extractor: FeatureExtractor | None = None,
     word_vectors: Tensor | None = None,
     seed: int = 0,
-) -> MusCaps:
+) -> CaptionNetwork:
     """Build a captioner for a dataset's vocabulary.
 
     Args:
@@ -48,7 +48,9 @@ def new_captioner(
 
 
 @torch.no_grad()
-def grow_captioner(checkpoint: Checkpoint, dataset: PreparedDataset, seed: int = 0) -> tuple[MusCaps, Vocabulary]:
+def grow_captioner(
+    checkpoint: Checkpoint, dataset: PreparedDataset, seed: int = 0
+) -> tuple[CaptionNetwork, Vocabulary]:
     """Take a captioner to a team's own words: old words keep their id, vector and output weights.
 
     A new word's vector is the mean of the known words that stand near it in the new captions, so that it means

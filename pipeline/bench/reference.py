@@ -16,8 +16,7 @@ from pipeline.captioning.rows import input_rows
 from pipeline.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from muscaps.models.caption_model import EncodedAudio
-    from muscaps.models.muscaps import MusCaps
+    from muscaps.models.caption_model import CaptionNetwork, EncodedAudio
 
 
 class PlainProgram:
@@ -27,7 +26,7 @@ class PlainProgram:
     weights are the job's; nothing is folded, rearranged or kept.
     """
 
-    def __init__(self, model: "MusCaps") -> None:
+    def __init__(self, model: "CaptionNetwork") -> None:
         """Take a model in evaluation mode, as its checkpoint holds it."""
         self._model = model.eval()
         self.copies = 0

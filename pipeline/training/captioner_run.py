@@ -7,7 +7,7 @@ from typing import Any
 
 from muscaps.checkpoint import load_checkpoint
 from muscaps.config import ModelConfig
-from muscaps.models.muscaps import MusCaps
+from muscaps.models.caption_model import CaptionNetwork
 from muscaps.training.captioner_config import CaptionTrainingConfig
 from muscaps.training.captioner_objective import CaptionerObjective
 from muscaps.training.checkpoints import save_captioners
@@ -138,7 +138,7 @@ def _train_in_worker(config: dict[str, Any]) -> None:
     train_in_worker(loop, config, save_models)
 
 
-def _fresh_captioner(run: CaptionRun, dataset: PreparedDataset) -> tuple[MusCaps, Vocabulary]:
+def _fresh_captioner(run: CaptionRun, dataset: PreparedDataset) -> tuple[CaptionNetwork, Vocabulary]:
     """Return a captioner with fresh weights, except those of a pre-trained extractor, and its vocabulary."""
     vocabulary = dataset.vocabulary
     vectors = load_glove(run.glove, vocabulary, run.model.word_embedding_dim) if run.glove else None

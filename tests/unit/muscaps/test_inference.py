@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from muscaps import decoding, inference
+from muscaps import inference
 from muscaps.config import DecodingOptions, ExtractorConfig, ModelConfig
 from muscaps.decoding import beam_search
 from muscaps.inference import prepare_decoder, prepare_extractor
 from muscaps.inference.search_model import SearchModel
 from muscaps.inference.tall_correlation import TallCorrelationMax
 from muscaps.models.architectures import build_captioner, build_extractor
-from muscaps.vocabulary import EOS
 
 
 def randomised(module, seed=0):
@@ -131,27 +130,6 @@ def test_the_arranged_decoder_predicts_what_the_model_predicts(fusion, scale):
         for one, two in zip(beam_search(model, plain, options), beam_search(arranged, quick, options), strict=True):
             assert one[0].word_ids == two[0].word_ids
             assert one[0].log_prob == pytest.approx(two[0].log_prob, abs=1e-4)
-
-
-@pytest.mark.parametrize("beam_size", [1, 4])
-def test_looking_seldom_whether_a_search_is_done_changes_nothing(beam_size, monkeypatch):
-    torch.manual_seed(3)
-    extractor = ExtractorConfig(num_channels=8, frontend_scale=0.05)
-    config = ModelConfig(fusion="early", extractor=extractor, vocabulary_size=12, hidden_dim=24, audio_embedding_dim=24)
-    trained = randomised(build_captioner(config))
-    trained.output.bias.data[EOS] += 0.2  # so that captions end
-    model = SearchModel(trained)
-    features = 3 * torch.randn(9, 4, build_extractor(extractor).feature_dim)
-    options = DecodingOptions(beam_size=beam_size, max_words=11)
-    found = []
-    for words in (1, 4, 20):
-        monkeypatch.setitem(decoding.WORDS_BETWEEN_LOOKS, "cpu", words)
-        encoded = model.encode(features, torch.ones(9, 4, dtype=torch.bool))
-        found.append(beam_search(model, encoded, options))
-    assert all(hypotheses[0].finished for hypotheses in found[0])
-    for often, seldom in zip(found[0] * 2, found[1] + found[2], strict=True):
-        assert [one.word_ids for one in often] == [one.word_ids for one in seldom]
-        assert [one.log_prob for one in often] == pytest.approx([one.log_prob for one in seldom], abs=1e-5)
 
 
 def test_keys_beyond_every_exponent_still_saturate():
