@@ -1,6 +1,6 @@
 """MusCaps: music captioning, the model library.
 
-The few public names; each is imported on first use, so that `import muscaps` costs nothing.
+Each public name is imported on first use, so that `import muscaps` does not import torch.
 """
 
 from importlib import import_module
@@ -29,3 +29,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'muscaps' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

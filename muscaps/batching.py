@@ -14,13 +14,13 @@ _Found = TypeVar("_Found")
 
 
 def in_batches(work: Callable[[Any], list[_Found]], items: Any, size: int) -> tuple[list[_Found], int]:
-    """Work on `size` items at a time, on half of them from where the device's memory is too small.
+    """Process `size` items at a time, and half as many from the first batch that does not fit into memory.
 
     Returns:
-        What was found, in order, and the size at the end.
+        The results in order, and the batch size at the end.
 
     Raises:
-        torch.OutOfMemoryError: The memory is too small for one.
+        torch.OutOfMemoryError: The memory is too small for one item.
     """
     found: list[_Found] = []
     done = 0
@@ -33,14 +33,14 @@ def in_batches(work: Callable[[Any], list[_Found]], items: Any, size: int) -> tu
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
-        torch.cuda.empty_cache()  # not within `except`, where the error keeps alive what filled the memory
+        torch.cuda.empty_cache()  # not within `except`, because the error keeps the tensors alive
         size = (len(batch) + 1) // 2
         logger.warning("not enough memory for %d at once on the device: %d from now on", len(batch), size)
     return found, size
 
 
 def chunk_batches(chunked: Sequence[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:
-    """Cut the chunks of all tracks, in order, into batches of `size`, whatever track they belong to."""
+    """Cut the chunks of all tracks, in order, into batches of `size`; a batch may hold chunks of several tracks."""
     waiting: list[npt.NDArray[Any]] = []
     count = 0
     for chunks in chunked:

@@ -48,9 +48,12 @@ class Caption:
 
 
 def to_caption(hypotheses: list[Hypothesis], vocabulary: Vocabulary, num_alternatives: int) -> Caption:
-    """Put a track's ranked hypotheses into words; one that says nothing counts only where every one does."""
+    """Turn a track's ranked hypotheses into a caption.
+
+    Hypotheses without text (only commas, for example) are left out unless all are without text.
+    """
     texts = [(hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids))) for hypothesis in hypotheses]
-    (best, text), *others = [said for said in texts if said[1]] or texts
+    (best, text), *others = [pair for pair in texts if pair[1]] or texts
     return Caption(
         text=text,
         words=tuple(vocabulary.words[index] for index in best.word_ids),

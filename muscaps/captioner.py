@@ -1,4 +1,4 @@
-"""A checkpoint and waveforms in; captions, features and scores out. No Ray needed."""
+"""Captions, features and scores of waveforms, from a checkpoint. Ray is not needed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,10 +14,10 @@ from torch import Tensor
 from muscaps.audio import to_chunks
 from muscaps.batching import chunk_batches, in_batches
 from muscaps.caption import Caption, Segment, to_caption
-from muscaps.checkpoint import Checkpoint, load_checkpoint
+from muscaps.checkpoint import BUNDLED, Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import beam_search
-from muscaps.inference import fold_weight_norm, multiplying_in, prepare_decoder, prepare_extractor
+from muscaps.inference import convolution_precision, fold_weight_norm, prepare_decoder, prepare_extractor
 from muscaps.models.caption_model import EncodedAudio
 from muscaps.tagger import Tag, TagHeads
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
@@ -25,18 +25,18 @@ from muscaps.waveforms import Waveform, of_one_type
 from muscaps.word_constraints import WordConstraints
 
 FEATURE_BATCH = {"cpu": 4, "cuda": 256}
-"""Chunks a forward pass: activations of a small batch stay in a CPU's cache; a GPU wants many."""
+"""Chunks per forward pass: the activations of a small batch stay in a CPU's cache; a GPU needs many."""
 SEARCH_BATCH = 256
-"""Tracks searched at once; bounds memory whatever the caller passes."""
+"""Tracks searched at once; limits memory for any number of tracks."""
 
 Features = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 
 
 class Captioner:
-    """Captions music: features once per chunk, then a search over words, batched across tracks.
+    """Captions music: features once per chunk, then a search over words, batched over tracks.
 
-    A caption never depends on what shares its batch. A batch too large for the device's memory is halved, and so are
-    those after it.
+    A caption does not depend on the other tracks of its batch. A batch that does not fit into the device's memory is
+    halved, and so are those after it.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Captioner:
         feature_batch: int | None = None,
         precision: Precision = "float32",
     ) -> None:
-        """Put a loaded checkpoint to work.
+        """Prepare a loaded checkpoint for inference.
 
         Args:
             checkpoint: What `load_checkpoint` returned.
             device: `cpu`, `cuda`, `cuda:1`...
-            feature_batch: Chunks a forward pass of the audio network; what suits the device if not given.
-            precision: `bfloat16`, or on a GPU `tf32`, lets the audio network multiply in it where that is faster.
+            feature_batch: Chunks per forward pass of the feature extractor; chosen for the device if not given.
+            precision: `bfloat16`, or on a GPU `tf32`, for the layers of the feature extractor that gain by it.
         """
         self.device = torch.device(device)
         self.model = fold_weight_norm(checkpoint.model.eval().requires_grad_(False)).to(self.device)
@@ -70,13 +70,20 @@ class Captioner:
         self._constraints_by_options: dict[tuple[bool, bool], WordConstraints] = {}
 
     @classmethod
-    def load(cls, directory: Path | str, device: str = "cpu", precision: Precision = "float32") -> "Captioner":
-        """Read a checkpoint directory and put it to work.
+    def load(
+        cls, directory: Path | str = "bundled", device: str = "cpu", precision: Precision = "float32"
+    ) -> "Captioner":
+        """Read a checkpoint and prepare it for inference.
+
+        Args:
+            directory: Checkpoint directory, or `bundled` for the checkpoint that is part of the package.
+            device: `cpu`, `cuda`, `cuda:1`...
+            precision: Precision of the feature extractor; see `Precision`.
 
         Raises:
             CheckpointError: Naming the file and what is wrong with it.
         """
-        return cls(load_checkpoint(directory), device, precision=precision)
+        return cls(load_checkpoint(BUNDLED if directory == "bundled" else directory), device, precision=precision)
 
     @property
     def name(self) -> str:
@@ -110,18 +117,18 @@ class Captioner:
         if not chunked:
             return []
         counts = [len(chunks) for chunks in chunked]
-        parts: list[Tensor] = []  # on the device until all are there: a GPU works on while the next are put together
-        with multiplying_in(self.precision):
+        parts: list[Tensor] = []  # on the device, so that a GPU computes while the next batch is assembled
+        with convolution_precision(self.precision):
             for batch in chunk_batches(chunked, self.feature_batch):
                 found, self.feature_batch = in_batches(self._extracted, batch, self.feature_batch)
                 parts += found
         return np.split(torch.cat(parts).cpu().numpy(), np.cumsum(counts)[:-1])
 
     def _extracted(self, chunks: npt.NDArray[Any]) -> list[Tensor]:
-        """Features of some chunks, still on the device; int16 moves there as it is and is scaled there."""
+        """Return the features of some chunks, on the device. int16 is moved to the device and scaled there."""
         tensor = torch.from_numpy(np.ascontiguousarray(chunks))
         if self.device.type == "cuda":
-            tensor = tensor.pin_memory()  # so that the transfer runs beside the work on the batch before
+            tensor = tensor.pin_memory()  # so that the transfer overlaps with the computation of the previous batch
         tensor = tensor.to(self.device, non_blocking=True)
         return [self._extract(tensor.float() / 32768 if tensor.dtype == torch.int16 else tensor)]
 
@@ -180,7 +187,7 @@ class Captioner:
         ]
 
     def _constraints(self, options: DecodingOptions) -> WordConstraints | None:
-        """Return what may not be said, None where everything may; made once for each choice of options."""
+        """Return the constraints on words, None if there are none; created once per choice of options."""
         chosen = bool(options.no_repeated_words), options.allow_unknown is not False
         if chosen == (False, True):
             return None
@@ -204,7 +211,7 @@ class Captioner:
         return self._decoder.encode(torch.from_numpy(padded).to(self.device), torch.from_numpy(mask).to(self.device))
 
     def _attention(self, encoded: EncodedAudio, row: int, word_ids: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Read a caption back and keep what each word and `<eos>` attended to, (words + 1, chunks)."""
+        """Step through a caption and return the attention weights of each word and `<eos>`, (words + 1, chunks)."""
         one = encoded.select(torch.tensor([row], device=self.device))
         state, weights = self._decoder.start(one), []
         for word in (SOS, *word_ids):
@@ -214,7 +221,7 @@ class Captioner:
         return np.stack(weights)
 
     def _segments(self, features: Features, options: DecodingOptions) -> tuple[Segment, ...]:
-        """Caption every stretch of `segment_seconds`, in whole chunks; a short rest joins the last stretch."""
+        """Caption every `segment_seconds` of a track, in whole chunks; a short remainder joins the last segment."""
         assert options.segment_seconds is not None
         seconds = self.audio_config.chunk_seconds
         per_segment = max(1, round(options.segment_seconds / seconds))

@@ -1,6 +1,6 @@
 """Checkpoints: a directory of weights, model card and vocabulary, saved and loaded together.
 
-`model.safetensors` holds the weights, `model_card.json` everything needed to rebuild the model and to judge
+`model.safetensors` holds the weights, `model_card.json` everything needed to rebuild the model and to assess
 it, `vocabulary.txt` the words. Nothing is unpickled. An extractor's checkpoint is the same without words.
 """
 
@@ -34,7 +34,7 @@ TAGGER_PREFIX = "tagger."
 WEIGHTS, CARD, WORDS = "model.safetensors", "model_card.json", "vocabulary.txt"
 BUNDLED = Path(__file__).parent / "checkpoints" / "default"
 """The captioner shipped with the package."""
-MAX_CARD_BYTES = 16 * 1024**2  # a stranger's card is read whole; ours are a few kilobytes
+MAX_CARD_BYTES = 16 * 1024**2  # a card of unknown origin is read whole; ours have a few kilobytes
 MAX_WEIGHT_BYTES = 4 * 1024**3
 
 
@@ -59,7 +59,7 @@ class Checkpoint:
 
 
 def is_computed(name: str) -> bool:
-    """Tell whether a state-dict entry is worked out from constants (windows, mel filters), not learned."""
+    """Return whether a state-dict entry is computed from constants (windows, mel filters), not learned."""
     return ".spectrogram." in f".{name}" and not name.endswith(".quality")
 
 
@@ -77,7 +77,7 @@ def model_id(directory: Path, name: str) -> str:
 
 
 def _write(directory: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any], words: Vocabulary | None) -> None:
-    """Put a checkpoint in place whole: written beside it, then renamed."""
+    """Write a checkpoint as a whole: in a directory beside it, which is then renamed."""
     directory = directory.resolve()
     directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
@@ -88,7 +88,7 @@ def _write(directory: Path, weights: Mapping[str, Tensor], card: Mapping[str, An
             words.save(beside / WORDS)
         beside.chmod(0o755)
         for part in beside.iterdir():
-            part.chmod(0o644)  # safetensors writes for its owner alone
+            part.chmod(0o644)  # safetensors makes files that only their owner can read
         old = None
         if directory.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent)) / "old"
@@ -280,7 +280,7 @@ def load_checkpoint(directory: Path | str) -> Checkpoint:
     model_config, audio_config = _configs(card, directory)
     weights = _read_weights(directory)
     head_weights = {key: weights.pop(key) for key in list(weights) if key.startswith(TAGGER_PREFIX)}
-    _refuse_giants(model_config, weights, directory)
+    _check_sizes(model_config, weights, directory)
     try:
         vocabulary = Vocabulary.load(directory / WORDS)
     except (OSError, ValueError) as error:
@@ -316,8 +316,8 @@ def _tag_heads(card: Mapping[str, Any], weights: Mapping[str, Tensor], directory
         raise CheckpointError(f"{directory}: the tag heads do not read: {error}") from error
 
 
-def _refuse_giants(config: ModelConfig, weights: Mapping[str, Tensor], directory: Path) -> None:
-    """Refuse a card whose sizes its weights do not bear out, before memory is taken for them."""
+def _check_sizes(config: ModelConfig, weights: Mapping[str, Tensor], directory: Path) -> None:
+    """Reject a card whose sizes do not match the weights, before memory is allocated for them."""
     if config.fusion == "dcase":
         output = weights.get("output.weight")
         if output is None or tuple(output.shape) != (config.vocabulary_size, config.hidden_dim):

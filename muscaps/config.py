@@ -1,4 +1,4 @@
-"""What a model is, how audio reaches it, how captions are decoded and how it is trained.
+"""Configurations: audio, model, decoding and training.
 
 Conventions: frozen, keyword-only dataclasses; units are in the names; a checkpoint's model card holds
 `AudioConfig` and `ModelConfig` as JSON and the model is rebuilt from that card alone.
@@ -12,7 +12,7 @@ ExtractorName = Literal["musicnn", "musicnn_original", "hcnn", "log_mel", "combi
 LayersName = Literal["penultimate", "maxima", "maxima_means"]
 FusionName = Literal["early", "late", "attention", "dcase"]
 Precision = Literal["float32", "tf32", "bfloat16"]
-"""What the audio network multiplies in; spectrograms and the search over words are always float32."""
+"""Number format of the feature extractor's multiplications. Spectrograms and the search are always float32."""
 
 
 def check_precision(precision: str) -> None:
@@ -26,7 +26,7 @@ class AudioConfig:
     """How a track becomes chunks (paper section III-B)."""
 
     sample_rate: int = 16_000
-    """Samples per second of the mono signal the extractors hear."""
+    """Samples per second of the mono signal that the feature extractors read."""
     chunk_seconds: float = 3.0
     """Length of one chunk in seconds: 3 for musicnn, 5 for Harmonic CNN."""
 
@@ -100,7 +100,7 @@ class ModelConfig:
     """The captioner around the extractor (paper section III)."""
 
     extractor: ExtractorConfig = ExtractorConfig()
-    """The audio network."""
+    """The feature extractor."""
     fusion: FusionName = "early"
     """Where audio meets words: `early` (Eq. 2), `late` (Eq. 3) or `attention` (Eq. 4 to 6); `dcase` is the
     baseline of section IV-C1, another model altogether."""
@@ -151,9 +151,10 @@ class DecodingOptions:
     segment_seconds: float | None = None
     """Also caption every stretch of this many seconds; None for the whole track only."""
     no_repeated_words: bool | None = None
-    """Whether a content word may come once at most; None as the checkpoint's card says, without a word there False."""
+    """A content word appears at most once per caption; None for the value in the checkpoint's card, there False by
+    default."""
     allow_unknown: bool | None = None
-    """Whether `<unk>` may come; None as the checkpoint's card says, without a word there True."""
+    """Captions may contain `<unk>`; None for the value in the checkpoint's card, there True by default."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.beam_size <= 100:

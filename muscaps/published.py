@@ -3,7 +3,7 @@
 A published experiment folder holds `config.yaml`, `vocab.json` (token frequencies, in order) and
 `best_model.pth.tar` with a `state_dict`; a published extractor is one `best_model.pth`. They are the only
 files muscaps ever unpickles, with `weights_only=True`. Names of the published parameters are mapped to ours;
-everything must fit, and what does not is named.
+all of them must fit, and the error names those that do not.
 """
 
 import json
@@ -67,7 +67,7 @@ def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
 
 
 def extractor_config(weights: Mapping[str, Tensor], origin: str) -> ExtractorConfig:
-    """Tell from published weights which extractor they belong to.
+    """Recognise the extractor that published weights belong to.
 
     Raises:
         CheckpointError: They belong to neither musicnn nor Harmonic CNN.
@@ -109,7 +109,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: refused, it holds more than weights, or is not a torch file") from error
+        raise CheckpointError(f"{path}: not read, it holds more than weights, or is not a torch file") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or not a torch weight file ({error})") from error
     weights = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None

@@ -143,9 +143,9 @@ def load_glove(path: Path, vocabulary: Vocabulary, dim: int = 300) -> Tensor:
 def vectors_from_captions(
     captions: Iterable[Sequence[str]], vocabulary: Vocabulary, dim: int = 300, seed: int = 0
 ) -> Tensor:
-    """Learn word vectors from the captions themselves, where no GloVe file is at hand.
+    """Learn word vectors from the captions themselves, for use without a GloVe file.
 
-    Words that keep the same company get similar vectors: positive pointwise mutual information of words in
+    Words that occur with the same words get similar vectors: positive pointwise mutual information of words in
     one caption, reduced by a truncated singular value decomposition (Levy and Goldberg, "Neural Word
     Embedding as Implicit Matrix Factorization", 2014), scaled to GloVe's typical magnitude of 0.4 a number.
 

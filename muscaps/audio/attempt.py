@@ -14,7 +14,7 @@ from muscaps.audio.source_file import SourceFile
 
 @dataclass
 class Attempt:
-    """What one decoder made of a file."""
+    """What one reader decoded from a file."""
 
     decoder: Reader
     facts: ReaderReport
@@ -55,7 +55,10 @@ def run_reader(decoder: Reader, file: SourceFile, mix: Mix, resampler: Resampler
 
 
 def better_of(first: Attempt, second: Attempt) -> Attempt:
-    """The attempt that heard more; what the other one met still counts, unless it only lacked an ability."""
+    """Return the attempt that decoded more audio.
+
+    The problems of the other attempt are kept as well, unless its reader only cannot follow a change of format.
+    """
     better, other = (second, first) if second.seconds >= first.seconds else (first, second)
     if other.seconds > 0 and not better.facts.changes_format:
         better.facts.problems = better.facts.problems or other.facts.problems

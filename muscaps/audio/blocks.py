@@ -1,4 +1,7 @@
-"""The interface of a reader: blocks of decoded audio, and what it learned on the way."""
+"""The interface of a reader: it yields blocks of decoded audio and fills in a report.
+
+A block is float32, (samples, channels), and comes with its sampling rate in Hz.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,8 +17,8 @@ Pcm: TypeAlias = NDArray[np.int16]
 Waveform: TypeAlias = NDArray[np.float32]
 
 PCM_SCALE = 32_768  # int16 full scale: 2 ** 15
-SILENT_PEAK = 1  # one step of 16-bit audio (-90 dBFS): what dither leaves of digital silence
-SAMPLE_RATES = (1_000, 1_536_000)  # lowest and highest rate taken at its word, in Hz
+SILENT_PEAK = 1  # one step of 16-bit audio (-90 dBFS): the level of dither on digital silence
+SAMPLE_RATES = (1_000, 1_536_000)  # lowest and highest rate that is believed, in Hz
 BLOCK_VALUES = 1 << 17  # float32 values decoded at a time, all channels together: 512 KiB
 VALUES_PER_SECOND = 192_000  # decoding effort allowed per allowed second: stereo at 96 kHz
 LENGTH_TOLERANCE_SECONDS = 1.0  # a length estimated from an MP3 or a container may be this far off
@@ -23,13 +26,13 @@ LENGTH_TOLERANCE_SECONDS = 1.0  # a length estimated from an MP3 or a container 
 
 @dataclass
 class ReaderReport:
-    """What a decoder learned on the way."""
+    """What a reader found out about a file."""
 
     sample_rate: int = 0
     channels: int = 0
     name: str = "audio"
     problems: list[str] = field(default_factory=list)
-    doubtful: bool = False  # the file goes on after the end its header gives
+    doubtful: bool = False  # the file continues after the end that its header states
     changes_format: bool = False
     fatal: AudioError | None = None
 

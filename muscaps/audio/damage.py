@@ -6,11 +6,11 @@ from muscaps.audio.blocks import Waveform
 from muscaps.audio.file_types import HEAD_BYTES
 from muscaps.audio.source_file import SourceFile
 
-_SANE_PEAK = 8.0  # float files overshoot full scale a little, never by 18 dB
+_SANE_PEAK = 8.0  # 18 dB above full scale; sound files with float samples exceed full scale by far less
 
 
 def repair_samples(mono: Waveform) -> int:
-    """Replace samples no sound can have, in place: NaN by silence, others by the limit; count them."""
+    """Replace impossible samples in place, NaN by 0 and others by the limit, and return their number."""
     if max(mono.max(initial=0.0), -mono.min(initial=0.0)) <= _SANE_PEAK:  # False for NaN
         return 0
     wrong = ~(np.abs(mono) <= _SANE_PEAK)
@@ -20,7 +20,7 @@ def repair_samples(mono: Waveform) -> int:
 
 
 def missing_end(file: SourceFile, head: bytes, size: int) -> list[str]:
-    """Files that say how large they are and are smaller: the decoders pass over it in silence."""
+    """Return a problem if a file states its size and is shorter; decoders do not report it."""
     if head[:4] in (b"RIFF", b"FORM") and len(head) >= 12:
         stated = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big") + 8
         streamed = stated >= 0x7FFFFFFF  # written without knowing the length: a marker, not a size
@@ -38,7 +38,7 @@ def missing_end(file: SourceFile, head: bytes, size: int) -> list[str]:
 
 
 def _has_index(file: SourceFile, size: int) -> bool:
-    """True if an MP4 file holds a `moov` atom; it often comes last."""
+    """Return whether an MP4 file has a `moov` atom; it is often the last one."""
     position = 0
     for _ in range(1_000):  # more top-level atoms than any file has
         file.seek(position)

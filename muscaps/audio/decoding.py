@@ -1,14 +1,14 @@
-"""A track in any common format -> mono PCM at the model's rate -> chunks.
+"""Decode a track in any common format to mono PCM at the model's rate, and to chunks.
 
 Conventions: rates in Hz, durations in seconds; a waveform is (samples,), int16 between stages and float32
-in [-1, 1] at the model; int16 becomes float32 by dividing by 32 768. The content of a file decides what it
-is, never its name. Channels are mixed by their mean before resampling (swresample's mix is 3 dB louder,
-which would shift dB features). Tracks are read, mixed and resampled block by block, so memory depends on
-what is kept and not on the file, and nothing a header claims is ever allocated.
+in [-1, 1] at the model; int16 becomes float32 by dividing by 32 768. The content of a file decides its
+type, never its name. Channels are mixed by their mean before resampling (swresample's mix is 3 dB louder,
+which would shift dB features). Tracks are read, mixed and resampled block by block. Memory
+therefore depends on what is kept, not on the file or on what its header states.
 
-libsndfile decodes PCM, FLAC and MP3, where it is the faster; FFmpeg, through PyAV, decodes everything else
-and whatever libsndfile cannot open or finds damaged. Where libsndfile decodes and only some chunks are wanted,
-`only_needed` decodes no more than those.
+libsndfile decodes PCM, FLAC and MP3, because it is faster there. FFmpeg, through PyAV, decodes all other formats
+and the files that libsndfile cannot open or finds damaged. With `only_needed`, libsndfile decodes only the chunks
+that are kept.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ from muscaps.audio.resampling import Resampler
 from muscaps.audio.soundfile_reader import soundfile_blocks
 from muscaps.audio.source_file import Source, open_source
 
-MAX_SECONDS = 24 * 3600.0  # one day: longer than any release, short enough to stop a decompression bomb
-MIN_SECONDS = 0.5  # less sound than this says nothing about music
+MAX_SECONDS = 24 * 3600.0  # one day: longer than any release, and a limit for decompression bombs
+MIN_SECONDS = 0.5  # too short to describe as music
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +43,13 @@ class DecodedAudio:
     channels: int
     """Channels of the file; of its longest part where they change."""
     duration_s: float
-    """Seconds of audio really decoded, whether kept in `pcm` or not; those stated if only needed chunks were."""
+    """Seconds of audio decoded, kept in `pcm` or not; the stated length if only the needed chunks were decoded."""
     coverage: float
-    """Share of the track's chunks present in `pcm`, in (0, 1]."""
+    """Fraction of the track's chunks in `pcm`, in (0, 1]."""
     chunk_indices: tuple[int, ...] | None = None
-    """Which chunks of the track `pcm` holds, ascending; None when it holds the whole track."""
+    """Numbers of the chunks in `pcm`, ascending; None if it holds the whole track."""
     damaged: str | None = None
-    """What was lost or repaired, in words; None for a sound file."""
+    """What was lost or repaired, in words; None for an intact file."""
 
 
 def decode_audio(
@@ -72,18 +72,18 @@ def decode_audio(
         max_chunks: Keep at most this many evenly spaced chunks; memory is then at most four times that many,
             however long the track. A track of no more chunks is kept whole, incomplete last chunk included.
         only_needed: Decode only the chunks kept, by seeking, where the format allows it; needs `max_chunks`.
-            PCM, FLAC and MP3 do, if beginning and end of the file are as its header says; in any doubt, and where
-            it would save nothing, the whole track is decoded. Given up for it: damage between the chunks goes
-            unnoticed, and `duration_s` is what the header states, for MP3 corrected by where its end was found.
-        min_seconds: A track with less audio is refused.
-        max_seconds: A track with more audio is refused as soon as that much is decoded.
-        allow_silence: Return a silent track instead of refusing it; a caption of it would be invention.
+            That is possible for PCM, FLAC and MP3 if the beginning and the end of the file agree with its header.
+            In any doubt, and if it saves nothing, the whole track is decoded. The costs: damage between the chunks
+            is not detected, and `duration_s` is the stated length (for MP3 corrected by the end that was found).
+        min_seconds: A track with less audio is an error.
+        max_seconds: A track with more audio is an error, raised as soon as that much is decoded.
+        allow_silence: Return a silent track instead of an error. A caption of it would be made up.
 
     Returns:
         The PCM and what is known about the file. The same bytes give the same result on every call.
 
     Raises:
-        AudioError: The track cannot be heard, is silent, too short or too long.
+        AudioError: The track cannot be decoded, or is silent, too short or too long.
         OSError: The file could not be read.
         ValueError: An argument is out of range, or `max_chunks` comes without `chunk_samples`, or `only_needed`
             without `max_chunks`.
@@ -109,7 +109,7 @@ def decode_audio(
             if best.facts.fatal is None and (best.facts.problems or best.facts.doubtful or not best.seconds):
                 best = better_of(best, attempt(decoder))
         if best.seconds >= MIN_SECONDS and best.kept.peak <= SILENT_PEAK < best.channel_peak * PCM_SCALE:
-            # Left and right are mirror images and the mean of them is nothing, but there is music.
+            # The channels are opposite and their mean is silent, although each holds music.
             best = attempt(best.decoder, first_channel)
             best.facts.problems.append("the channels cancel each other out, so only the first was used")
         best.facts.problems.extend(missing_end(file, head, size))
@@ -157,7 +157,7 @@ def _check_arguments(
 
 
 def _decoders_for(head: bytes) -> tuple[Reader, ...]:
-    """The decoders to try, in order; libsndfile is kept from formats it was not chosen for."""
+    """Return the readers to try, in order. libsndfile reads only the formats that it was chosen for."""
     pcm = head[:4] in PCM_CONTAINERS or head[8:12] in (b"AIFF", b"AIFC")
     mp3 = head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6))
     if pcm or mp3 or head[:4] == b"fLaC":
@@ -194,7 +194,7 @@ def _result(best: Attempt, head: bytes, min_seconds: float, allow_silence: bool)
 def _undecodable(facts: ReaderReport, head: bytes) -> AudioError:
     reasons = "; ".join(dict.fromkeys(facts.problems))
     if not head.strip(b"\x00"):
-        return AudioError("not_audio", "The file holds nothing but zero bytes; its upload or copy failed.")
+        return AudioError("not_audio", "The file contains only zero bytes; its upload or copy failed.")
     if looks_like_audio(head):
         return AudioError(
             "damaged", f"The file begins like audio, but none of it can be decoded: {reasons or 'it ends there'}."

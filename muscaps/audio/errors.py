@@ -6,7 +6,7 @@ import av
 
 
 class AudioError(ValueError):
-    """A track that cannot be heard: `error_type` for machines, the message for the catalogue's editors.
+    """A track that cannot be used: `error_type` for programs, the message for the editors of the catalogue.
 
     `error_type` is one of `empty_file`, `not_audio`, `no_audio_stream`, `encrypted`, `unsupported`,
     `damaged`, `too_short`, `too_long`, `silent`.

@@ -1,6 +1,6 @@
 """What a file is, by its first bytes."""
 
-HEAD_BYTES = 65_536  # enough of a file's beginning to tell what it is
+HEAD_BYTES = 65_536  # enough of the beginning of a file to recognise its type
 
 PCM_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"caff", b".snd")
 
@@ -47,7 +47,7 @@ _TEXT_SIGNATURES = (
 
 
 def name_of_non_audio(head: bytes) -> str | None:
-    """Name content that is surely something else than audio, for the message."""
+    """Return a name for content that is certainly not audio, for the message; else None."""
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
@@ -78,7 +78,7 @@ def _name_of_text(head: bytes) -> str | None:
 
 
 def looks_like_audio(head: bytes) -> bool:
-    """True for the beginnings of formats people deliver music in."""
+    """Return whether a file begins like a format in which music is delivered."""
     return (
         head[:4] in (*PCM_CONTAINERS, b"FORM", b"fLaC", b"OggS", b"\x1aE\xdf\xa3")
         or head[:3] == b"ID3"

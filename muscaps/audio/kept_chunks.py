@@ -9,16 +9,16 @@ from muscaps.audio.blocks import Pcm
 class KeptPcm:
     """The PCM of a track, all of it or evenly spaced chunks.
 
-    How long a track is shows only at its end, whatever its header says. So every `stride`-th chunk is kept,
-    and whenever four times too many have gathered, every other one of them goes and the stride doubles. What
-    remains is at least twice what is wanted, to choose from evenly.
+    The length of a track is known only at its end, because headers can be wrong. So every `stride`-th chunk is
+    kept. When four times too many are kept, every other one is dropped and the stride doubles. At the end at least
+    twice as many as needed remain, and evenly spaced ones are chosen from them.
     """
 
     def __init__(self, chunk_samples: int | None = None, max_chunks: int | None = None) -> None:
         self.chunk_samples = chunk_samples or 0
         self.max_chunks = max_chunks or 0  # 0: all of the track
         self._pending = bytearray()
-        self._kept: dict[int, bytes] = {}  # by which chunk of the track it is, ascending
+        self._kept: dict[int, bytes] = {}  # by number of the chunk in the track, ascending
         self._stride = 1
         self._num_chunks = 0
         self.peak = 0
@@ -32,7 +32,7 @@ class KeptPcm:
             self._cut()
 
     def skip_to(self, index: int) -> None:
-        """Pass over chunks that are not decoded, up to the one that comes next."""
+        """Skip chunks that are not decoded; the next one appended is number `index`."""
         self._num_chunks = index
 
     def _cut(self) -> None:
@@ -48,7 +48,7 @@ class KeptPcm:
         del self._pending[: num_ready * chunk_bytes]
 
     def finish(self) -> tuple[Pcm, tuple[int, ...] | None, float]:
-        """The PCM, which chunks it holds (None: the whole track) and their share of the track."""
+        """Return the PCM, the numbers of its chunks (None for the whole track) and the fraction of chunks kept."""
         if self._num_chunks <= self.max_chunks or not self.max_chunks:
             whole = bytearray().join([*self._kept.values(), self._pending]) if self._kept else self._pending
             return np.frombuffer(whole, np.int16), None, 1.0
@@ -60,6 +60,6 @@ class KeptPcm:
 
 
 def middles(num_chunks: int, max_chunks: int) -> NDArray[np.int_]:
-    """The chunk in the middle of each of max_chunks equal parts of a track."""
+    """Return the middle chunk of each of `max_chunks` equal parts of a track, (max_chunks,)."""
     parts = 2 * np.arange(max_chunks) + 1
     return parts * num_chunks // (2 * max_chunks)

@@ -1,4 +1,4 @@
-"""Only the chunks that are kept are decoded, by seeking."""
+"""Decoding of only the chunks that are kept, by seeking."""
 
 import math
 
@@ -20,12 +20,12 @@ from muscaps.audio.resampling import Resampler
 from muscaps.audio.soundfile_reader import SoundFile, has_more_audio, is_mpeg, next_blocks, soundfile_blocks
 from muscaps.audio.source_file import SourceFile
 
-_EDGE_SAMPLES = 256  # how far soxr looks, at the lower of both rates; what lies beyond adds less than 0.05 steps
-_RESERVOIR_SECONDS = 0.5  # MP3 keeps bits in earlier frames: enough for 8 kbit/s mono; from 16 on, 0.25 s would be
+_EDGE_SAMPLES = 256  # reach of soxr's filter at the lower rate; samples beyond it add less than 0.05 steps of int16
+_RESERVOIR_SECONDS = 0.5  # MP3 stores bits in earlier frames: enough for 8 kbit/s mono; 0.25 s would do from 16 kbit/s
 
 
 def decode_needed(file: SourceFile, size: int, sample_rate: int, kept: KeptPcm, max_seconds: float) -> Attempt | None:
-    """Decode only the chunks that will be kept; None in doubt or where it saves nothing."""
+    """Decode only the chunks that will be kept; return None in doubt or if that saves nothing."""
     file.seek(0)
     try:
         with SoundFile(file) as audio:
@@ -58,7 +58,7 @@ def decode_needed(file: SourceFile, size: int, sample_rate: int, kept: KeptPcm, 
 
 
 def _frames_there(audio: soundfile.SoundFile, file: SourceFile, size: int, max_seconds: float) -> int:
-    """The length of a file if its end is where the header says, or else 0."""
+    """Return the frames of a file if its end is where the header states it, else 0."""
     rate, stated = int(audio.samplerate), int(audio.frames)
     most = max_seconds * min(rate, VALUES_PER_SECOND / audio.channels)
     if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1] or stated > most:
@@ -77,11 +77,11 @@ def _frames_there(audio: soundfile.SoundFile, file: SourceFile, size: int, max_s
 def _stretch(
     audio: soundfile.SoundFile, frames: int, sample_rate: int, first: int, num_samples: int
 ) -> tuple[range, int]:
-    """The frames some samples at the target rate are made of, and how many samples come before those."""
+    """Return the frames that samples at the target rate depend on, and how many samples come before those."""
     rate = audio.samplerate
     edge = math.ceil(_EDGE_SAMPLES * max(1.0, rate / sample_rate))
     before = edge + (round(_RESERVOIR_SECONDS * rate) if is_mpeg(audio) else 0)
-    # Frames and samples coincide once in so many frames; starting there leaves resampling in step.
+    # Frames and samples coincide every `step` frames. Starting at one of them gives the same samples as a whole pass.
     step = rate // math.gcd(rate, sample_rate)
     start = max(0, first * rate // sample_rate - before) // step * step
     stop = min(frames, -(-(first + num_samples) * rate // sample_rate) + edge)
@@ -89,7 +89,7 @@ def _stretch(
 
 
 def _stretch_decoder(audio: soundfile.SoundFile, stretch: range) -> Reader:
-    """A decoder of part of a file that is open, for which the end of the file is a problem."""
+    """Return a reader of one stretch of an open file, which reports a file that ends within it."""
 
     def blocks(file: SourceFile, facts: ReaderReport) -> Blocks:
         audio.seek(stretch.start)

@@ -11,7 +11,7 @@ from muscaps.audio.blocks import BLOCK_VALUES, LENGTH_TOLERANCE_SECONDS, Blocks,
 from muscaps.audio.errors import AudioError, ended_early, error_text
 from muscaps.audio.source_file import SourceFile
 
-_MOST_PLANES = 8  # PyAV 18 crashes on reading the planes of a frame that has this many or more
+_MOST_PLANES = 8  # PyAV 18 crashes when it reads the planes of a frame with this many or more
 # What FFmpeg may open: plain media files. Playlists and manifests (HLS, DASH, concat) are left out because
 # they make it fetch other files and addresses.
 _DEMUXERS = (
@@ -19,12 +19,12 @@ _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,qcp,rm,shn,sox,tak,truehd,tta,voc,"
     "w64,wav,wv,xwma"
 )
-# Containers whose stated length is a promise; for the others FFmpeg guesses it from the bit rate.
+# Containers that state an exact length; for the others FFmpeg estimates it from the bit rate.
 _EXACT_LENGTH = {"aiff", "asf", "caf", "flac", "matroska", "mov", "wav", "w64"}
 
 
 def pyav_flac_blocks(file: SourceFile, facts: ReaderReport) -> Blocks:
-    """FLAC frames without a header, or behind bytes that are not FLAC."""
+    """Read FLAC frames without a header, or after bytes that are not FLAC."""
     for block in pyav_blocks(file, facts, format_name="flac"):
         facts.problems = ["the file does not begin with a header; FLAC frames were found further on"]
         yield block
@@ -61,12 +61,12 @@ def _audio_stream(container: Any, facts: ReaderReport) -> Any:
     if codec.codec_tag in ("drms", "enca"):
         facts.fatal = AudioError("encrypted", "The file is encrypted (DRM); ask for an unprotected copy.")
         return None
-    codec.thread_count = 1  # one core per decoding task; several would only fight
+    codec.thread_count = 1  # each decoding task has one core
     return stream
 
 
 def _pyav_stream_blocks(container: Any, stream: Any, facts: ReaderReport) -> Blocks:
-    fifo = av.AudioFifo()  # gathers frames of a few milliseconds to blocks worth a call
+    fifo = av.AudioFifo()  # collects frames of a few milliseconds into larger blocks
     shape: tuple[int, int, str] | None = None  # sampling rate, channels, sample format
     seconds = 0.0
     for frame in _frames(container, stream, facts):
@@ -78,7 +78,7 @@ def _pyav_stream_blocks(container: Any, stream: Any, facts: ReaderReport) -> Blo
                 fifo = av.AudioFifo()
         shape = now
         seconds += frame.samples / frame.sample_rate
-        frame.pts = None  # gaps in the file's clock are no gaps in the sound
+        frame.pts = None  # gaps in the timestamps are not gaps in the sound
         fifo.write(frame)
     if shape is not None and fifo.samples:
         yield from _blocks(fifo.read(), facts)
@@ -88,7 +88,7 @@ def _pyav_stream_blocks(container: Any, stream: Any, facts: ReaderReport) -> Blo
 
 
 def _frames(container: Any, stream: Any, facts: ReaderReport) -> Iterator[Any]:
-    """Every frame that can be decoded; packets that cannot are counted and passed over."""
+    """Yield every frame that can be decoded; count and skip the packets that cannot."""
     good = bad = 0
     for packet in _packets(container, stream, facts):
         try:
@@ -118,7 +118,7 @@ def _stated_seconds(container: Any, stream: Any) -> float:
 
 
 def _blocks(frame: Any, facts: ReaderReport) -> Blocks:
-    """A frame as a block, (samples, channels), in [-1, 1] for integer formats; none if it is beyond us."""
+    """Yield a frame as a block, (samples, channels), in [-1, 1] for integer formats; nothing if it is unsupported."""
     rate, channels = frame.sample_rate, frame.layout.nb_channels
     try:
         if frame.format.is_planar and channels >= _MOST_PLANES:

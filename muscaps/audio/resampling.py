@@ -8,7 +8,7 @@ from muscaps.audio.kept_chunks import KeptPcm
 
 
 class Resampler:
-    """Mono blocks of any rate, which may change on the way -> PCM at one rate."""
+    """Resamples mono blocks, whose rate may change, to PCM at one rate."""
 
     def __init__(self, sample_rate: int, kept: KeptPcm) -> None:
         self._target = sample_rate

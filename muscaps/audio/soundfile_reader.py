@@ -10,18 +10,18 @@ from muscaps.audio.errors import ended_early, error_text
 from muscaps.audio.source_file import SourceFile
 
 _SFE_SEEK_FAILED = 39  # libsndfile's error code
-_LARGEST_TRAILER = 4_096  # bytes of tags that may follow the audio without raising doubt
+_LARGEST_TRAILER = 4_096  # bytes of tags that may follow the audio
 
 
 class SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A file whose MP3 frames are read straight on between seeks.
+    """A file whose MP3 frames are read in sequence between seeks.
 
-    soundfile seeks after every read to where the read ended. After that seek libmpg123 knows only a few of the
-    earlier frames, in which MP3 keeps bits, and at low bit rates the next block begins with a glitch.
+    soundfile seeks after every read to where the read ended. After such a seek libmpg123 has only a few of the
+    earlier frames, in which MP3 stores bits, and at low bit rates the next block begins with a glitch.
     """
 
     def seekable(self) -> bool:
-        """What soundfile asks before it seeks of itself; FLAC needs it, to be heard beyond a length that is wrong."""
+        """Return whether soundfile may seek by itself. FLAC needs it to be read beyond a wrong stated length."""
         return bool(super().seekable()) and self.format != "MP3"
 
 
@@ -40,16 +40,16 @@ def soundfile_blocks(file: SourceFile, facts: ReaderReport) -> Blocks:
                 facts.problems.append(ended_early(seconds, stated))
             facts.doubtful = has_more_audio(audio, position, file.size())
     except soundfile.LibsndfileError as error:
-        if error.code == _SFE_SEEK_FAILED:  # how FLAC without a length, or changing its rate, ends
+        if error.code == _SFE_SEEK_FAILED:  # FLAC without a stated length, or with a changing rate, ends like this
             facts.doubtful = True
         else:
             facts.problems.append(error_text(error))
 
 
 def next_blocks(audio: soundfile.SoundFile, frames: int) -> Iterator[Waveform]:
-    """So many frames from where the file is, or as many as there are; each block takes the place of the last."""
+    """Yield up to `frames` frames from the current position; each block reuses the memory of the one before."""
     block = np.empty((max(1, BLOCK_VALUES // audio.channels), audio.channels), np.float32)
-    # Asking for more than there is would send libsndfile through the rest of the file.
+    # A request for more frames than there are makes libsndfile scan the rest of the file.
     while frames > 0:
         decoded = audio.read(min(len(block), frames), out=block)
         if not len(decoded):
@@ -59,10 +59,10 @@ def next_blocks(audio: soundfile.SoundFile, frames: int) -> Iterator[Waveform]:
 
 
 def is_mpeg(audio: soundfile.SoundFile) -> bool:
-    """True where the length may be an estimate, and where a frame needs some before it."""
+    """Return whether the length may be an estimate and a frame depends on earlier ones."""
     return str(audio.subtype).startswith("MPEG")
 
 
 def has_more_audio(audio: soundfile.SoundFile, position: int, size: int) -> bool:
-    """True if more than tags follow the end of the audio."""
+    """Return whether more than tags follow the end of the audio."""
     return audio.format in ("FLAC", "MP3") and size - position > _LARGEST_TRAILER

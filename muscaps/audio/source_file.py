@@ -8,7 +8,7 @@ Source: TypeAlias = bytes | bytearray | memoryview | str | Path | BinaryIO
 
 
 class SourceFile:
-    """A binary file the decoders' C code may read from: an error ends the file and is raised afterwards."""
+    """A binary file for decoders written in C: an error ends the file and is raised afterwards."""
 
     def __init__(self, file: BinaryIO, *, owned: bool) -> None:
         self._file = file
@@ -25,7 +25,7 @@ class SourceFile:
     def read(self, count: int = -1) -> bytes:
         try:
             return self._file.read(count) or b""
-        except Exception as error:  # of whatever kind the caller's file raises; kept and raised again
+        except Exception as error:  # the caller's file may raise anything; `raise_failure` raises it again
             self.failure = self.failure or error
             return b""
 
@@ -38,7 +38,7 @@ class SourceFile:
         try:
             return self._file.seek(offset, whence)
         except (ValueError, OverflowError):
-            return -1  # a damaged file sends its decoder to impossible places; no fault of the storage
+            return -1  # a damaged file makes its decoder seek to impossible positions; the storage is not at fault
         except OSError as error:
             if offset >= 0:
                 self.failure = self.failure or error

@@ -1,4 +1,4 @@
-"""Making a trained model fast without changing what it says.
+"""Faster versions of a trained model's layers, which compute the same function.
 
 Everywhere, batch normalisations are folded into the convolutions before them and weight normalisation into the
 weights, and the captioner is arranged for search (see `search_model`). On a CPU musicnn's tall filters are
@@ -40,7 +40,7 @@ def prepare_extractor(extractor: FeatureExtractor, precision: Precision = "float
     Args:
         extractor: The network.
         precision: `bfloat16` lets those layers multiply in it that are faster so; a CPU without units for it stays
-            with float32, and so does every CPU for `tf32`, which `multiplying_in` sees to on a GPU.
+            with float32, and so does every CPU for `tf32`, which `convolution_precision` switches on a GPU.
     """
     if isinstance(extractor, CombinedExtractor):
         parts = [cast(FeatureExtractor, part) for part in extractor.parts]
@@ -55,35 +55,35 @@ def prepare_extractor(extractor: FeatureExtractor, precision: Precision = "float
             if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, nn.Identity())
-    on_cpu = all(weight.device.type == "cpu" for weight in folded.parameters())  # bare frames have no weights
+    on_cpu = all(weight.device.type == "cpu" for weight in folded.parameters())  # log-mel frames have no weights
     if isinstance(folded, Musicnn) and on_cpu:
-        # A GPU runs the plain convolution well, and would wait for many small steps.
+        # On a GPU the plain convolution is fast, and many small steps would be slow.
         folded.vertical = nn.ModuleList([TallCorrelationMax([cast(nn.Conv2d, one.conv) for one in folded.vertical])])
     if isinstance(folded, HarmonicCNN) and on_cpu:
         folded.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     if precision == "tf32" and on_cpu:
-        logger.warning("only a GPU multiplies in tf32: float32 is used")
+        logger.warning("tf32 needs a GPU: float32 is used")
     if precision == "bfloat16":
         _lower(folded, on_cpu)
     return folded
 
 
 @contextlib.contextmanager
-def multiplying_in(precision: Precision) -> Iterator[None]:
-    """Let a GPU's convolutions use tf32 only where that was asked for; torch's default is to use it unasked."""
+def convolution_precision(precision: Precision) -> Iterator[None]:
+    """Let a GPU's convolutions use tf32 only if `precision` is `tf32`; torch uses it by default."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
         yield
 
 
 def _lower(extractor: FeatureExtractor, on_cpu: bool) -> None:
-    """Turn the layers to bfloat16 that gain by it, in place."""
+    """Convert the layers that gain by it to bfloat16, in place."""
     if on_cpu and not has_bfloat16_units():
         logger.warning("this processor has no units for bfloat16: float32 is faster here and is used")
     elif isinstance(extractor, HarmonicCNN):
         extractor.blocks.bfloat16()
     elif isinstance(extractor, Musicnn):
         extractor.temporal.bfloat16()
-        if not on_cpu:  # a CPU loses more by short rows of Fourier coefficients than the units gain
+        if not on_cpu:  # on a CPU, short rows of Fourier coefficients cost more than the units gain
             extractor.vertical.bfloat16()
             extractor.horizontal.bfloat16()
 
@@ -100,5 +100,5 @@ def fold_weight_norm(model: CaptionNetwork) -> CaptionNetwork:
 
 
 def prepare_decoder(model: CaptionNetwork) -> CaptionModel:
-    """Return what does the model's `encode`, `start` and `step` in a search; the DCASE baseline stays as it is."""
+    """Return the model arranged for search. The DCASE baseline is returned as it is."""
     return SearchModel(model) if isinstance(model, MusCaps) else model

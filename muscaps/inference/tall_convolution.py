@@ -85,7 +85,7 @@ class _TallConvolutionMax(torch.autograd.Function):
 
 
 def has_bfloat16_units() -> bool:
-    """Tell whether this CPU multiplies bfloat16 natively, so that it pays."""
+    """Return whether this CPU has units that multiply bfloat16."""
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 

@@ -1,1 +1,1 @@
-"""The networks of the paper."""
+"""The networks of the paper, a file each."""

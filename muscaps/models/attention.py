@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class TemporalAttention(nn.Module):
-    """Soft top-down attention: which chunks matter for the next word (paper Eq. 4 and 5)."""
+    """Soft attention over chunks: which of them are relevant to the next word (paper Eq. 4 and 5)."""
 
     def __init__(self, feature_dim: int, hidden_dim: int, attention_dim: int) -> None:
         super().__init__()
@@ -13,13 +13,13 @@ class TemporalAttention(nn.Module):
         self.score = nn.Linear(attention_dim, 1)
 
     def forward(self, hidden: Tensor, keys: Tensor, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Weigh a track's chunks by relevance to the next word.
+        """Weight a track's chunks by relevance to the next word.
 
-        A search keeps several hypotheses a track: their rows follow each other, and share the track's audio.
+        A search keeps several hypotheses per track. Their rows follow one another and share the track's audio.
 
         Args:
             hidden: Encoder LSTM state h_t, (batch * beams, hidden).
-            keys: `project_audio(features)`, which no word changes, (batch, chunks, attention).
+            keys: `project_audio(features)`, the same for every word, (batch, chunks, attention).
             features: Audio features a_i, (batch, chunks, feature).
             mask: True where a chunk is real audio, (batch, chunks).
 

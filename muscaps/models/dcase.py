@@ -1,9 +1,9 @@
 """The DCASE 2020 audio captioning baseline, which the paper compares with (paper section IV-C1, Table I).
 
-Three bidirectional GRUs with residual connections read log-mel frames; their output at the last frame is all
-the decoder hears, at every step anew: one GRU and a linear layer, no alignment, and no word is fed back
-(Drossos et al., DCASE 2020 Challenge, task 6 baseline). It shares `encode`, `start`, `step` and `forward` with
-the MusCaps models, so the same commands train, decode and measure it.
+Three bidirectional GRUs with residual connections read log-mel frames. Their output at the last frame is the only
+input of the decoder, the same at every step: one GRU and a linear layer, without alignment and without feedback of
+words (Drossos et al., DCASE 2020 Challenge, task 6 baseline). It is a `CaptionNetwork` like the MusCaps models, so
+the same commands train, decode and evaluate it.
 
 Departs from the published baseline: 16 kHz and one excerpt of 30 s per track, as the paper ran it, so that 1024
 and 512 samples are 64 and 32 ms; frames are made in blocks of 1.024 s, whose outermost frames see a mirrored
@@ -29,7 +29,7 @@ MIN_MAGNITUDE = 2.0**-52  # the floor under the logarithm: double precision's ep
 
 
 class LogMelFrames(FeatureExtractor):
-    """Waveform to log-mel frames, a chunk's frames laid side by side as its feature. Nothing is learned."""
+    """Waveform to log-mel frames, a chunk's frames laid side by side as its feature. It has no weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class BidirectionalGRU(nn.Module):
             lengths: Real frames of each, (batch,).
 
         Returns:
-            Both readings side by side, (batch, frames, 2 * hidden); anything on padding.
+            Both readings side by side, (batch, frames, 2 * hidden); undefined on padding.
         """
         places = torch.arange(inputs.shape[1], device=inputs.device)
         mirrored = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
@@ -81,7 +81,7 @@ class BidirectionalGRU(nn.Module):
 
 
 class DcaseBaseline(CaptionNetwork):
-    """Three bidirectional GRUs to read the audio, one GRU to say the caption; `hidden_dim` units each."""
+    """Three bidirectional GRUs read the audio and one GRU writes the caption; `hidden_dim` units each."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class DcaseBaseline(CaptionNetwork):
         self.decoder = nn.GRUCell(2 * hidden, hidden)
         self.output = nn.Linear(hidden, config.vocabulary_size)
         self.regularise = nn.Dropout(config.dropout)
-        self.dropout = nn.Identity()  # where the training loop puts MusCaps' dropout: not heeded here
+        self.dropout = nn.Identity()  # not applied: training replaces it for every CaptionNetwork
 
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
         """Read an excerpt of each track: random while training, else from its middle; runs once per track.
@@ -132,7 +132,7 @@ class DcaseBaseline(CaptionNetwork):
         return DecoderState(unused, unused, zeros, unused)
 
     def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
-        """Take one step; return log P(next word), (batch, vocab), and the new state. The word is not heeded."""
+        """Predict the next word, (batch * beams, vocab), and return it with the new state. `word_ids` has no effect."""
         per_track = len(state.decoder_hidden) // len(encoded.embedding)
         audio = encoded.embedding.repeat_interleave(per_track, dim=0)
         hidden = self.decoder(audio, state.decoder_hidden)

@@ -6,7 +6,7 @@ from muscaps.models.spectrograms import SAMPLE_RATE
 
 
 class FeatureExtractor(nn.Module):
-    """What both extractors share: audio to spectrogram to frames to one vector a chunk."""
+    """What all extractors share: audio to spectrogram to frames to one vector per chunk."""
 
     spectrogram: nn.Module
     feature_dim: int
@@ -28,7 +28,7 @@ class FeatureExtractor(nn.Module):
         return self.frames(spectrogram).amax(dim=-1).float()
 
     def forward(self, chunks: Tensor) -> Tensor:
-        """Extract one feature vector a chunk.
+        """Extract one feature vector per chunk.
 
         Args:
             chunks: Mono audio at 16 kHz in [-1, 1], (batch, samples).
@@ -40,5 +40,5 @@ class FeatureExtractor(nn.Module):
 
 
 def to_weight_dtype(maps: Tensor, layers: nn.Module) -> Tensor:
-    """Bring maps to the type of the weights they meet, bfloat16 where inference was asked to use it."""
+    """Convert maps to the number format of the layers that process them: float32 or bfloat16."""
     return maps.to(next(layers.parameters()).dtype)

@@ -1,8 +1,8 @@
 """The MusCaps encoder-decoder: encode audio once, step word by word (paper sections III-C to III-E).
 
 Three variants share one interface: early fusion (Eq. 2), late fusion (Eq. 3) and temporal attention (Eq. 4 to
-6). `encode` turns a track's features into what every word needs; `step` reads one word and predicts the next;
-`forward` is teacher forcing over a whole caption for training and scoring.
+6). `encode` computes what is the same for every word; `step` reads one word and predicts the next; `forward` is
+teacher forcing over whole captions for training.
 
 Departs from the paper: the published program runs the audio network again for every word of every
 hypothesis; here it runs once per chunk.
@@ -26,7 +26,7 @@ def mean_over_chunks(features: Tensor, mask: Tensor) -> Tensor:
 
 
 class MusCaps(CaptionNetwork):
-    """The captioner around an audio feature extractor; which fusion is in the configuration."""
+    """The captioner around a feature extractor; the configuration says which fusion."""
 
     def __init__(self, config: ModelConfig, feature_extractor: FeatureExtractor) -> None:
         super().__init__()
@@ -52,10 +52,10 @@ class MusCaps(CaptionNetwork):
         self.dropout = nn.Dropout(config.dropout)
 
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
-        """Summarise tracks for the decoder; runs once per track.
+        """Encode tracks, once per track.
 
         Args:
-            features: Chunk features a_i, (batch, chunks, feature); padding may hold anything finite.
+            features: Chunk features a_i, (batch, chunks, feature); padding may hold any finite value.
             mask: True where a chunk is real audio, (batch, chunks).
 
         Raises:
@@ -105,7 +105,7 @@ class MusCaps(CaptionNetwork):
         Args:
             encoded: Tracks, one row each.
             state: Hypotheses; a track's follow each other, (batch * beams, hidden).
-            word_ids: The word just said, (batch * beams,).
+            word_ids: The last word of each hypothesis, (batch * beams,).
 
         Returns:
             log P(next word), (batch * beams, vocab), and the new state.

@@ -22,7 +22,7 @@ def _decibels(power: Tensor) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Waveform to 96 log-mel bands, as musicnn hears it."""
+    """Waveform to 96 log-mel bands, the input of musicnn."""
 
     def __init__(self) -> None:
         super().__init__()

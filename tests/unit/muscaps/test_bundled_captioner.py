@@ -1,4 +1,4 @@
-"""The checkpoint we ship, on the real excerpts we ship."""
+"""The bundled checkpoint, on the bundled excerpts of real music."""
 
 import re
 from pathlib import Path
@@ -71,3 +71,8 @@ def test_the_model_card_says_what_it_was_trained_on_and_how_often_it_is_right(ca
     assert real["tracks"] == 56
     for facet in ("instruments", "mood", "energy", "tempo"):
         assert 0 < real[facet]["shuffled"] < real[facet]["precision"] <= 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("bundled",)])
+def test_load_finds_the_bundled_checkpoint_by_default_and_by_name(captioner, arguments):
+    assert Captioner.load(*arguments).model_id == captioner.model_id

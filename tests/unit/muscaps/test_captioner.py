@@ -117,12 +117,12 @@ def test_segments_cover_the_whole_track_in_order(captioner):
         (np.zeros(48_000, np.float64), "float32 or int16"),
     ],
 )
-def test_a_waveform_that_cannot_be_heard_is_refused(captioner, waveform, message):
+def test_an_invalid_waveform_is_an_error(captioner, waveform, message):
     with pytest.raises(ValueError, match=message):
         captioner.features([waveform])
 
 
-def test_a_query_without_words_is_refused(captioner, tracks):
+def test_a_query_without_words_is_an_error(captioner, tracks):
     with pytest.raises(ValueError, match="nothing to search for"):
         captioner.score(captioner.features(tracks[:1]), " ... ")
 
@@ -136,7 +136,7 @@ def test_encoding_a_caption_and_decoding_it_gives_its_words_back(captioner):
 
 @pytest.fixture(scope="module")
 def repeating(tiny_checkpoint):
-    """A captioner whose captions repeat themselves and hold `<unk>`; its card says nothing of it."""
+    """A captioner whose captions repeat themselves and hold `<unk>`; its card has no `decoding` section."""
     checkpoint = load_checkpoint(tiny_checkpoint)
     checkpoint.model.output.bias.data[UNK] += 20
     return Captioner(checkpoint)
@@ -163,8 +163,8 @@ def test_the_checkpoints_card_decides_where_options_do_not(repeating, tracks):
     by_card = repeating.caption(tracks)
     asked = repeating.caption(tracks, DecodingOptions(no_repeated_words=True, allow_unknown=False))
     assert [caption.text for caption in by_card] == [caption.text for caption in asked]
-    refused = repeating.caption(tracks, DecodingOptions(no_repeated_words=False, allow_unknown=True))
-    assert [caption.text for caption in refused] != [caption.text for caption in asked]
+    unconstrained = repeating.caption(tracks, DecodingOptions(no_repeated_words=False, allow_unknown=True))
+    assert [caption.text for caption in unconstrained] != [caption.text for caption in asked]
 
 
 def test_segments_follow_the_same_options(repeating):

@@ -88,7 +88,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path):
             return (Path.touch, (tmp_path / "ran",))
 
     (tmp_path / "best_model.pth").write_bytes(pickle.dumps(Bomb()))
-    assert "best_model.pth: refused" in import_fails(tmp_path, tmp_path / "best_model.pth")
+    assert "best_model.pth: not read" in import_fails(tmp_path, tmp_path / "best_model.pth")
     assert not (tmp_path / "ran").exists()
 
 

@@ -1,4 +1,4 @@
-"""Rearranged for speed, a trained model says the same: tall filters, folded norms, the arranged decoder."""
+"""Layers rearranged for speed compute the same: tall filters, folded normalisations, the decoder for search."""
 
 import pytest
 import torch
@@ -72,13 +72,13 @@ def test_bfloat16_is_near_float32_and_left_alone_without_units(config, has_units
 
 
 def test_tf32_is_for_gpus_that_were_asked_for_it(caplog):
-    with inference.multiplying_in("float32"):
+    with inference.convolution_precision("float32"):
         assert not torch.backends.cudnn.allow_tf32
-    with inference.multiplying_in("tf32"):
+    with inference.convolution_precision("tf32"):
         assert torch.backends.cudnn.allow_tf32
     extractor = build_extractor(ExtractorConfig(num_channels=8, frontend_scale=0.05))
     prepare_extractor(extractor, "tf32")
-    assert [record.message for record in caplog.records] == ["only a GPU multiplies in tf32: float32 is used"]
+    assert [record.message for record in caplog.records] == ["tf32 needs a GPU: float32 is used"]
 
 
 def test_prepared_features_do_not_depend_on_the_batch():
