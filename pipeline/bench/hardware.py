@@ -23,7 +23,7 @@ def describe_machine(num_gpus: int) -> dict[str, Any]:
     """Tell processor, cores, memory, GPUs, load and versions, ready for JSON."""
     import torch
 
-    from pipeline.captioning.record import installed_versions
+    from pipeline.captioning.versions import installed_versions
 
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):

@@ -1,17 +1,16 @@
-"""A checkpoint on its way: from a bucket to the driver, from the driver to workers of other machines."""
+"""Checkpoints as local directories: fetched from a bucket by the driver, unpacked by workers of other machines."""
 
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline import storage
 
 
 @contextlib.contextmanager
 def local_checkpoint(checkpoint: str | None) -> Iterator[Path]:
-    """Give a checkpoint as a directory of this machine; a remote one is fetched first.
+    """Provide a checkpoint as a directory of this machine; a remote one is fetched and removed afterwards.
 
     Args:
         checkpoint: Directory or bucket prefix; None for the bundled one.
@@ -19,7 +18,7 @@ def local_checkpoint(checkpoint: str | None) -> Iterator[Path]:
     Raises:
         StorageError: It cannot be fetched.
     """
-    from muscaps.checkpoint import BUNDLED, CARD, WEIGHTS, WORDS, CheckpointError
+    from muscaps.checkpoint import BUNDLED, CARD, WEIGHTS, WORDS, CheckpointError  # imports torch
 
     if checkpoint is None or not storage.is_remote(checkpoint):
         yield Path(checkpoint) if checkpoint is not None else BUNDLED
@@ -34,16 +33,28 @@ def local_checkpoint(checkpoint: str | None) -> Iterator[Path]:
         yield Path(directory)
 
 
-def checkpoint_directory(checkpoint: str | Mapping[str, bytes]) -> Any:
-    """A context in which the checkpoint is a directory of this machine."""
+@contextlib.contextmanager
+def checkpoint_directory(checkpoint: str | Mapping[str, bytes]) -> Iterator[str]:
+    """Provide a checkpoint, given as a directory or as its files by name, as a directory of this machine."""
     if isinstance(checkpoint, str):
-        return contextlib.nullcontext(checkpoint)
+        yield checkpoint
+        return
+    with tempfile.TemporaryDirectory(prefix="muscaps-checkpoint-") as directory:
+        for name, data in checkpoint.items():
+            (Path(directory) / Path(name).name).write_bytes(data)
+        yield directory
 
-    @contextlib.contextmanager
-    def unpacked() -> Iterator[str]:
-        with tempfile.TemporaryDirectory(prefix="muscaps-checkpoint-") as directory:
-            for name, data in checkpoint.items():
-                (Path(directory) / Path(name).name).write_bytes(data)
-            yield directory
 
-    return unpacked()
+def checkpoint_for_workers(directory: Path, address: str | None) -> str | dict[str, bytes]:
+    """Return a checkpoint as the workers of a Ray need it, for `checkpoint_directory`.
+
+    Args:
+        directory: On this machine.
+        address: Of the cluster; None for a Ray of this machine.
+
+    Returns:
+        The directory's path, or its files by name where workers may be on other machines.
+    """
+    if address is None:
+        return str(directory.resolve())
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}

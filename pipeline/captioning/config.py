@@ -1,4 +1,4 @@
-"""What one captioning run is asked to do."""
+"""The configuration of one captioning run."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,23 +22,23 @@ class CaptioningConfig:
     checkpoint: str | None = None
     """Checkpoint directory, local or remote; None for the bundled one."""
     options: DecodingOptions = field(default_factory=DecodingOptions)
-    """How captions are searched for."""
+    """Beam search options."""
     precision: Precision = "float32"
-    """What the audio network multiplies in; rows of either count as the same work done."""
+    """Arithmetic of the audio network; a caption made in any precision counts as done."""
     save_features: bool = False
     """Whether `features/` is written."""
     max_chunks: int = MAX_CHUNKS
-    """Evenly spaced chunks heard of a longer track."""
+    """Most chunks processed per track; of a longer track, evenly spaced ones."""
     decode_only_needed: bool = False
-    """Whether to decode those chunks alone, where the format lets one seek; damage between them goes unnoticed."""
+    """Whether to decode those chunks alone, where the format supports seeking; damage between them is not detected."""
     limit: int | None = None
-    """Most tracks to do in this run."""
+    """Most tracks to process in this run."""
     only_failed: bool = False
-    """Do the tracks whose last attempt failed, and no others."""
+    """Process the tracks whose last attempt failed, and no others."""
     max_error_rate: float = 0.2
-    """Share of failed tracks at which the run stops, once `MIN_ERROR_SAMPLE` were tried; 1 never stops."""
+    """Share of failed tracks at which the run stops, judged from `drain.MIN_ERROR_SAMPLE` tracks on; 1 never stops."""
     max_runtime_s: float | None = None
-    """Seconds after which the run drains; None for as long as it takes."""
+    """Seconds after which the run drains; None for no limit."""
     address: str | None = None
     """Ray cluster; None for an embedded Ray, or the one the caller has started."""
     gpus: int | None = None
@@ -50,9 +50,9 @@ class CaptioningConfig:
     allow_local: bool = False
     """Whether a remote catalogue may name files of the machines that read it."""
     commit_seconds: float = 30.0
-    """Longest that finished rows wait to be written."""
+    """Longest time that finished rows wait to be written."""
     stall_seconds: float = 600.0
-    """Seconds without a result after which an execution is given up and begun again."""
+    """Seconds without a result after which an execution is abandoned and started again."""
 
     def __post_init__(self) -> None:
         check_precision(self.precision)

@@ -1,4 +1,4 @@
-"""How much memory a process has needed, Ray's object store apart."""
+"""Peak memory of a process, Ray's object store excluded."""
 
 import contextlib
 import resource
@@ -12,10 +12,10 @@ _peak = 0
 def peak_bytes() -> int:
     """Largest resident size of this process so far, in bytes.
 
-    Pages of Ray's object store are left out: a process that reads a block has its pages mapped, in time all of the
-    store's, which all processes share and which is limited as a whole. They can be told apart only as of now, so the
-    kernel is asked to begin a new maximum at each call, and the result is short by what was mapped in between: ask
-    after each piece of work. Where the kernel cannot tell, the pages are counted.
+    Pages of Ray's object store are excluded: a process that reads a block maps its pages, in time all of the store's,
+    which all processes share and which is limited as a whole. The kernel reports shared pages only as of now. Each
+    call therefore resets the kernel's maximum, and the result is too small by what was mapped between two calls: call
+    it after each piece of work. Where the kernel reports no shared pages, they are included.
     """
     global _peak
     _peak = max(_peak, _largest_since_last_call())

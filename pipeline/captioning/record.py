@@ -1,89 +1,166 @@
-"""What a run did: its summary, its progress and the versions it ran on."""
+"""The run's record: totals over result rows, `OUTPUT/runs/<run_id>.json`, and the same as metrics."""
 
-import contextlib
-import importlib.metadata
-import platform
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+import json
+import logging
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
 
-from muscaps import __version__
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline import storage
 from pipeline.captioning.config import CaptioningConfig
+from pipeline.captioning.memory import peak_bytes
+from pipeline.captioning.plan import Plan
+from pipeline.captioning.summary import Progress, RunSummary, Status
+from pipeline.captioning.telemetry import RunMetrics
+from pipeline.captioning.versions import installed_versions
+from pipeline.output.commit import Counts
 
-Status = Literal["running", "done", "nothing_to_do", "drained", "stopped", "failed"]
+logger = logging.getLogger(__name__)
+
+RECORD_SECONDS = 30.0
+"""How often the record is written while the run works."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunSummary:
-    """What a run did."""
+class RunRecord:
+    """What a run has done so far."""
 
-    run_id: str
-    """Its name, also in every row it wrote."""
-    output: str
-    """Where it wrote."""
-    status: Status
-    """How it ended."""
-    reason: str = ""
-    """Why it ended before all was done."""
-    model_id: str = ""
-    """Of the checkpoint."""
-    num_tracks: int = 0
-    """In the catalogue."""
-    already_captioned: int = 0
-    """Of those, captioned by earlier runs."""
-    already_failed: int = 0
-    """Of those, failed for good in earlier runs and not tried again."""
-    to_do: int = 0
-    """Tracks this run set out to do."""
-    captioned: int = 0
-    """Tracks it captioned."""
-    failed: int = 0
-    """Tracks it ended without a caption for."""
-    left: int = 0
-    """Tracks it did not get to."""
-    damaged: int = 0
-    """Captioned tracks whose file was damaged in part."""
-    failures_by_reason: dict[str, int] = field(default_factory=dict)
-    """`stage/error_type` -> attempts."""
-    audio_seconds: float = 0.0
-    """Length of the tracks captioned."""
-    wall_seconds: float = 0.0
-    """From the first line to the last."""
-    startup_seconds: float = 0.0
-    """Of those, until the first track was through, its own work included."""
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    """Work by stage, added up over workers; commit is the driver's."""
-    peak_memory_bytes: dict[str, int] = field(default_factory=dict)
-    """Most memory of the driver, of any decode worker and of any captioning worker, the object store apart."""
-    rounds: int = 0
-    """Executions it took."""
-    started_at: str = ""
-    """UTC."""
-    ended_at: str = ""
-    """UTC; of the last sign of life while it runs."""
-    config: dict[str, Any] = field(default_factory=dict)
-    """What was asked for."""
-    versions: dict[str, str] = field(default_factory=dict)
-    """Of Python, muscaps and what it builds on."""
+    def __init__(self, config: CaptioningConfig, *, run_id: str, model_id: str, num_tracks: int) -> None:
+        """Start the run's clock.
+
+        Args:
+            config: What was asked for.
+            run_id: The run's name.
+            model_id: Of the checkpoint.
+            num_tracks: Tracks of the catalogue.
+        """
+        self._started = self._written = time.monotonic()
+        self._first_result: float | None = None
+        self.failures: Counter[str] = Counter()
+        """`stage/error_type` -> attempts."""
+        self._stage_seconds: dict[str, float] = defaultdict(float)
+        self._peak_bytes: dict[str, int] = {}
+        self._metrics: RunMetrics | None = None
+        self.num_rounds = 0
+        """Ray executions so far."""
+        self._output = config.output
+        self.summary = RunSummary(
+            run_id=run_id,
+            output=config.output,
+            status="running",
+            model_id=model_id,
+            num_tracks=num_tracks,
+            started_at=_now(),
+            config=config_as_json(config),
+            versions=installed_versions(),
+        )
 
     @property
-    def real_time_factor(self) -> float:
-        """Seconds of audio captioned per second of the run."""
-        return self.audio_seconds / self.wall_seconds if self.wall_seconds else 0.0
+    def elapsed_seconds(self) -> float:
+        """Time since the run started."""
+        return time.monotonic() - self._started
 
+    @property
+    def has_results(self) -> bool:
+        """Whether any track has returned."""
+        return self._first_result is not None
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a run is."""
+    @property
+    def is_due(self) -> bool:
+        """Whether the record should be written again."""
+        return time.monotonic() - self._written > RECORD_SECONDS
 
-    total: int
-    """Tracks to do."""
-    captioned: int = 0
-    """Tracks captioned so far."""
-    failed: int = 0
-    """Tracks failed so far."""
-    step: str = ""
-    """What goes on, in words."""
+    def set_plan(self, plan: Plan) -> None:
+        """Note what the run sets out to process."""
+        self.summary = replace(
+            self.summary,
+            already_captioned=plan.already_captioned,
+            already_failed=plan.already_failed,
+            to_do=plan.num_tracks,
+        )
+
+    def add_commit_seconds(self, seconds: float) -> None:
+        """Add time that the driver spent on commits."""
+        self._stage_seconds["commit"] += seconds
+
+    def add(self, rows: pa.Table) -> None:
+        """Add result rows, see `schema.RESULT`, to the totals."""
+        if self._first_result is None and rows.num_rows:
+            self._first_result = time.monotonic()
+        for name in ("fetch", "decode", "feature", "search"):
+            self._stage_seconds[name] += pc.sum(rows[f"{name}_seconds"]).as_py() or 0.0
+        for name in ("decode", "caption"):
+            peak = pc.max(rows[f"{name}_peak_bytes"]).as_py() or 0
+            self._peak_bytes[name] = max(self._peak_bytes.get(name, 0), peak)
+        failed = rows.filter(rows["stage"].is_valid()).select(["stage", "error_type"])
+        self.failures.update(f"{row['stage']}/{row['error_type']}" for row in failed.to_pylist())
+
+    def progress(self, counts: Counts, failed_tracks: int, step: str = "") -> Progress:
+        """How far the run is, with the current step in words."""
+        return Progress(total=self.summary.to_do, captioned=counts.captioned, failed=failed_tracks, step=step)
+
+    def num_left(self, counts: Counts, failed_tracks: int) -> int:
+        """Tracks that have neither caption nor failure yet."""
+        return max(0, self.summary.to_do - counts.captioned - failed_tracks)
+
+    def write(self, status: Status, counts: Counts, failed_tracks: int, reason: str = "") -> RunSummary:
+        """Write `runs/<run_id>.json` and the metrics as of now.
+
+        Args:
+            status: How the run stands.
+            counts: What the sink has taken.
+            failed_tracks: Tracks, rather than attempts, that have no caption.
+            reason: Why the run ends early.
+
+        Raises:
+            StorageError: The record cannot be written; while the run works, passing trouble is logged only.
+        """
+        self._written = time.monotonic()
+        first = self._written if self._first_result is None else self._first_result
+        self.summary = replace(
+            self.summary,
+            status=status,
+            reason=reason,
+            captioned=counts.captioned,
+            failed=failed_tracks,
+            left=self.num_left(counts, failed_tracks),
+            damaged=counts.damaged,
+            failures_by_reason=dict(self.failures.most_common()),
+            audio_seconds=round(counts.audio_seconds, 3),
+            wall_seconds=round(self._written - self._started, 3),
+            startup_seconds=round(first - self._started, 3),
+            stage_seconds={name: round(seconds, 3) for name, seconds in self._stage_seconds.items()},
+            peak_memory_bytes={"driver": peak_bytes(), **self._peak_bytes},
+            rounds=self.num_rounds,
+            ended_at=_now(),
+        )
+        self._update_metrics()
+        self._write_json()
+        return self.summary
+
+    def _write_json(self) -> None:
+        record = {**asdict(self.summary), "real_time_factor": round(self.summary.real_time_factor, 2)}
+        uri = storage.join(self._output, "runs", f"{self.summary.run_id}.json")
+        try:
+            storage.write_once(uri, json.dumps(record, indent=2).encode())
+        except storage.StorageError as error:
+            if self.summary.status != "running" or not error.retryable:
+                raise
+            logger.warning("the run's record could not be written: %s", error)
+
+    def _update_metrics(self) -> None:
+        """Report the totals as metrics, while this process has a Ray to report to."""
+        ray = sys.modules.get("ray")  # a run with nothing to do never imports it
+        if ray is None or not ray.is_initialized():
+            return
+        self._metrics = self._metrics or RunMetrics(self.summary.run_id)
+        names = ("captioned", "failed", "left", "audio_seconds", "wall_seconds", "failures_by_reason", "stage_seconds")
+        self._metrics.update(**{name: getattr(self.summary, name) for name in names})
 
 
 def config_as_json(config: CaptioningConfig) -> dict[str, Any]:
@@ -95,10 +172,5 @@ def config_as_json(config: CaptioningConfig) -> dict[str, Any]:
     return values
 
 
-def installed_versions() -> dict[str, str]:
-    """Versions of Python, muscaps and what it builds on, and the platform."""
-    found = {"python": platform.python_version(), "muscaps": __version__, "platform": platform.platform()}
-    for name in ("torch", "ray", "pyarrow", "numpy", "soundfile", "av"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,9 @@
-"""Rows between the stages: catalogue rows made ready, columns added, failures."""
+"""Rows between the stages: preparing catalogue rows, adding columns, failures.
+
+Conventions: a batch is a `pyarrow.Table` with one row per track: the catalogue's columns, `attempt` (how often the
+track has been tried, this time included) and what the stages so far have added (`schema.DECODED`, `schema.RESULT`). A
+track that fails keeps its row, with stage and reason, through the later stages. PCM is mono int16, little-endian, as
+binary; features are float16, row-major, as binary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,37 +17,43 @@ from pipeline.output.schema import CATALOGUE_SCHEMA, RESULT
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a track has no caption, in the words of `failures/`."""
+    """Why a track has no caption, as in `failures/`."""
 
     stage: str
     """fetch, decode or caption."""
     error_type: str
-    """A word a program can count by."""
+    """An identifier in snake_case, to count by."""
     message: str
-    """What a catalogue editor needs to know."""
+    """An explanation for a catalogue editor."""
     retryable: bool
-    """Whether the same may succeed later without anyone changing anything."""
+    """Whether a retry may succeed although nothing was changed."""
 
 
 def failure_rows(rows: pa.Table, failure: Failure) -> pa.Table:
-    """Turn catalogue rows into result rows that all failed in the same way."""
+    """Turn catalogue rows into result rows with one and the same failure."""
     values = failure_values(failure.stage, failure.error_type, failure.message, failure.retryable)
     return extend_rows(rows, RESULT, [values] * rows.num_rows)
 
 
 def result_schema(catalogue: pa.Schema) -> pa.Schema:
-    """The schema at the end of the pipeline of rows that began with these columns."""
+    """The schema of result rows, given that of the rows the first stage received."""
     return pa.schema([*catalogue, *RESULT])
 
 
 def input_rows(rows: pa.Table, attempts: pa.Array) -> pa.Table:
-    """Prepare catalogue rows for the first stage: how often each has been tried comes with them."""
+    """Prepare catalogue rows for the first stage.
+
+    Args:
+        rows: Of the catalogue.
+        attempts: Number of the coming attempt at each track, (rows,) int.
+    """
     own = [name for name in rows.column_names if name in CATALOGUE_SCHEMA.names]
     others = [name for name in rows.column_names if name not in CATALOGUE_SCHEMA.names]
     return rows.select([*own, *others]).append_column("attempt", attempts.cast(pa.int32()))
 
 
 def failure_values(stage: str, error_type: str, error: Exception | str, retryable: bool) -> dict[str, Any]:
+    """The columns of a failure, its message on one line of at most 1,000 characters."""
     message = " ".join(str(error).split()) or type(error).__name__
     return {
         "stage": stage,
@@ -53,7 +64,7 @@ def failure_values(stage: str, error_type: str, error: Exception | str, retryabl
 
 
 def extend_rows(rows: pa.Table, schema: pa.Schema, values: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows with the schema's columns: from `values` where given, else what the rows had, else null."""
+    """Add the schema's columns to rows, or fill them in: from `values` where given, else from the rows, else null."""
     for column in schema:
         given = [value.get(column.name) for value in values]
         present = column.name in rows.column_names
@@ -71,13 +82,13 @@ def extend_rows(rows: pa.Table, schema: pa.Schema, values: Sequence[Mapping[str,
 
 
 def binary_array(samples: np.ndarray) -> pa.Array:
-    """One binary value over a NumPy array's own memory."""
+    """An array of one binary value that shares a NumPy array's memory."""
     data = pa.py_buffer(np.ascontiguousarray(samples))
     offsets = pa.py_buffer(np.array([0, data.size], dtype=np.int64))
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
 
 
 def error_type_of(error: Exception) -> str:
-    """`OutOfMemoryError` -> `out_of_memory`."""
+    """Name an unexpected error for `error_type`: `OutOfMemoryError` -> `out_of_memory`."""
     name = type(error).__name__.removesuffix("Error")
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).strip("_") or "error"

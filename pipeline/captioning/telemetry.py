@@ -1,20 +1,20 @@
-"""What a run tells Prometheus through Ray, for `infra/grafana-dashboard.json`.
+"""A run's metrics for Prometheus, exported by Ray, shown by `infra/grafana-dashboard.json`.
 
-Conventions: names start with `muscaps_`, Ray puts `ray_` before and `_total` after a counter; every sample
-carries `run`. Only the run's driver reports, so nothing is counted twice. Time is in seconds, added up over
+Conventions: names start with `muscaps_`, Ray adds the prefix `ray_` and, to a counter, the suffix `_total`; every
+sample has the tag `run`. Only the run's driver reports, so nothing is counted twice. Time is in seconds, summed over
 workers.
 """
 
 from typing import Any
 
 COUNTERS = {
-    "muscaps_tracks": "Tracks ended, by status: captioned or failed.",
+    "muscaps_tracks": "Tracks finished, by status: captioned or failed.",
     "muscaps_failures": "Failed attempts, by reason: stage/error_type.",
     "muscaps_audio_seconds": "Length of the tracks captioned.",
-    "muscaps_stage_seconds": "Work by stage, added up over workers.",
+    "muscaps_stage_seconds": "Work by stage, summed over workers.",
 }
 GAUGES = {
-    "muscaps_tracks_left": "Tracks this run has not got to.",
+    "muscaps_tracks_left": "Tracks this run has not processed yet.",
     "muscaps_wall_seconds": "Time since the run began.",
 }
 _TAGS = {"muscaps_tracks": "status", "muscaps_failures": "reason", "muscaps_stage_seconds": "stage"}
@@ -37,7 +37,7 @@ class RunMetrics:
             for name, description in descriptions.items():
                 tags = ("run", _TAGS[name]) if name in _TAGS else ("run",)
                 self._metrics[name] = kind(name, description=description, tag_keys=tags)
-        self._told: dict[tuple[str, str], float] = {}
+        self._reported: dict[tuple[str, str], float] = {}
 
     def update(
         self,
@@ -50,16 +50,16 @@ class RunMetrics:
         failures_by_reason: dict[str, int],
         stage_seconds: dict[str, float],
     ) -> None:
-        """Tell the run's totals as of now; a counter moves by what is new since the last call.
+        """Report the run's totals; a counter grows by the difference to the last call.
 
         Args:
             captioned: Tracks captioned.
             failed: Tracks without a caption.
-            left: Tracks not tried.
+            left: Tracks not processed.
             audio_seconds: Length of the tracks captioned.
             wall_seconds: Time since the run began.
             failures_by_reason: `stage/error_type` -> attempts.
-            stage_seconds: Stage -> work, added up over workers.
+            stage_seconds: Stage -> work, summed over workers.
         """
         self._count("muscaps_tracks", "captioned", captioned)
         self._count("muscaps_tracks", "failed", failed)
@@ -72,9 +72,9 @@ class RunMetrics:
         self._metrics["muscaps_wall_seconds"].set(wall_seconds, tags=self._run)
 
     def _count(self, name: str, value: str, total: float) -> None:
-        """Move a counter to a total. A total that fell, as when a track failed and then did not, waits."""
-        new = total - self._told.get((name, value), 0.0)
+        """Raise a counter to a total. A total that fell, as when a failed track is captioned later, changes nothing."""
+        new = total - self._reported.get((name, value), 0.0)
         if new > 0:
             tags = self._run | ({_TAGS[name]: value} if name in _TAGS else {})
             self._metrics[name].inc(new, tags=tags)
-            self._told[name, value] = total
+            self._reported[name, value] = total

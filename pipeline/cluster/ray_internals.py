@@ -1,4 +1,6 @@
-"""Every use of a private name of Ray, in one place: what to check when the pinned minor version of Ray changes."""
+"""Every use of a private name of Ray.
+
+pyproject.toml pins Ray to one minor version because of this file; check each function when that version changes."""
 
 import contextlib
 import signal
@@ -25,19 +27,19 @@ def has_key(key: bytes) -> bool:
 
 
 def abort_execution(dataset: "ray.data.Dataset") -> None:
-    """Stop a dataset's execution at once, if it has one, whatever state it is in."""
+    """Stop a dataset's execution at once, if there is one, in whatever state."""
     executor = getattr(dataset, "_current_executor", None)
     if executor is not None:
-        with contextlib.suppress(Exception):  # it is being thrown away
+        with contextlib.suppress(Exception):  # its results are no longer wanted
             executor.shutdown(force=True)
 
 
 @contextlib.contextmanager
-def kept_sigterm_handler() -> Iterator[None]:
-    """Keep `ray.init` from putting its own handlers in the place of whatever handles SIGTERM.
+def keep_sigterm_handler() -> Iterator[None]:
+    """Prevent `ray.init` from replacing the handler of SIGTERM.
 
-    They raise SystemExit wherever the start happens to be. Where that is caught on the way, the signal is lost, and
-    where it comes between a lock and its `try`, as in logging, other threads wait for that lock for ever.
+    Ray's own handler raises SystemExit wherever the start happens to be. If that is caught inside Ray, the signal is
+    lost; if it is raised between the acquisition of a lock and its `try`, as in logging, other threads wait for ever.
     """
     from ray._private import utils
 

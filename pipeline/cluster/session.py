@@ -1,6 +1,6 @@
-"""The one place Ray is started from: a cluster by address, or a quiet Ray inside this process.
+"""Connections to Ray: a cluster by address, or a Ray started by this process without dashboard and log forwarding.
 
-Conventions: a Ray that already runs in this process is used as it is and left running.
+Conventions: a Ray that this process already uses is left as it is, and left running.
 """
 
 import contextlib
@@ -10,23 +10,22 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from pipeline.cluster.drain_flag import drain
-from pipeline.cluster.ray_internals import kept_sigterm_handler
+from pipeline.cluster.drain_flag import set_drain_flag
+from pipeline.cluster.ray_internals import keep_sigterm_handler
 
 logger = logging.getLogger(__name__)
 
 START_TRIES = 3
 """Times an embedded Ray is started before giving up."""
-KNOCK_SECONDS = 10.0
+CONNECT_TIMEOUT_SECONDS = 10.0
 """How long a cluster may take to accept a connection."""
 
 
 @contextlib.contextmanager
 def ray_session(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
-    """Connect to a cluster, or start Ray here, and leave it as it was found.
+    """Connect to a cluster, or start Ray in this process, and disconnect or stop it afterwards.
 
     Args:
         address: `HOST:6379`, `ray://HOST:10001` or `auto`; None starts Ray in this process.
@@ -46,48 +45,36 @@ def ray_session(address: str | None = None, *, num_cpus: int | None = None) -> I
 
 
 def is_running() -> bool:
-    """Whether this process has a Ray already."""
+    """Whether this process is connected to a Ray already."""
     ray = sys.modules.get("ray")
     return ray is not None and ray.is_initialized()
 
 
 def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> None:
-    """Start Ray without dashboard and log forwarding, or connect to a cluster; say nothing but errors.
+    """Start Ray without dashboard and log forwarding, or connect to a cluster; only errors are logged.
 
     Raises:
         RuntimeError: Ray does not start, or no cluster answers.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
-    # An epoch waits for the controller's next look at its workers, 2 s apart: longer than a small data set's epoch.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    import ray
+    _set_environment()
+    import ray  # takes seconds
     import ray.data  # its loggers, before their level is set
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if address is not None:
-        _knock(address)
-        where: dict[str, Any] = {"address": address}
-    else:
-        where = {
-            "num_cpus": num_cpus or len(os.sched_getaffinity(0)),
-            "include_dashboard": False,
-            "object_store_memory": object_store_bytes(),
-        }
+        _check_reachable(address)
     started = time.monotonic()
     for attempt in range(1, START_TRIES + 1):
         try:
-            with _silenced_stderr(), kept_sigterm_handler():
-                ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
+            with _silenced_stderr(), keep_sigterm_handler():
+                ray.init(logging_level=logging.ERROR, log_to_driver=False, **_arguments(address, num_cpus))
             break
-        except Exception as error:  # Ray says no more than that: a busy machine is too slow for its timeouts
+        except Exception as error:  # of no narrower type: a busy machine exceeds Ray's timeouts
             ray.shutdown()
             if attempt == START_TRIES or address is not None:
-                place = "Ray did not start" if address is None else f"no Ray to work on at {address}"
-                raise RuntimeError(f"{place}: {error}") from error
+                failure = "Ray did not start" if address is None else f"cannot connect to Ray at {address}"
+                raise RuntimeError(f"{failure}: {error}") from error
             logger.warning("Ray did not start (%s); trying again", error)
         except BaseException:
             ray.shutdown()
@@ -95,8 +82,33 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
     logger.info("Ray started in %.1f s", time.monotonic() - started)
 
 
+def _set_environment() -> None:
+    """Set what Ray reads from the environment, where the user has not set it."""
+    defaults = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_BACKEND_LOG_LEVEL": "fatal",
+        "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+        # An epoch ends when the controller next checks its workers: by default after 2 s, longer than a small epoch.
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _arguments(address: str | None, num_cpus: int | None) -> dict[str, Any]:
+    """Arguments of `ray.init` for a cluster or for a Ray in this process."""
+    if address is not None:
+        return {"address": address}
+    return {
+        "num_cpus": num_cpus or len(os.sched_getaffinity(0)),
+        "include_dashboard": False,
+        "object_store_memory": object_store_bytes(),
+    }
+
+
 def stop_ray() -> None:
-    """Stop what `start_ray` started, or leave the cluster."""
+    """Stop the Ray that `start_ray` started, or disconnect from the cluster."""
     import ray
 
     ray.shutdown()
@@ -111,7 +123,7 @@ def cluster_size() -> tuple[int, int]:
 
 
 def object_store_bytes() -> int:
-    """Room for what is on its way: a tenth of the memory, 256 MB to 4 GB, and no more than /dev/shm takes."""
+    """Size of the object store: a tenth of the memory, 256 MB to 4 GB, and no more than /dev/shm has free."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     wanted = min(max(memory // 10, 256 * 10**6), 4 * 10**9)
     with contextlib.suppress(OSError):
@@ -120,33 +132,37 @@ def object_store_bytes() -> int:
     return wanted
 
 
-def _knock(address: str) -> None:
-    """See whether anything listens at HOST:PORT: left alone, `ray.init` may try for many minutes."""
+def _check_reachable(address: str) -> None:
+    """Connect to HOST:PORT once: `ray.init` alone may try for many minutes.
+
+    Raises:
+        RuntimeError: Nothing answers there.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_SECONDS).close()
     except OSError as error:
         raise RuntimeError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 @contextlib.contextmanager
 def _silenced_stderr() -> Iterator[None]:
-    """Swallow what C++ code says while it starts; what goes wrong there is raised as well."""
+    """Discard what Ray's C++ code prints while it starts; errors are raised as exceptions as well."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with open(os.devnull, "w") as devnull:
+            os.dup2(devnull.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 class Session:
-    """The Ray a run works on, started and left again as a context."""
+    """The Ray that a captioning run works on, as a context."""
 
     def __init__(self, address: str | None, *, cpus: int | None, gpus: int | None) -> None:
         """Prepare a session.
@@ -163,7 +179,7 @@ class Session:
         if self.owned:
             start_ray(self._address, num_cpus=self._cpus)
         try:
-            self._look_around()
+            self._read_resources()
         except BaseException:
             self.__exit__()
             raise
@@ -173,25 +189,19 @@ class Session:
         if self.owned:
             stop_ray()
 
-    def _look_around(self) -> None:
+    def _read_resources(self) -> None:
         self.num_cpus, found = cluster_size()
         if self._gpus is not None and self._gpus > found and self._address is None:
-            raise ValueError(f"gpus={self._gpus} were asked for, but Ray finds {found} here")
+            raise ValueError(f"gpus={self._gpus}, but Ray finds {found} on this machine")
         self.num_gpus = found if self._gpus is None else self._gpus
 
     def restart(self) -> None:
-        """Begin afresh after trouble, where Ray is ours to restart."""
+        """Restart Ray after a loss of processes, if this session started it."""
         if self.owned:
             stop_ray()
             start_ray(self._address, num_cpus=self._cpus)
-            self._look_around()
-
-    def checkpoint(self, directory: Path) -> str | dict[str, bytes]:
-        """The checkpoint as workers need it: its directory here, its content for other machines."""
-        if self._address is None:
-            return str(directory.resolve())
-        return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
+            self._read_resources()
 
     def drain(self, run_id: str) -> None:
-        """Tell the decode tasks to begin no further track."""
-        drain(run_id)
+        """Stop the decode tasks of a run from beginning another track."""
+        set_drain_flag(run_id)

@@ -80,9 +80,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from pipeline import captioning
-    from pipeline.captioning import run, stages
+    from pipeline.captioning import dataset, stages
 
-    run.BLOCK_BYTES //= SMALLER
+    dataset.BLOCK_BYTES //= SMALLER
     stages.fetch_and_decode = made_up_pcm  # type: ignore[assignment]
     stages.CaptionTracks = MadeUpCaptions  # type: ignore[assignment,misc]
     moments: list[tuple[float, int, dict[str, float]]] = []

@@ -34,7 +34,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from muscaps.config import DecodingOptions
-from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, stages
+from pipeline.captioning import CaptioningConfig, caption_catalogue, stages
 from pipeline.output.lease import Lease, LeaseHeldError
 from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.output.verification import verify
@@ -427,8 +427,3 @@ def test_wrong_use_is_explained_in_one_line_with_status_2(music: Path, tiny_chec
         assert done.stderr.strip().splitlines()[-1].startswith("muscaps: ")
         assert not done.stdout
     assert not out.exists()
-
-
-def test_summaries_show_how_much_faster_than_real_time() -> None:
-    summary = RunSummary(run_id="r", output="o", status="done", audio_seconds=90.0, wall_seconds=3.0)
-    assert summary.real_time_factor == 30

@@ -1,4 +1,4 @@
-"""The second stage: caption decoded tracks."""
+"""The second stage: caption decoded tracks; see `rows` for what a batch holds."""
 
 import logging
 import time
@@ -40,16 +40,16 @@ class CaptionTracks:
 
         Args:
             checkpoint: Its directory, or its files by name where that directory is not on this machine.
-            options: How captions are searched for.
-            use_gpu: Whether a GPU was set aside for this; without CUDA the work is done on the CPU.
-            threads: CPU threads; one each, and as many callers as cores, measured fastest.
-            precision: What the audio network multiplies in.
-            save_features: Whether to hand on the chunk features.
-            load: Makes a captioner of a directory, a device and a precision; `Captioner.load` but in tests.
+            options: Beam search options.
+            use_gpu: Use the GPU that Ray assigned; without CUDA the CPU is used.
+            threads: CPU threads; one thread each in as many actors as cores was measured fastest.
+            precision: Arithmetic of the audio network.
+            save_features: Whether to return the chunk features.
+            load: Makes a captioner of a directory, a device and a precision; tests replace `Captioner.load` with it.
         """
-        import torch
+        import torch  # in the workers only
 
-        from muscaps.captioner import Captioner
+        from muscaps.captioner import Captioner  # imports torch
 
         torch.set_num_threads(threads)
         device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
@@ -75,11 +75,11 @@ class CaptionTracks:
         values = self._captioned(waveforms)
         rows = [values.get(index, {}) for index in range(batch.num_rows)]
         for row, coverage in zip(rows, batch["coverage"].to_pylist(), strict=True):
-            _place_segments(row, coverage)
+            _scale_segments(row, coverage)
         return extend_rows(batch.drop_columns(["pcm"]), RESULT, rows)
 
     def _captioned(self, waveforms: Mapping[int, np.ndarray]) -> dict[int, dict[str, Any]]:
-        """Caption a batch, or, where that fails, one track after the other."""
+        """Caption a batch, or, if that fails, one track after the other."""
         if not waveforms:
             return {}
         try:
@@ -90,7 +90,7 @@ class CaptionTracks:
             if len(waveforms) == 1:
                 [index] = waveforms
                 return {index: failure_values("caption", error_type_of(error), error, isinstance(error, MemoryError))}
-            logger.warning("a batch of %d tracks failed, going on one by one", len(waveforms), exc_info=True)
+            logger.warning("a batch of %d tracks failed; captioning them one by one", len(waveforms), exc_info=True)
         return {
             index: found
             for index, waveform in waveforms.items()
@@ -98,7 +98,7 @@ class CaptionTracks:
         }
 
     def _caption_all(self, waveforms: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """Features, then captions, of several tracks; the time is shared out by chunks."""
+        """Compute features, then captions, of several tracks; the time for features is divided by chunks."""
         started = time.perf_counter()
         features = self._captioner.features(waveforms)
         between = time.perf_counter()
@@ -121,6 +121,7 @@ class CaptionTracks:
 
 
 def _caption_values(caption: "Caption") -> dict[str, Any]:
+    """The columns of a caption."""
     return {
         "caption": caption.text,
         "log_prob": float(caption.log_prob),
@@ -140,8 +141,8 @@ def _caption_values(caption: "Caption") -> dict[str, Any]:
     }
 
 
-def _place_segments(values: dict[str, Any], coverage: float | None) -> None:
-    """Spread segment times over the whole track where only evenly spaced chunks of it were heard."""
+def _scale_segments(values: dict[str, Any], coverage: float | None) -> None:
+    """Scale segment times to the whole track when only evenly spaced chunks of it were processed."""
     if values.get("segments") and coverage is not None and 0 < coverage < 1:
         for segment in values["segments"]:
             segment["start_s"] = round(segment["start_s"] / coverage, 3)
@@ -149,7 +150,7 @@ def _place_segments(values: dict[str, Any], coverage: float | None) -> None:
 
 
 def _is_fatal(error: Exception) -> bool:
-    """Whether this process can do nothing more: a GPU in a state that only a restart clears."""
+    """Whether only a restart of the process helps, as after an error that leaves the GPU unusable."""
     import torch
 
     return "CUDA error" in str(error) and not isinstance(error, torch.cuda.OutOfMemoryError)

@@ -1,14 +1,8 @@
-"""The first stage: fetch a track and decode it to PCM.
-
-Conventions: nothing here knows Ray. A batch is a `pyarrow.Table` with one row a track: the catalogue's columns,
-`attempt` (how often this track has been tried, this time included) and what the stages so far have added.
-A track that fails keeps its row, says where and why, and travels on untouched. PCM is mono int16,
-little-endian, as binary; features are float16, row-major, as binary.
-"""
+"""The first stage: fetch a track and decode it to PCM; see `rows` for what a batch holds."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +19,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Fetched = Callable[[], tuple[str, Path | bytes | None, float]]
+"""Returns a track's location, its content (see `_fetched`) and the seconds it took, or raises StorageError."""
+
 MAX_CHUNKS = 600
-"""Chunks of a track that are heard unless told otherwise: 30 minutes of 3 s chunks, 58 MB of PCM."""
+"""Chunks processed per track by default: 30 minutes of 3 s chunks, 58 MB of PCM."""
 FETCH_AHEAD = 3
-"""Files on their way while one is decoded."""
+"""Files that are fetched while one is decoded."""
 MAX_FETCHED_BYTES = 128 * 2**20
 """A remote file up to this size is fetched whole; a larger one is decoded while it is read."""
 
@@ -49,12 +46,12 @@ def fetch_and_decode(
     Args:
         rows: Catalogue rows, any number.
         base: What relative URIs count from.
-        sample_rate: Hz the model hears.
+        sample_rate: The model's sample rate, in Hz.
         chunk_samples: Samples of a chunk at that rate.
-        max_chunks: Evenly spaced chunks kept of a longer track.
-        only_needed: Whether to decode those chunks alone where the format lets one seek.
+        max_chunks: Most chunks kept per track; of a longer track, evenly spaced ones.
+        only_needed: Decode those chunks alone where the format supports seeking.
         allow_local: Whether a remote catalogue may name files of this machine.
-        stopped: Asked before each track; once true, the rest of the rows is dropped, to be done by another run.
+        stopped: Called before each track; once true, the other rows are dropped and left for another run.
 
     Yields:
         The row with `DECODED` added and its `uri` made absolute.
@@ -65,6 +62,12 @@ def fetch_and_decode(
         location = storage.resolve(uri, base, allow_local=allow_local)
         return location, _fetched(location), time.perf_counter() - started
 
+    settings = {
+        "sample_rate": sample_rate,
+        "chunk_samples": chunk_samples,
+        "max_chunks": max_chunks,
+        "only_needed": only_needed,
+    }
     uris = rows["uri"].to_pylist()
     with ThreadPoolExecutor(FETCH_AHEAD) as pool:
         ahead: dict[int, Future[tuple[str, Path | bytes | None, float]]] = {}
@@ -74,20 +77,13 @@ def fetch_and_decode(
             for later in range(index, min(index + FETCH_AHEAD, rows.num_rows)):
                 if later not in ahead:
                     ahead[later] = pool.submit(fetch, uris[later])
-            yield _decoded_row(
-                rows.slice(index, 1),
-                ahead.pop(index).result,
-                sample_rate=sample_rate,
-                chunk_samples=chunk_samples,
-                max_chunks=max_chunks,
-                only_needed=only_needed,
-            )
+            yield _decoded_row(rows.slice(index, 1), ahead.pop(index).result, settings)
         for future in ahead.values():
             future.cancel()
 
 
 def _fetched(location: str) -> Path | bytes | None:
-    """A track's content, or its path, or None where it is too large to hold and better read in pieces.
+    """A track's content, or its local path, or None if it is too large to fetch whole.
 
     Raises:
         StorageError: It cannot be read.
@@ -106,40 +102,49 @@ def _fetched(location: str) -> Path | bytes | None:
         return None
 
 
-def _decoded_row(row: pa.Table, fetched: Any, **how: Any) -> pa.Table:
-    """Decode one fetched track and put what came of it into its row."""
-    from muscaps.audio import AudioError, decode_audio
+def _decoded_row(row: pa.Table, fetched: Fetched, settings: Mapping[str, Any]) -> pa.Table:
+    """Decode one fetched track and add the result, or the failure, to its row."""
+    from muscaps.audio import AudioError  # imports torch's audio stack, in the workers only
 
-    values: dict[str, Any] = {}
     row = _with_uri(row, storage.public_uri(row["uri"][0].as_py()))
     try:
-        location, content, values["fetch_seconds"] = fetched()
+        location, content, fetch_seconds = fetched()
         row = _with_uri(row, storage.public_uri(location))
-        started = time.perf_counter()
-        if content is None:
-            with storage.open_for_reading(location) as file:
-                audio = decode_audio(file, **how)
-        else:
-            audio = decode_audio(content, **how)
-        values["decode_seconds"] = time.perf_counter() - started
-        values["decoded_at"] = time.time()
+        audio, decode_seconds = _decoded(location, content, settings)
     except storage.StorageError as error:
-        return extend_rows(row, DECODED, [failure_values("fetch", error.error_type, error, error.retryable)])
+        return _failed(row, "fetch", error.error_type, error, error.retryable)
     except AudioError as error:
-        return extend_rows(row, DECODED, [failure_values("decode", error.error_type, error, False)])
+        return _failed(row, "decode", error.error_type, error, False)
     except OSError as error:
-        return extend_rows(row, DECODED, [failure_values("fetch", "unreadable", error, True)])
+        return _failed(row, "fetch", "unreadable", error, True)
     except (MemoryError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         logger.warning("decoding %s failed unexpectedly", row["track_id"][0], exc_info=True)
-        return extend_rows(row, DECODED, [failure_values("decode", error_type_of(error), error, False)])
-    chunk_samples = how["chunk_samples"]
-    heard = max(1, len(audio.pcm) // chunk_samples)
-    values |= audio_values(audio, heard)
+        return _failed(row, "decode", error_type_of(error), error, False)
+    values = audio_values(audio, max(1, len(audio.pcm) // settings["chunk_samples"]))
+    values |= {"fetch_seconds": fetch_seconds, "decode_seconds": decode_seconds, "decoded_at": time.time()}
     table = extend_rows(row, DECODED, [values])
     return table.set_column(table.column_names.index("pcm"), "pcm", binary_array(audio.pcm.astype("<i2", copy=False)))
 
 
+def _decoded(location: str, content: Path | bytes | None, settings: Mapping[str, Any]) -> tuple["DecodedAudio", float]:
+    """Decode a track's content, or the file it is read from; the audio and the seconds it took."""
+    from muscaps.audio import decode_audio  # see above
+
+    started = time.perf_counter()
+    if content is None:
+        with storage.open_for_reading(location) as file:
+            audio = decode_audio(file, **settings)
+    else:
+        audio = decode_audio(content, **settings)
+    return audio, time.perf_counter() - started
+
+
+def _failed(row: pa.Table, stage: str, error_type: str, error: Exception, retryable: bool) -> pa.Table:
+    return extend_rows(row, DECODED, [failure_values(stage, error_type, error, retryable)])
+
+
 def audio_values(audio: "DecodedAudio", num_chunks: int) -> dict[str, Any]:
+    """The columns of a decoded track, its PCM excluded."""
     return {
         "sample_rate": audio.sample_rate,
         "channels": audio.channels,
@@ -153,5 +158,5 @@ def audio_values(audio: "DecodedAudio", num_chunks: int) -> dict[str, Any]:
 
 def _with_uri(row: pa.Table, uri: str) -> pa.Table:
     if any("\udc80" <= letter <= "\udcff" for letter in uri):
-        return row  # a file name that is not UTF-8 fits into no table; it stays percent-encoded
+        return row  # a file name that is not UTF-8 cannot be a table's string; it stays percent-encoded
     return row.set_column(row.column_names.index("uri"), "uri", pa.array([uri], pa.string()))

@@ -1,0 +1,84 @@
+"""Which tracks of a shard are processed next, and how: the retry state machine, without Ray.
+
+A shard is processed in rounds; one round is one Ray execution. Three things can go wrong with a track:
+
+- It fails for a reason that may pass (throttled storage, short memory): it is retried after a pause, in at most
+  `MAX_ATTEMPTS` rounds, and each retry counts as another attempt of the track.
+- It does not return, because a worker or a machine was lost: it is processed again, with Ray restarted.
+- It crashes the worker that processes it: other tracks are lost with it, so a round that returns nothing, or the
+  second that loses tracks, makes all later rounds isolated: one track per task, no repetition by Ray. A track that does
+  not return from `MAX_ATTEMPTS` isolated rounds is given up.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+MAX_ATTEMPTS = 3
+"""Rounds in which a track with a passing failure is tried, and isolated rounds a track may not return from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextRound:
+    """What to do after a round."""
+
+    given_up: tuple[str, ...] = ()
+    """Tracks to record as failed, because they crashed every worker that processed them alone."""
+    track_ids: frozenset[str] = frozenset()
+    """Tracks of the next round; empty when the shard is finished."""
+    retried: frozenset[str] = frozenset()
+    """Those of them that returned with a passing failure: another attempt, after a pause."""
+    num_missing: int = 0
+    """Tracks that did not return from the last round."""
+    isolated: bool = False
+    """Whether the next round processes one track per task."""
+
+    @property
+    def restart_ray(self) -> bool:
+        """Whether processes were lost, so that Ray should be restarted before the next round."""
+        return self.num_missing > 0
+
+
+class ShardRetries:
+    """The rounds of one shard."""
+
+    def __init__(self, track_ids: Sequence[str]) -> None:
+        """Begin with all tracks of the shard pending.
+
+        Args:
+            track_ids: Distinct tracks, in the order in which they are processed.
+        """
+        self._pending = list(track_ids)
+        self._crashes: Counter[str] = Counter()
+        self._num_rounds = 0
+        self.isolated = False
+        """Whether the current round processes one track per task."""
+
+    def after_round(self, *, returned: Collection[str], retryable: Collection[str]) -> NextRound:
+        """Decide what follows a round.
+
+        Args:
+            returned: Tracks that came out of the round, with a caption or a failure.
+            retryable: Those of them whose failure may pass.
+
+        Returns:
+            The tracks to give up and those of the next round.
+        """
+        self._num_rounds += 1
+        missing = [track_id for track_id in self._pending if track_id not in returned]
+        given_up: list[str] = []
+        if missing:
+            if self.isolated:
+                self._crashes.update(missing)
+                given_up = [track_id for track_id in missing if self._crashes[track_id] >= MAX_ATTEMPTS]
+            self.isolated = self.isolated or not returned or self._num_rounds > 1
+        retried = frozenset(retryable) if self._num_rounds < MAX_ATTEMPTS else frozenset()
+        pending = retried.union(missing).difference(given_up)
+        self._pending = [track_id for track_id in self._pending if track_id in pending]
+        return NextRound(
+            given_up=tuple(given_up),
+            track_ids=frozenset(self._pending),
+            retried=retried,
+            num_missing=len(missing),
+            isolated=self.isolated,
+        )
