@@ -15,8 +15,8 @@ from pipeline.bench.config import BenchmarkConfig
 from pipeline.bench.hardware import flops_per_chunk, multiplying_rate
 from pipeline.captioning import stages
 from pipeline.captioning.checkpoint_transfer import checkpoint_directory
-from pipeline.captioning.rows import input_rows
 from pipeline.captioning.dataset import GPU_BATCH_TRACKS
+from pipeline.captioning.rows import input_rows
 from pipeline.catalogue import Catalogue
 from pipeline.cluster.session import cluster_size
 
