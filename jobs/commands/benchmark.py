@@ -72,7 +72,7 @@ def bench(
                 gpus=gpus,
                 workers_per_gpu=workers_per_gpu,
             )
-            found = benchmark(config, say=lambda step: typer.echo(f"{step} ...", err=True))
+            found = benchmark(config, report=lambda step: typer.echo(f"{step} ...", err=True))
     print(json.dumps(found, indent=2) if as_json else "\n".join(_report_lines(found)))
 
 
@@ -104,32 +104,34 @@ def _report_lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"{machine['processor']}, {machine['cores']} cores{gpus}"
     yield f"{found['checkpoint']}, beam {found['beam_size']}, {found['precision']}"
     decode, features = parts["decode"], parts["features"]
-    yield f"{decode['workers']} workers decode, {features['workers']} caption; medians of {parts['rounds']} rounds"
+    workers = f"{decode['num_workers']} workers decode, {features['num_workers']} caption"
+    yield f"{workers}; medians of {parts['num_rounds']} rounds"
     yield ""
     yield f"{'':16}{'tracks/s':>10}{'x real time':>14}"
     lines = [(name, parts[name]) for name in ("decode", "features", "search")]
     for name, rates in [*lines, ("ceiling", found["ceiling"]), ("whole job", job)]:
-        yield f"{name:16}{rates['tracks_per_second']:>10.2f}{rates['times_real_time']:>14,.0f}"
+        yield f"{name:16}{rates['tracks_per_second']:>10.2f}{rates['real_time_factor']:>14,.0f}"
     yield ""
     yield f"efficiency      {found['efficiency']:.2f} of the ceiling, over {job['captioned']} tracks, without start-up"
     yield f"start-up        {job['ray_start_seconds']:.1f} s for Ray, {job['startup_seconds']:.1f} s for the workers"
     yield "time per stage  " + ", ".join(f"{name} {share:.1%}" for name, share in job["stage_shares"].items())
-    peak = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in job["peak_memory_bytes"].items())
-    yield f"peak memory     {peak}"
+    memory = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in job["peak_memory_bytes"].items())
+    yield f"peak memory     {memory}"
+    rate, peak = features["chunks_per_second_per_worker"], features["matmul_gflop_per_second"]
     yield (
-        f"features        {features['of_them_a_worker']:,.0f} chunks/s and worker, {features['gflop_per_chunk']:.2f} "
-        f"GFLOP each: {features['of_peak']:.0%} of {features['peak_gflops']:,.0f} GFLOP/s of large matrix products"
+        f"features        {rate:,.0f} chunks/s and worker, {features['gflop_per_chunk']:.2f} GFLOP each: "
+        f"{features['matmul_peak_fraction']:.0%} of {peak:,.0f} GFLOP/s of large matrix products"
     )
-    if job["gpu_busy"] is not None:
-        yield f"GPUs busy       {job['gpu_busy']:.0%} of the time"
+    if job["gpu_utilization"] is not None:
+        yield f"GPUs busy       {job['gpu_utilization']:.0%} of the time"
     for one in found.get("by_size", []):
         each = f"{one['seconds_per_track']:.3f} s per track, {one['efficiency']:.2f} of the ceiling"
         yield f"{one['captioned']:>5} tracks    {each}"
-    rates = ", ".join(f"{rate:,.0f} at {size}" for size, rate in found["search_by_batch"].items())
+    rates = ", ".join(f"{rate:,.0f} at {size}" for size, rate in found["search_captions_per_second"].items())
     yield f"beam search     captions/s on one thread by batch size: {rates}"
     if "reference" in found:
         plain = found["reference"]
         yield (
-            f"reference       {plain['seconds_per_track']:.0f} s per track (from {plain['copies_timed']} of "
-            f"{plain['copies_heard']} passes over it): the job is {found['speedup_over_reference']:,.0f} times as fast"
+            f"reference       {plain['seconds_per_track']:.0f} s per track (from {plain['num_timed_passes']} of "
+            f"{plain['num_passes']} passes over it): the job is {found['speedup_over_reference']:,.0f} times as fast"
         )

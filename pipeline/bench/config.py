@@ -1,4 +1,4 @@
-"""What a benchmark measures."""
+"""The configuration of a benchmark."""
 
 from dataclasses import dataclass, field
 
@@ -15,15 +15,15 @@ class BenchmarkConfig:
     checkpoint: str | None = None
     """Checkpoint directory; None for the bundled one."""
     options: DecodingOptions = field(default_factory=DecodingOptions)
-    """How captions are searched for."""
+    """Beam search options."""
     precision: Precision = "float32"
-    """What the audio network multiplies in, the plain program's apart."""
+    """Arithmetic of the audio network, except the plain program's."""
     num_tracks: tuple[int, ...] = (60,)
-    """Tracks of the whole job; with several numbers it is run for each, and the last counts."""
+    """Tracks of the whole job; with several numbers it is run once for each, and the last run counts."""
     repeats: int = 5
     """Measurements of each part; the median counts."""
     reference_words: int = 2
-    """Words after `<sos>` the plain program is timed on; 0 leaves it out."""
+    """Words after `<sos>` that are timed of the plain program; 0 leaves it out."""
     address: str | None = None
     """Ray cluster; None for an embedded Ray."""
     gpus: int | None = None

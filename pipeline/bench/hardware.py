@@ -1,4 +1,4 @@
-"""What a benchmark runs on: its description, the pace of its multiplications, and how busy its GPUs are."""
+"""The machine of a benchmark: its description, its rate in matrix products, and the utilization of its GPUs."""
 
 import contextlib
 import os
@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.captioning.versions import installed_versions
+
 if TYPE_CHECKING:
     from muscaps.captioner import Captioner
 
-PEAK_SIZE = {"cpu": 1_536, "cuda": 8_192}
-"""Rows and columns of the matrices whose product shows a processor's pace."""
-PEAK_REPEATS = 5
+MATMUL_SIZE = {"cpu": 1_536, "cuda": 8_192}
+"""Rows and columns of the matrices whose product is timed."""
+MATMUL_REPEATS = 5
 
 
 def describe_machine(num_gpus: int) -> dict[str, Any]:
-    """Tell processor, cores, memory, GPUs, load and versions, ready for JSON."""
-    import torch
-
-    from pipeline.captioning.versions import installed_versions
+    """Describe processor, cores, memory, GPUs, load and versions, ready for JSON."""
+    import torch  # takes seconds
 
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
@@ -39,27 +39,27 @@ def describe_machine(num_gpus: int) -> dict[str, Any]:
     }
 
 
-def multiplying_rate(captioner: "Captioner") -> float:
-    """Time a large product of matrices as a captioner's audio network multiplies.
+def matmul_flops_per_second(captioner: "Captioner") -> float:
+    """Time a large matrix product in the precision of a captioner's audio network.
 
     Returns:
-        FLOP a second: a GPU's, or that of as many cores as torch has threads here; the median of `PEAK_REPEATS`.
+        FLOP a second: a GPU's, or that of as many cores as torch has threads here; the median of `MATMUL_REPEATS`.
     """
     import torch
 
     device, precision = captioner.device, captioner.precision
-    size = PEAK_SIZE[device.type]
+    size = MATMUL_SIZE[device.type]
     matrix = torch.rand(size, size, device=device, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32)
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     seconds = []
     try:
-        for number in range(PEAK_REPEATS + 1):
+        for number in range(MATMUL_REPEATS + 1):
             started = time.perf_counter()
             matrix @ matrix
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            if number:  # the first warms up
+            if number:  # the first is a warm-up
                 seconds.append(time.perf_counter() - started)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
@@ -67,7 +67,7 @@ def multiplying_rate(captioner: "Captioner") -> float:
 
 
 def flops_per_chunk(captioner: "Captioner") -> float:
-    """Count the FLOP of products and convolutions in which the audio network hears a chunk, as arranged here."""
+    """Count the FLOP of the products and convolutions that turn one chunk into its feature."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -82,18 +82,18 @@ def flops_per_chunk(captioner: "Captioner") -> float:
     return float(counter.get_total_flops()) / len(chunks)
 
 
-class GpuWatch:
-    """Asks `nvidia-smi` once a second how busy this machine's GPUs are, for as long as the context lasts."""
+class GpuUtilization:
+    """Samples the utilization of this machine's GPUs with `nvidia-smi`, as a context."""
 
     def __init__(self, interval_s: float = 1.0) -> None:
-        """Prepare to ask every so many seconds."""
+        """Prepare to sample every `interval_s` seconds."""
         self._interval = interval_s
         self._program = shutil.which("nvidia-smi")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="muscaps-gpus", daemon=True)
         self._samples: list[tuple[float, float]] = []
 
-    def __enter__(self) -> "GpuWatch":
+    def __enter__(self) -> "GpuUtilization":
         if self._program:
             self._thread.start()
         return self
@@ -103,16 +103,16 @@ class GpuWatch:
         if self._program:
             self._thread.join()
 
-    def busy_since(self, moment: float) -> float | None:
-        """Share of the time since a `time.time()` in which a GPU computed, 0 to 1; None if nobody can tell."""
+    def utilization_since(self, moment: float) -> float | None:
+        """Share of the time since a `time.time()` in which a GPU computed, 0 to 1; None without samples."""
         shares = [share for when, share in self._samples if when >= moment]
         return round(statistics.mean(shares), 3) if shares else None
 
     def _watch(self) -> None:
         assert self._program
-        question = [self._program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+        command = [self._program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
         while not self._ended.wait(self._interval):
             with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError, statistics.StatisticsError):
-                answer = subprocess.run(question, capture_output=True, text=True, timeout=10, check=True).stdout
-                share = statistics.mean(float(line) for line in answer.split()) / 100
+                output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+                share = statistics.mean(float(line) for line in output.split()) / 100
                 self._samples.append((time.time(), share))

@@ -1,4 +1,4 @@
-"""Tracks for a benchmark where the user brings none: medleys of excerpts."""
+"""Tracks for a benchmark without a catalogue: medleys of excerpts."""
 
 import csv
 import io
@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 EXCERPT_SECONDS = 30
+"""Length of each excerpt in a medley."""
 MEDLEY_RATE = 44_100
+"""Sample rate of a medley, in Hz."""
 
 
 def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, seconds: int = 180) -> Path:
@@ -18,8 +20,8 @@ def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, secon
 
     Args:
         excerpts: Audio files.
-        folder: Where to; made if need be. Tracks already there are kept.
-        num_tracks: How many.
+        folder: Where to write; created if missing. Existing tracks of other names are kept.
+        num_tracks: Number of tracks.
         seconds: Length of each, a multiple of 30.
 
     Returns:
@@ -31,9 +33,9 @@ def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, secon
     names = []
     for number in range(num_tracks):
         order = [int(at) for at in rng.permutation(len(streams))]
-        wanted = [order[at % len(order)] for at in range(max(1, seconds // EXCERPT_SECONDS))]
+        parts = [order[at % len(order)] for at in range(max(1, seconds // EXCERPT_SECONDS))]
         names.append(f"medley-{number:05d}.mp3")
-        (folder / names[-1]).write_bytes(b"".join(streams[index] for index in wanted))
+        (folder / names[-1]).write_bytes(b"".join(streams[index] for index in parts))
     catalogue = folder / "catalogue.csv"
     with catalogue.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -44,7 +46,7 @@ def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, secon
 
 def _as_mp3(path: Path) -> bytes:
     """The first 30 s of a file, stereo, as a bare MP3 stream of 192 kbit/s."""
-    import av
+    import av  # loads FFmpeg; only the default catalogue needs it
 
     resampler = av.AudioResampler(format="s16p", layout="stereo", rate=MEDLEY_RATE)
     with av.open(str(path)) as source:
@@ -53,9 +55,9 @@ def _as_mp3(path: Path) -> bytes:
     length = EXCERPT_SECONDS * MEDLEY_RATE
     stereo = np.ascontiguousarray(np.tile(pcm, (1, -(-length // pcm.shape[1])))[:, :length])
     buffer = io.BytesIO()
-    bare = {"write_xing": "0", "id3v2_version": "0"}  # so that streams may follow one another
-    with av.open(buffer, "w", format="mp3", options=bare) as container:
-        # The fastest of LAME's settings: sound is not the point here.
+    bare_stream = {"write_xing": "0", "id3v2_version": "0"}  # so that streams may follow one another
+    with av.open(buffer, "w", format="mp3", options=bare_stream) as container:
+        # The fastest of LAME's settings: sound quality does not matter here.
         stream = container.add_stream(
             "libmp3lame", rate=MEDLEY_RATE, layout="stereo", options={"compression_level": "9"}
         )

@@ -1,4 +1,4 @@
-"""The plain program that the job is compared with: the published one's way of working, timed."""
+"""The plain program that the job is compared with: it works as the published program does."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from muscaps.config import DecodingOptions
+from muscaps.config import AudioConfig, DecodingOptions
 from pipeline.bench.config import BenchmarkConfig
 from pipeline.bench.threads import torch_threads
 from pipeline.captioning import stages
@@ -20,26 +20,29 @@ if TYPE_CHECKING:
 
 
 class PlainProgram:
-    """How the published program captions, told again plainly: one track at a time, hearing it anew for every word.
+    """Captions as the published program does: one track at a time, encoding the audio again for every word.
 
-    Every word of every hypothesis runs the audio network over all chunks of the track, one copy a hypothesis. The
-    weights are the job's; nothing is folded, rearranged or kept.
+    Every word of every hypothesis runs the audio network over all chunks of the track, once per hypothesis. The
+    weights are the job's; nothing is folded, rearranged or cached.
     """
 
     def __init__(self, model: "CaptionNetwork") -> None:
-        """Take a model in evaluation mode, as its checkpoint holds it."""
+        """Take a model as its checkpoint holds it."""
         self._model = model.eval()
-        self.copies = 0
-        """Copies of a track the audio network has been run over."""
+        self.num_passes = 0
+        """Passes of the audio network over the track, one per hypothesis and word."""
 
-    def _heard(self, chunks: Any, copies: int) -> "EncodedAudio":
-        """Run the audio network over copies of a track, (chunks, samples)."""
-        import torch
+    def _encode(self, chunks: Any, num_hypotheses: int, features: Any) -> "EncodedAudio":
+        """Encode one copy of the track per hypothesis; `features`, if given, replace the audio network's."""
+        import torch  # takes seconds
 
-        repeated = chunks.repeat(copies, 1)
-        self.copies += copies
-        features = self._model.feature_extractor(repeated).view(copies, len(chunks), -1)
-        return self._model.encode(features, torch.ones(copies, len(chunks), dtype=torch.bool))
+        self.num_passes += num_hypotheses
+        if features is None:
+            repeated = chunks.repeat(num_hypotheses, 1)
+            features = self._model.feature_extractor(repeated).view(num_hypotheses, len(chunks), -1)
+        else:
+            features = features.expand(num_hypotheses, -1, -1)
+        return self._model.encode(features, torch.ones(features.shape[:2], dtype=torch.bool))
 
     def caption(
         self, chunks: Any, options: DecodingOptions, *, max_words: int | None = None, features: Any = None
@@ -49,14 +52,14 @@ class PlainProgram:
         Args:
             chunks: Audio, (chunks, samples).
             options: Beam size and longest caption.
-            max_words: Words after which to give up, for timing a part of the work.
-            features: Stand-ins for what the audio network would say, (chunks, feature): the same search without
-                hearing anything, to count what it would have heard.
+            max_words: Words after which to stop, for timing a part of the work.
+            features: The audio network's output for the chunks, (chunks, feature): the same search without running
+                the network, to count its passes.
 
         Returns:
             The words of the best hypothesis and its log-probability; the best unfinished one if none finished.
         """
-        import torch
+        import torch  # takes seconds
 
         from muscaps.vocabulary import EOS, SOS
 
@@ -65,56 +68,49 @@ class PlainProgram:
         state = None
         with torch.inference_mode():
             for _ in range(max_words or options.max_words):
-                copies = len(live)
-                if features is None:
-                    encoded = self._heard(chunks, copies)
-                else:
-                    self.copies += copies
-                    mask = torch.ones(copies, len(features), dtype=torch.bool)
-                    encoded = self._model.encode(features.expand(copies, -1, -1), mask)
+                encoded = self._encode(chunks, len(live), features)
                 state = self._model.start(encoded) if state is None else state
-                said = torch.tensor([words[-1] for words, _ in live])
-                log_probs, state = self._model.step(encoded, state, said)
+                last_words = torch.tensor([words[-1] for words, _ in live])
+                log_probs, state = self._model.step(encoded, state, last_words)
                 scores = log_probs.double() + torch.tensor([score for _, score in live], dtype=torch.float64)[:, None]
-                best = scores.flatten().topk(min(options.beam_size - len(finished), scores.numel()))
-                grown = [
-                    (index // scores.shape[1], index % scores.shape[1], score)
-                    for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-                ]
-                going = [(row, word, score) for row, word, score in grown if word != EOS]
-                finished += [(live[row][0], score) for row, word, score in grown if word == EOS]
-                live = [([*live[row][0], word], score) for row, word, score in going]
+                best = _best(scores, options.beam_size - len(finished))
+                finished += [(live[row][0], score) for row, word, score in best if word == EOS]
+                best = [(row, word, score) for row, word, score in best if word != EOS]
+                live = [([*live[row][0], word], score) for row, word, score in best]
                 if not live:
                     break
-                state = state.select(torch.tensor([row for row, _, _ in going]))
-        words, score = max(finished or live, key=lambda one: one[1])
+                state = state.select(torch.tensor([row for row, _, _ in best]))
+        words, score = max(finished or live, key=lambda hypothesis: hypothesis[1])
         return words[1:], score
 
 
-def time_reference(config: BenchmarkConfig, catalogue: Catalogue, directory: Path) -> dict[str, Any]:
-    """Time the plain program on a few words of one track with all cores, and reckon what the whole would take."""
-    import torch
+def _best(scores: Any, count: int) -> list[tuple[int, int, float]]:
+    """The `count` best of the scores, (hypotheses, vocab), as (hypothesis, word, score)."""
+    top = scores.flatten().topk(min(count, scores.numel()))
+    return [
+        (index // scores.shape[1], index % scores.shape[1], score)
+        for score, index in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    ]
 
-    from muscaps.audio import to_chunks
+
+def time_reference(config: BenchmarkConfig, catalogue: Catalogue, directory: Path) -> dict[str, Any]:
+    """Time the plain program on a few words of one track, on all cores, and estimate the time of the whole caption.
+
+    Raises:
+        ValueError: No track can be decoded.
+    """
+    import torch  # takes seconds
+
+    from muscaps.audio import to_chunks  # imports torch
     from muscaps.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(directory)
-    audio, rows = loaded.audio_config, catalogue.rows
-    how: dict[str, Any] = {
-        "base": catalogue.base,
-        "sample_rate": audio.sample_rate,
-        "chunk_samples": audio.chunk_samples,
-    }
-    for index in range(catalogue.num_tracks):
-        [row] = stages.fetch_and_decode(input_rows(rows.slice(index, 1), pa.array([1], pa.int32())), **how)
-        if row["pcm"][0].is_valid:
-            break
-    else:
-        raise ValueError(f"{config.catalogue}: none of the tracks can be decoded")
+    audio, num_threads = loaded.audio_config, len(os.sched_getaffinity(0))
+    row = _first_decoded(config, catalogue, audio)
     pcm = np.frombuffer(row["pcm"][0].as_buffer(), dtype="<i2")
     chunks = torch.from_numpy(to_chunks(pcm, audio.chunk_samples).astype(np.float32) / 32768)
     decode_seconds = row["fetch_seconds"][0].as_py() + row["decode_seconds"][0].as_py()
-    with torch_threads(len(os.sched_getaffinity(0))), torch.inference_mode():
+    with torch_threads(num_threads), torch.inference_mode():
         features = torch.cat([loaded.model.eval().feature_extractor(part) for part in torch.split(chunks, 4)])
         whole = PlainProgram(loaded.model)
         words, _ = whole.caption(chunks, config.options, features=features)
@@ -122,18 +118,32 @@ def time_reference(config: BenchmarkConfig, catalogue: Catalogue, directory: Pat
         started = time.perf_counter()
         timed.caption(chunks, config.options, max_words=config.reference_words)
         seconds = time.perf_counter() - started
-    per_copy = seconds / timed.copies
+    per_pass = seconds / timed.num_passes
     return {
-        "how": (
-            f"one track of {len(chunks)} chunks, the first {config.reference_words} of its words timed; the rest "
-            "reckoned by copies of the track heard, which an untimed search with kept features counts"
+        "method": (
+            f"one track of {len(chunks)} chunks; its first {config.reference_words} words are timed, the time of the "
+            "others is estimated from the number of passes, counted by an untimed search over cached features"
         ),
-        "threads": len(os.sched_getaffinity(0)),
+        "num_threads": num_threads,
         "audio_seconds": round(len(chunks) * audio.chunk_seconds, 1),
-        "words": len(words),
-        "copies_heard": whole.copies,
-        "copies_timed": timed.copies,
-        "seconds_timed": round(seconds, 2),
-        "seconds_per_copy": round(per_copy, 3),
-        "seconds_per_track": round(decode_seconds + per_copy * whole.copies, 2),
+        "num_words": len(words),
+        "num_passes": whole.num_passes,
+        "num_timed_passes": timed.num_passes,
+        "timed_seconds": round(seconds, 2),
+        "seconds_per_pass": round(per_pass, 3),
+        "seconds_per_track": round(decode_seconds + per_pass * whole.num_passes, 2),
     }
+
+
+def _first_decoded(config: BenchmarkConfig, catalogue: Catalogue, audio: AudioConfig) -> pa.Table:
+    """The first row of the catalogue that can be decoded, with its PCM."""
+    for index in range(catalogue.num_tracks):
+        [row] = stages.fetch_and_decode(
+            input_rows(catalogue.rows.slice(index, 1), pa.array([1], pa.int32())),
+            base=catalogue.base,
+            sample_rate=audio.sample_rate,
+            chunk_samples=audio.chunk_samples,
+        )
+        if row["pcm"][0].is_valid:
+            return row
+    raise ValueError(f"{config.catalogue}: none of the tracks can be decoded")

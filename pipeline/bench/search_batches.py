@@ -11,12 +11,12 @@ from muscaps.config import DecodingOptions
 from pipeline.bench.threads import torch_threads
 
 SEARCH_BATCHES = (1, 8, 64, 256)
-"""Tracks searched at once, to show what batching is worth."""
+"""Tracks searched at once."""
 SEARCH_CHUNKS = 60
-"""Chunks of a track there: three minutes of 3 s chunks."""
+"""Chunks of a track: three minutes of 3 s chunks."""
 
 
-def search_by_batch(
+def search_rates(
     directory: Path,
     options: DecodingOptions,
     repeats: int,
@@ -28,9 +28,9 @@ def search_by_batch(
     Returns:
         Batch size -> captions a second, the median of `repeats`.
     """
-    import torch
+    import torch  # takes seconds
 
-    from muscaps.captioner import Captioner
+    from muscaps.captioner import Captioner  # imports torch
 
     captioner = Captioner.load(directory, "cuda" if on_gpu and torch.cuda.is_available() else "cpu")
     rng = np.random.default_rng(0)
@@ -45,6 +45,6 @@ def search_by_batch(
                 started = time.perf_counter()
                 for at in range(times):
                     captioner.caption_features(tracks[at * size % len(tracks) :][:size], options)
-                if number:  # the first round warms up
+                if number:  # the first round is a warm-up
                     seconds[size].append((time.perf_counter() - started) / times / size)
     return {str(size): round(1 / statistics.median(values), 1) for size, values in seconds.items()}

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    import torch
+    """Let torch compute on `count` threads, as a context."""
+    import torch  # takes seconds
 
     before = torch.get_num_threads()
     torch.set_num_threads(count)

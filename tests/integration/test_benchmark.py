@@ -41,24 +41,24 @@ def test_bench_measures_parts_job_and_reference(music, tiny_checkpoint):
     assert found["job"]["captioned"] == 6
     assert [one["captioned"] for one in found["by_size"]] == [3, 6]
     assert found["efficiency"] == pytest.approx(found["job"]["ceiling_seconds"] / found["job"]["seconds"], abs=0.02)
-    assert all(found["parts"][name]["times_real_time"] > 0 for name in ("decode", "features", "search"))
-    assert 0 < found["parts"]["features"]["of_peak"] < 1.2
-    assert found["reference"]["copies_heard"] >= found["reference"]["copies_timed"] > 0
+    assert all(found["parts"][name]["real_time_factor"] > 0 for name in ("decode", "features", "search"))
+    assert 0 < found["parts"]["features"]["matmul_peak_fraction"] < 1.2
+    assert found["reference"]["num_passes"] >= found["reference"]["num_timed_passes"] > 0
     assert found["speedup_over_reference"] > 0
 
 
 def test_captioning_workers_share_a_gpu_that_every_core_decodes_for(music, tiny_checkpoint):
-    """On a pretended GPU, which Ray hands out and torch does not find: the shares and the ceiling are a GPU's."""
+    """On a GPU that Ray assigns and torch does not find: the shares and the ceiling are those of a GPU."""
     config = BenchmarkConfig(
         catalogue=music, checkpoint=str(tiny_checkpoint), num_tracks=(6,), repeats=1, reference_words=0
     )
     with two_core_ray(num_gpus=1):
         found = benchmark(config)
     parts, job = found["parts"], found["job"]
-    assert [parts[name]["workers"] for name in ("decode", "features", "search")] == [2, 2, 2]
+    assert [parts[name]["num_workers"] for name in ("decode", "features", "search")] == [2, 2, 2]
     assert job["captioned"] == 6
-    rest = job["audio_seconds"] / parts["features"]["times_real_time"] + 6 / parts["search"]["tracks_per_second"]
-    decode = job["audio_seconds"] / parts["decode"]["times_real_time"]
+    rest = job["audio_seconds"] / parts["features"]["real_time_factor"] + 6 / parts["search"]["tracks_per_second"]
+    decode = job["audio_seconds"] / parts["decode"]["real_time_factor"]
     assert job["ceiling_seconds"] == pytest.approx(max(rest, decode), abs=0.01)
 
 
