@@ -8,7 +8,7 @@ from muscaps.corpus.harmony import PROGRESSIONS, SCALES, parse_chord
 from muscaps.corpus.instruments import INSTRUMENTS
 from muscaps.corpus.patterns import PATTERNS, Piece, drum_notes
 from muscaps.corpus.styles import STYLES, Layer, Style
-from muscaps.corpus.voices import Note
+from muscaps.corpus.synthesis.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True)

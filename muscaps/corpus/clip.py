@@ -17,6 +17,10 @@ from muscaps.corpus.captions import describe
 from muscaps.corpus.clip_facts import facts_of_clip
 from muscaps.corpus.instruments import INSTRUMENTS
 from muscaps.corpus.soundfont import play_program
+from muscaps.corpus.synthesis.drum_machine import play_drums, play_riser, random_drum_machine
+from muscaps.corpus.synthesis.notes import Signal
+from muscaps.corpus.synthesis.patches import random_patch
+from muscaps.corpus.synthesis.voices import play
 from muscaps.corpus.truth import (
     HeardPart,
     Truth,
@@ -29,7 +33,6 @@ from muscaps.corpus.truth import (
     register_of,
     tempo_class,
 )
-from muscaps.corpus.voices import Signal, play, play_drums, play_riser, random_drum_machine, random_patch
 
 MIN_SECONDS = 3.0
 NUM_CAPTIONS = 5

@@ -1,7 +1,7 @@
-"""What can be heard in a rendered clip: instruments, their families, ranges and sounds.
+"""Instruments of rendered clips: their families, ranges and sounds.
 
 Conventions: pitches are MIDI numbers; programs are General MIDI, counted from 0. An instrument sounds either
-through a soundfont (`programs`) or through our own synthesis (`voice`, see `voices`). A family is one of
+through a soundfont (`programs`) or through our own synthesis (`voice`, see `synthesis`). A family is one of
 `FAMILIES`; a caption may use any of an instrument's `phrases`, and each of them names that family alone.
 """
 
@@ -36,7 +36,7 @@ class Instrument:
     programs: tuple[int, ...] = ()
     """General MIDI programs to choose from; empty when `voice` is set."""
     voice: str = ""
-    """Role of the synthesiser patch (see `voices.random_patch`); empty when `programs` is set."""
+    """Role of the synthesiser patch (see `synthesis.patches.random_patch`); empty when `programs` is set."""
     low: int = 36
     """Lowest pitch played."""
     high: int = 84

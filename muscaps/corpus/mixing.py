@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from muscaps.corpus.voices import Signal
+from muscaps.corpus.synthesis.notes import Signal
 
 BAND_EDGES_HZ = (40.0, 200.0, 700.0, 2200.0, 5000.0, 8000.0)
 BAND_WEIGHTS = np.array([0.25, 0.8, 1.3, 1.5, 1.0])

@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from muscaps.corpus.voices import Note
+from muscaps.corpus.synthesis.notes import Note
 
 SUFFIXES = (".musicxml", ".mxl", ".xml")
 MAX_BYTES = 32 * 2**20

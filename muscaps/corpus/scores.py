@@ -11,7 +11,7 @@ import numpy as np
 from muscaps.corpus.arrangement import Arrangement, Part
 from muscaps.corpus.instruments import INSTRUMENTS
 from muscaps.corpus.musicxml import SUFFIXES, Score, ScorePart, read_musicxml
-from muscaps.corpus.voices import Note
+from muscaps.corpus.synthesis.notes import Note
 
 _MAX_PARTS = 8
 _MELODIC = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from muscaps.corpus.voices import Note, Signal
+from muscaps.corpus.synthesis.notes import Note, Signal
 
 FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"), Path("/usr/share/soundfonts"))
 """Where distributions put soundfonts."""

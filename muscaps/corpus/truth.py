@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from muscaps.corpus.instruments import INSTRUMENTS, Instrument
-from muscaps.corpus.voices import Note
+from muscaps.corpus.synthesis.notes import Note
 
 SLOW_BELOW_BPM = 85.0
 FAST_ABOVE_BPM = 128.0

@@ -13,8 +13,9 @@ from muscaps.corpus.mixing import audibility, band_energies
 from muscaps.corpus.patterns import GROOVES, PATTERNS
 from muscaps.corpus.soundfont import find_soundfonts
 from muscaps.corpus.styles import STYLES
+from muscaps.corpus.synthesis.drum_machine import play_drums, random_drum_machine
+from muscaps.corpus.synthesis.notes import Note
 from muscaps.corpus.truth import FEELS, HeardPart, count_onsets, heard_instruments, tempo_class
-from muscaps.corpus.voices import Note, play_drums, random_drum_machine
 
 
 def test_tempo_classes_change_at_85_and_128_beats_a_minute() -> None:

@@ -21,8 +21,8 @@ from muscaps.corpus.instruments import INSTRUMENTS
 from muscaps.corpus.mood_words import MOODS
 from muscaps.corpus.playing import playing_of
 from muscaps.corpus.sentences import ENSEMBLE, PLAIN, SOLO
+from muscaps.corpus.synthesis.notes import Note
 from muscaps.corpus.truth import HeardPart, Truth, facts_of_part
-from muscaps.corpus.voices import Note
 
 SECONDS = 8.0
 # What a reader takes a word for, written independently of the grammar and of the lexicon.

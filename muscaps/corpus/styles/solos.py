@@ -1,0 +1,128 @@
+"""Music for one instrument."""
+
+from muscaps.corpus.styles.style import Style, layer, solo
+
+SOLOS: tuple[Style, ...] = (
+    Style(
+        name="solo piano",
+        weight=2.6,
+        bpm=(58, 150),
+        progressions=("functional", "pop", "dreamy", "dark", "jazz"),
+        major_share=0.5,
+        energy=-0.25,
+        density=(0.1, 0.8),
+        staccato=(0, 0.6),
+        nouns=("piece", "solo", "ballad"),
+        major=("calm", "bright", "uplifting", "playful"),
+        minor=("melancholic", "dark", "mysterious"),
+        layers=(
+            layer("chords", "broken, sustained, stride, quarters, arp 8", "piano"),
+            layer("lead", "melody, calm melody, low melody", "SAME"),
+        ),
+    ),
+    solo(
+        "solo guitar",
+        1.0,
+        "acoustic guitar, acoustic guitar, electric guitar, distorted guitar, banjo",
+        "arp 8, melody, strum, arp triplet, slow strum",
+        ("functional", "pop", "modal"),
+    ),
+    solo(
+        "solo organ",
+        1.2,
+        "church organ, electric organ, accordion, accordion, harmonica",
+        "melody, sustained, arp 8, quarters",
+        ("functional", "epic", "comic"),
+    ),
+    solo(
+        "solo strings",
+        0.9,
+        "violin, cello, viola, fiddle, string section, pizzicato strings",
+        "melody, calm melody, arp 8",
+        ("functional", "pop", "dark"),
+    ),
+    solo(
+        "solo wind",
+        1.0,
+        "flute, clarinet, oboe, bassoon, recorder, saxophone, saxophone, whistle, pan flute, piccolo",
+        "melody, calm melody",
+        ("functional", "pop", "jazz"),
+    ),
+    solo("solo saxophone", 0.8, "saxophone", "melody, calm melody, runs", ("jazz", "blues", "pop")),
+    solo(
+        "solo brass",
+        0.8,
+        "trumpet, trombone, french horn, tuba, brass section",
+        "melody, calm melody, fanfare",
+        ("functional", "epic", "jazz"),
+    ),
+    solo(
+        "solo mallets",
+        0.9,
+        "marimba, xylophone, vibraphone, glockenspiel, tubular bells, celesta, music box, kalimba",
+        "melody, arp 8, arp 16, ostinato",
+        ("functional", "modal", "dreamy"),
+    ),
+    solo("solo harp", 1.0, "harp", "arp 8, arp triplet, melody, arp slow", ("functional", "dreamy", "pop")),
+    solo(
+        "solo keys",
+        0.7,
+        "harpsichord, electric piano, electric piano, clavinet",
+        "melody, arp 8, quarters, broken",
+        ("functional", "jazz", "funk"),
+    ),
+    solo(
+        "solo choir",
+        0.9,
+        "choir",
+        "sustained, calm melody",
+        ("functional", "epic"),
+        bpm=(50, 100),
+        density=(0.1, 0.4),
+        staccato=(0, 0.2),
+    ),
+    solo(
+        "solo bass",
+        0.6,
+        "electric bass, acoustic bass, fretless bass",
+        "bass riff, bass walking, bass funk",
+        ("funk", "jazz", "modal"),
+        clear_mode=False,
+        major=("grooving",),
+        minor=("grooving", "dark", "mysterious"),
+    ),
+    solo(
+        "solo synth",
+        2.4,
+        "synth lead, synth pad, synth pluck, synth arpeggio, drone, acid synth, fm bells, chip lead, "
+        "gm pad, synth stab",
+        "melody, arp 16, arp 8, sustained, ostinato, swells",
+        ("dance", "dreamy", "dark"),
+        electronic=True,
+        nouns=("electronica", "electronic", "piece"),
+        energy=-0.1,
+        major=("bright", "dreamy", "uplifting", "driving"),
+        minor=("dark", "mysterious", "suspenseful", "driving"),
+    ),
+    Style(
+        name="drum solo",
+        weight=1.3,
+        bpm=(76, 160),
+        progressions=("modal",),
+        major_share=0.0,
+        clear_mode=False,
+        energy=0.2,
+        nouns=("percussion", "rhythmic"),
+        minor=("driving", "grooving", "aggressive"),
+        layers=(
+            layer(
+                "drums",
+                "rock, breakbeat, funk, latin, samba, tribal, action, techno busy, electro, congas, march, "
+                "swing, drum and bass",
+                "drum kit, drum machine, drum machine, hand percussion, orchestral percussion, jazz kit",
+            ),
+            layer("fx", "riser, bass whole, sparse", "noise riser, sub bass, fm bells, timpani", 0.3, -8),
+        ),
+    ),
+)
+"""In the order in which they are drawn."""
