@@ -55,7 +55,7 @@ def save_tiny_checkpoint(directory: Path, fusion: str = "attention", seed: int =
         for name, weight in model.named_parameters():
             if "decoder.weight" in name or "encoder.weight" in name or "output.length" in name:
                 weight.mul_(4.0)  # untrained, but decided enough that captions differ between tracks
-        model.output.bias[:4] = torch.tensor([-20.0, -20.0, -20.0, -1.0])  # says only words, and stops
+        model.output.bias[:4] = torch.tensor([-20.0, -20.0, -20.0, -1.0])  # no special tokens except <eos>
     save_checkpoint(directory, model, vocabulary, name="tiny", training={"data": "none"}, metrics={})
     return directory
 
@@ -106,13 +106,13 @@ def our_ray() -> Iterator[None]:
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Note what a drill did and what it cost; the lines stand at the end of `make drills`."""
+def note_result(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Note what a drill did and what it cost; the lines are printed at the end of `make drills`."""
     return lambda line: record_property("drill", line)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the drills told."""
+    """Print the notes of the drills."""
     for report in terminalreporter.getreports("passed"):
         for name, line in report.user_properties:
             if name == "drill":

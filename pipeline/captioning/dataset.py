@@ -1,6 +1,6 @@
 """The Ray Data graph: rows -> fetch and decode (CPU tasks) -> caption (actors).
 
-The one module of captioning that says `map_batches`, CPUs and GPUs.
+No other module of captioning calls `map_batches` or assigns CPUs and GPUs.
 """
 
 import math

@@ -1,6 +1,6 @@
 """When a run stops early: signals, the time limit, too many failures; and how long tracks in flight may take then.
 
-A drain takes three steps: a reason is set (`request`), the driver tells the workers and commits (`begin`), and the run
+A drain takes three steps: a reason is set (`request`), the driver commits and stops the workers (`begin`), and the run
 ends when the tracks in flight are finished or the deadline has passed.
 """
 

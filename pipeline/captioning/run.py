@@ -236,7 +236,7 @@ class _Run:
         """Check the limits and the drain; True where the execution must be abandoned.
 
         Args:
-            session: The Ray whose workers are told of a drain.
+            session: The Ray whose workers a drain stops.
             last_result: `time.monotonic()` of the last result.
         """
         config, drain, counts = self._config, self._drain, self._sink.counts

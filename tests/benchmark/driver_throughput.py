@@ -1,7 +1,7 @@
-"""How many tracks a second one driver can keep up with: the whole job, but nobody decodes or hears anything.
+"""How many tracks per second one driver can handle: the whole job without decoding and without a model.
 
-Tasks, blocks and rows are as many as with three-minute tracks; their PCM is a thousandth as long and comes from
-nowhere, and captions are made up. Prints the processor time that the driver and Ray's own servers take a track.
+Tasks, blocks and rows are as many as with three-minute tracks; their PCM is silence of a thousandth of the
+length, and all captions are the same. Prints the processor time per track of the driver and of Ray's own servers.
 
     python tests/benchmark/driver_throughput.py 20000 --cpus 2
 """
@@ -21,7 +21,7 @@ SMALLER = 1_000
 PCM_SAMPLES = 180 * 16_000 // SMALLER
 
 
-def made_up_pcm(rows: Any, **_: Any) -> Iterator[Any]:
+def silent_pcm(rows: Any, **_: Any) -> Iterator[Any]:
     """Stand in for `fetch_and_decode`."""
     import numpy as np
 
@@ -31,21 +31,21 @@ def made_up_pcm(rows: Any, **_: Any) -> Iterator[Any]:
     from pipeline.output.schema import DECODED
 
     pcm = np.zeros(PCM_SAMPLES, dtype="<i2")
-    heard = DecodedAudio(pcm=pcm, sample_rate=44_100, channels=2, duration_s=180.0, coverage=1.0)
+    audio = DecodedAudio(pcm=pcm, sample_rate=44_100, channels=2, duration_s=180.0, coverage=1.0)
     for index in range(rows.num_rows):
-        values = audio_values(heard, 60) | {"fetch_seconds": 0.0, "decode_seconds": 0.0}
+        values = audio_values(audio, 60) | {"fetch_seconds": 0.0, "decode_seconds": 0.0}
         table = extend_rows(rows.slice(index, 1), DECODED, [values])
         yield table.set_column(table.column_names.index("pcm"), "pcm", binary_array(pcm))
 
 
-class MadeUpCaptions:
+class FixedCaptions:
     """Stand in for `CaptionTracks`."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         """Load nothing."""
 
     def __call__(self, batch: Any) -> Any:
-        """Say the same of every track."""
+        """Return the same caption for every track."""
         from datetime import UTC, datetime
 
         from pipeline.captioning.rows import extend_rows
@@ -76,30 +76,30 @@ def main() -> None:
     """Run the job and print what it took."""
     parser = argparse.ArgumentParser()
     parser.add_argument("tracks", type=int)
-    parser.add_argument("--cpus", type=int, default=2, help="cores Ray is told of; as many captioning actors")
+    parser.add_argument("--cpus", type=int, default=2, help="cores of the Ray; as many captioning actors")
     arguments = parser.parse_args()
 
     from pipeline import captioning
     from pipeline.captioning import dataset, stages
 
     dataset.BLOCK_BYTES //= SMALLER
-    stages.fetch_and_decode = made_up_pcm  # type: ignore[assignment]
-    stages.CaptionTracks = MadeUpCaptions  # type: ignore[assignment,misc]
+    stages.fetch_and_decode = silent_pcm  # type: ignore[assignment]
+    stages.CaptionTracks = FixedCaptions  # type: ignore[assignment,misc]
     moments: list[tuple[float, int, dict[str, float]]] = []
-    came = 0
+    num_returned = 0
 
-    def note(rows: Any) -> None:
-        nonlocal came
-        came += rows.num_rows
+    def record(rows: Any) -> None:
+        nonlocal num_returned
+        num_returned += rows.num_rows
         if not moments or time.perf_counter() - moments[-1][0] > 1:
-            moments.append((time.perf_counter(), came, cpu_seconds()))
+            moments.append((time.perf_counter(), num_returned, cpu_seconds()))
 
     with tempfile.TemporaryDirectory() as folder:
         catalogue = Path(folder) / "tracks.csv"
         catalogue.write_text("track_id,uri\n" + "".join(f"t{n:06d},{n}.wav\n" for n in range(arguments.tracks)))
         captioning.caption_catalogue(
             captioning.CaptioningConfig(catalogue=str(catalogue), output=f"{folder}/out", gpus=0, cpus=arguments.cpus),
-            on_results=note,
+            on_results=record,
         )
     (began, first, before), (ended, last, after) = moments[1], moments[-1]
     tracks = last - first

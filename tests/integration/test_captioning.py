@@ -3,14 +3,14 @@
 Covered here:
 
 - end to end: good, corrupt, missing and hostile URIs -> captions, failures, features, the run's record
-- a relaunch does nothing and says so; new and changed tracks, another beam: only those are done
+- a relaunch reports that nothing is to do; only new and changed tracks are processed
 - pandas, DuckDB and PyArrow read the output; verify agrees
 - retry: only failed tracks, counted as another attempt
 - a killed captioning or decode worker: nothing lost, nothing doubled
-- a file that kills whoever decodes it: everything else is captioned, it gets a row
+- a file that crashes its decoder: everything else is captioned, it gets a failure row
 - SIGTERM while Ray starts
 - SIGKILL of the driver, SIGTERM, relaunch: verify agrees, captions equal those of an undisturbed run
-- two runs at once: the second names the first and leaves
+- two runs at once: the second names the first and ends
 - too many failures stop a run; a time limit drains it
 - the command line: exit statuses, JSON, no stack trace for wrong use
 """
@@ -53,7 +53,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def catalogue_of(folder: Path, music: Path, count: int, extra: str = "") -> Path:
-    """A catalogue that names the same few files again and again as different tracks."""
+    """A catalogue in which many tracks share a few files."""
     path = folder / "catalogue.csv"
     lines = [f"t{number:03d},{music}/track-{number % 6}.flac,mood {number % 3}" for number in range(count)]
     path.write_text("track_id,uri,mood\n" + "\n".join(lines) + "\n" + extra)
@@ -82,8 +82,8 @@ def captions_of(output: Path) -> dict[str, tuple[str, float]]:
     return dict(rows)
 
 
-def same(found: dict[str, tuple[str, float]], expected: dict[str, tuple[str, float]]) -> bool:
-    """Whether captions are equal to the letter and scores to what batching may change."""
+def equal(found: dict[str, tuple[str, float]], expected: dict[str, tuple[str, float]]) -> bool:
+    """Whether captions are equal, and scores up to what batching may change."""
     return found.keys() == expected.keys() and all(
         found[name][0] == expected[name][0] and found[name][1] == pytest.approx(expected[name][1], rel=1e-5)
         for name in expected
@@ -92,7 +92,7 @@ def same(found: dict[str, tuple[str, float]], expected: dict[str, tuple[str, flo
 
 @pytest.fixture(scope="module")
 def undisturbed(our_ray: None, music: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of a run of 60 tracks nobody disturbed; `catalogue.csv` is beside it."""
+    """The output of an undisturbed run of 60 tracks; `catalogue.csv` is beside it."""
     folder = tmp_path_factory.mktemp("undisturbed")
     catalogue = catalogue_of(folder, music, 60)
     summary = caption_catalogue(config_for(catalogue, folder / "out", tiny_checkpoint))
@@ -223,31 +223,31 @@ def test_a_killed_worker_loses_and_doubles_nothing(undisturbed: Path, tiny_check
     summary = caption_catalogue(config, on_results=kill_one)
     assert killed
     assert (summary.status, summary.captioned, summary.failed) == ("done", 60, 0)
-    assert same(captions_of(tmp_path / "out"), captions_of(undisturbed))
+    assert equal(captions_of(tmp_path / "out"), captions_of(undisturbed))
 
 
-def test_a_file_that_kills_its_decoder_gets_a_row_and_stops_nobody(
+def test_a_file_that_crashes_its_decoder_gets_a_failure_row_and_stops_no_other(
     our_ray: None, music: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue = catalogue_of(tmp_path, music, 8, f"killer,{music}/killer.flac,\n")
-    monkeypatch.setattr(stages, "fetch_and_decode", _deadly)
+    monkeypatch.setattr(stages, "fetch_and_decode", _crash_on_killer)
     summary = caption_catalogue(config_for(catalogue, tmp_path / "out", tiny_checkpoint))
     assert (summary.status, summary.captioned, summary.failed) == ("done", 8, 1)
     assert summary.failures_by_reason == {"decode/worker_died": 1}
     assert verify(str(catalogue), str(tmp_path / "out")).is_complete
 
 
-_gentle = stages.fetch_and_decode
+_fetch_and_decode = stages.fetch_and_decode
 
 
-def _deadly(rows, **settings):  # type: ignore[no-untyped-def]
+def _crash_on_killer(rows, **settings):  # type: ignore[no-untyped-def]
     """Decode like the real stage, except that one file breaks the process."""
     if any(uri.endswith("killer.flac") for uri in rows["uri"].to_pylist()):
         os.kill(os.getpid(), signal.SIGKILL)
-    yield from _gentle(rows, **settings)
+    yield from _fetch_and_decode(rows, **settings)
 
 
-def test_a_second_run_is_refused_and_told_who_works(music: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_second_run_is_refused_with_the_name_of_the_first(music: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     catalogue = catalogue_of(tmp_path, music, 3)
     with (
         Lease(str(tmp_path / "out"), "first"),
@@ -291,7 +291,7 @@ _started: list[subprocess.Popen[str]] = []
 
 
 @pytest.fixture(autouse=True)
-def no_driver_left_behind() -> Iterator[None]:
+def stop_drivers() -> Iterator[None]:
     """Kill what a failed test leaves running."""
     yield
     while _started:
@@ -321,9 +321,9 @@ def test_a_term_signal_while_ray_starts_ends_the_run_with_status_75(
     time.sleep(1.0)
     driver.send_signal(signal.SIGTERM)
     started = time.monotonic()
-    said, _ = driver.communicate(timeout=60)
+    printed, _ = driver.communicate(timeout=60)
     assert time.monotonic() - started < 30
-    assert (driver.returncode, said.split()) == (75, ["drained", "0", "20"])
+    assert (driver.returncode, printed.split()) == (75, ["drained", "0", "20"])
     assert not (output / "lease.json").exists()
 
 
@@ -348,34 +348,34 @@ def test_a_killed_and_a_drained_driver_leave_work_that_a_relaunch_completes(
     wait_for(lambda: parts() > before, second)
     second.send_signal(signal.SIGTERM)
     started = time.monotonic()
-    said, _ = second.communicate(timeout=60)
+    printed, _ = second.communicate(timeout=60)
     assert second.returncode == 75
     assert time.monotonic() - started < 30
-    status, captioned, left = said.split()
+    status, captioned, left = printed.split()
     assert status == "drained"
     assert len(captions_of(output)) == done + int(captioned)
     assert int(left) == 300 - done - int(captioned) > 0
 
     third = start_driver(catalogue, output, tiny_checkpoint)
-    said, _ = third.communicate(timeout=300)
+    printed, _ = third.communicate(timeout=300)
     assert third.returncode == 0
-    assert said.split()[0] == "done"
+    assert printed.split()[0] == "done"
     checked = verify(str(catalogue), str(output))
     assert (checked.captioned, checked.missing, checked.doubled) == (300, 0, 0)
     expected = captions_of(undisturbed)
     found = captions_of(output)
-    assert all(same({"": found[f"t{n:03d}"]}, {"": expected[f"t{n % 6:03d}"]}) for n in range(300))
+    assert all(equal({"": found[f"t{n:03d}"]}, {"": expected[f"t{n % 6:03d}"]}) for n in range(300))
 
 
 def muscaps(*arguments: object) -> Result:
-    """Type a command; an exception other than an exit fails the test."""
+    """Run a command; an exception other than an exit fails the test."""
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done
 
 
-def test_the_command_line_says_that_nothing_is_to_do(undisturbed: Path, tiny_checkpoint: Path) -> None:
+def test_the_command_line_reports_that_nothing_is_to_do(undisturbed: Path, tiny_checkpoint: Path) -> None:
     catalogue = undisturbed.parent / "catalogue.csv"
     asked = (catalogue, undisturbed, "--checkpoint", tiny_checkpoint, "--beam-size", 2)
     done = muscaps("caption", *asked)

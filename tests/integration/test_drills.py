@@ -1,11 +1,11 @@
-"""Faults on purpose, on an S3 server: nothing may be lost, nothing doubled (docs/drills.md has the table).
+"""Injected faults, on an S3 server: no row may be lost or doubled (docs/drills.md has the table).
 
-Every drill ends with the same questions: does `verify` agree, is there one row a track, and are the captions those
-of a run nobody disturbed, which are those of the library. Covered here:
+Every drill ends with the same checks: `verify` agrees, there is one row per track, and the captions are those of an
+undisturbed run, which are those of the library. Covered here:
 
 - SIGKILL of the driver at 20 random moments, relaunched until done
 - SIGKILL of a random worker process every few seconds
-- the store stops for 20 s and comes back
+- the store stops for 20 s and starts again
 - throttling, reset connections and lost answers
 - two runs at once; SIGTERM drains; the second takes over once the first is dead, here or elsewhere
 - damaged and hostile files among good ones
@@ -55,7 +55,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def proxy(s3_server: S3Server) -> Iterator[FaultyProxy]:
-    """A proxy every request of this module goes through, faultless until a drill says otherwise."""
+    """A proxy for every request of this module, without faults until a drill injects them."""
     with FaultyProxy(s3_server.endpoint_url) as proxy, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint_url)
         yield proxy
@@ -64,7 +64,7 @@ def proxy(s3_server: S3Server) -> Iterator[FaultyProxy]:
 
 @pytest.fixture(scope="module")
 def our_ray(proxy: FaultyProxy) -> Iterator[None]:
-    """One Ray for all drills, its workers behind the proxy; drivers that are to die connect to it."""
+    """One Ray for all drills, its workers behind the proxy; drivers that are killed connect to it."""
     with ray_session(num_cpus=2):
         yield
 
@@ -87,7 +87,7 @@ def expected(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 @pytest.fixture
 def catalogue(request: pytest.FixtureRequest, proxy: FaultyProxy, s3_bucket: str, expected: Any) -> str:
-    """A catalogue on S3; the test's parameter says of how many tracks."""
+    """A catalogue on S3; the test's parameter is the number of tracks."""
     folder, _ = expected
     proxy.inject()
     for path in folder.iterdir():
@@ -119,7 +119,7 @@ _undisturbed: dict[int, tuple[float, dict[str, str]]] = {}
 
 
 def undisturbed(catalogue: str, checkpoint: Path, captions: list[str]) -> tuple[float, dict[str, str]]:
-    """Seconds and captions of a run of the same tracks that nobody disturbed; each size is run once."""
+    """Seconds and captions of an undisturbed run of the same tracks; each size is run once."""
     num_tracks = read_catalogue(catalogue).num_tracks
     if num_tracks not in _undisturbed:
         started = time.monotonic()
@@ -194,9 +194,9 @@ def wait_for_parts(process: subprocess.Popen[str], output: str, count: int) -> b
 @pytest.mark.slow
 @pytest.mark.parametrize("catalogue", [200], indirect=True)
 def test_a_driver_killed_at_20_random_moments_loses_and_doubles_nothing(
-    our_ray: None, catalogue: str, checkpoint: Path, expected: Any, tell: Callable[[str], None]
+    our_ray: None, catalogue: str, checkpoint: Path, expected: Any, note_result: Callable[[str], None]
 ) -> None:
-    calm, captions = undisturbed(catalogue, checkpoint, expected[1])
+    undisturbed_seconds, captions = undisturbed(catalogue, checkpoint, expected[1])
     moments = random.Random(20)
     kills, outputs, launches = 0, 1, 0
     started = time.monotonic()
@@ -206,7 +206,7 @@ def test_a_driver_killed_at_20_random_moments_loses_and_doubles_nothing(
         launches += 1
         if kills < 20:
             if moments.random() < 0.3:
-                time.sleep(moments.uniform(0, 15))  # often before there is anything to lose
+                time.sleep(moments.uniform(0, 15))  # often before anything is committed
             else:
                 wait_for_parts(driver, output_of(catalogue, name), parts_of(output_of(catalogue, name)) + 1)
                 time.sleep(moments.uniform(0, 1))
@@ -221,29 +221,29 @@ def test_a_driver_killed_at_20_random_moments_loses_and_doubles_nothing(
             outputs += 1
         else:
             assert driver.returncode == -signal.SIGKILL, errors
-    tell(
+    note_result(
         f"{kills} kills, {launches} launches, {outputs} outputs of 200 tracks completed, "
-        f"{time.monotonic() - started:.0f} s; undisturbed, Ray and imports ready: {calm:.0f} s an output"
+        f"{time.monotonic() - started:.0f} s; undisturbed, Ray and imports ready: {undisturbed_seconds:.0f} s an output"
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("catalogue", [600], indirect=True)
 def test_workers_killed_every_five_seconds_lose_and_double_nothing(
-    our_ray: None, catalogue: str, checkpoint: Path, expected: Any, tell: Callable[[str], None]
+    our_ray: None, catalogue: str, checkpoint: Path, expected: Any, note_result: Callable[[str], None]
 ) -> None:
-    calm, captions = undisturbed(catalogue, checkpoint, expected[1])
+    undisturbed_seconds, captions = undisturbed(catalogue, checkpoint, expected[1])
     chance, killed, ended = random.Random(3), [], threading.Event()
 
-    def kill_now_and_then() -> None:
-        # A dozen, then no more: where the last worker always dies before it has started, nobody can finish.
+    def kill_repeatedly() -> None:
+        # A dozen, then no more: if every worker is killed before it has started, the run cannot finish.
         while not ended.wait(5.0) and len(killed) < 12:
             if workers := our_workers():
                 killed.append(chance.choice(workers))
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(killed[-1], signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_now_and_then)
+    killer = threading.Thread(target=kill_repeatedly)
     killer.start()
     try:
         started = time.monotonic()
@@ -255,7 +255,10 @@ def test_workers_killed_every_five_seconds_lose_and_double_nothing(
     assert len(killed) >= 5
     assert summary.status == "done"
     assert_nothing_lost_or_doubled(catalogue, captions)
-    tell(f"{len(killed)} workers killed, {summary.rounds} rounds, {seconds:.0f} s; undisturbed {calm:.0f} s")
+    note_result(
+        f"{len(killed)} workers killed, {summary.rounds} rounds, {seconds:.0f} s; "
+        f"undisturbed {undisturbed_seconds:.0f} s"
+    )
 
 
 def our_workers() -> list[int]:
@@ -283,15 +286,15 @@ def our_workers() -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("catalogue", [600], indirect=True)
-def test_a_store_that_goes_away_for_20_seconds_costs_only_time(
+def test_a_store_outage_of_20_seconds_costs_only_time(
     our_ray: None,
     s3_server: S3Server,
     catalogue: str,
     checkpoint: Path,
     expected: Any,
-    tell: Callable[[str], None],
+    note_result: Callable[[str], None],
 ) -> None:
-    calm, captions = undisturbed(catalogue, checkpoint, expected[1])
+    undisturbed_seconds, captions = undisturbed(catalogue, checkpoint, expected[1])
 
     def fail() -> None:
         s3_server.stop()
@@ -310,15 +313,22 @@ def test_a_store_that_goes_away_for_20_seconds_costs_only_time(
     outage.join()
     assert summary.status == "done"
     assert_nothing_lost_or_doubled(catalogue, captions)
-    tell(f"gone for 20 s, {summary.rounds} rounds, {seconds:.0f} s; undisturbed {calm:.0f} s")
+    note_result(
+        f"store stopped for 20 s, {summary.rounds} rounds, {seconds:.0f} s; undisturbed {undisturbed_seconds:.0f} s"
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("catalogue", [600], indirect=True)
 def test_throttling_resets_and_lost_answers_cost_only_time(
-    our_ray: None, proxy: FaultyProxy, catalogue: str, checkpoint: Path, expected: Any, tell: Callable[[str], None]
+    our_ray: None,
+    proxy: FaultyProxy,
+    catalogue: str,
+    checkpoint: Path,
+    expected: Any,
+    note_result: Callable[[str], None],
 ) -> None:
-    calm, captions = undisturbed(catalogue, checkpoint, expected[1])
+    undisturbed_seconds, captions = undisturbed(catalogue, checkpoint, expected[1])
     proxy.counts.clear()
     proxy.inject(slow_down_every=5, reset_every=17, lose_answer_every=23)
     started = time.monotonic()
@@ -329,16 +339,17 @@ def test_throttling_resets_and_lost_answers_cost_only_time(
     assert min(counts[name] for name in ("slow_down", "reset", "lost_answer")) > 2
     assert summary.status == "done"
     assert_nothing_lost_or_doubled(catalogue, captions)
-    tell(
+    note_result(
         f"of {sum(counts.values())} requests {counts['slow_down']} SlowDown, {counts['reset']} reset, "
-        f"{counts['lost_answer']} answers cut; {summary.rounds} rounds, {seconds:.0f} s; undisturbed {calm:.0f} s"
+        f"{counts['lost_answer']} answers cut; {summary.rounds} rounds, {seconds:.0f} s; "
+        f"undisturbed {undisturbed_seconds:.0f} s"
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("catalogue", [600], indirect=True)
 def test_two_runs_exclude_each_other_and_a_successor_takes_over(
-    our_ray: None, catalogue: str, checkpoint: Path, expected: Any, tell: Callable[[str], None]
+    our_ray: None, catalogue: str, checkpoint: Path, expected: Any, note_result: Callable[[str], None]
 ) -> None:
     _, captions = undisturbed(catalogue, checkpoint, expected[1])
     output = output_of(catalogue)
@@ -361,11 +372,11 @@ def test_two_runs_exclude_each_other_and_a_successor_takes_over(
 
     successor.send_signal(signal.SIGTERM)
     started = time.monotonic()
-    said, errors = successor.communicate(timeout=60)
+    output_text, errors = successor.communicate(timeout=60)
     drained = time.monotonic() - started
     assert successor.returncode == 75, errors
     assert drained < 30
-    status, captioned, left = said.split()
+    status, captioned, left = output_text.split()
     assert status == "drained"
     assert len(rows_of(output)) == 600 - int(left) > int(captioned)
 
@@ -373,8 +384,8 @@ def test_two_runs_exclude_each_other_and_a_successor_takes_over(
     _, errors = last.communicate(timeout=300)
     assert last.returncode == 0, errors
     assert_nothing_lost_or_doubled(catalogue, captions)
-    tell(
-        f"the second named the first and left with status 1; the successor of a killed run wrote after {taken:.0f} s, "
+    note_result(
+        f"the second named the first and ended with status 1; the successor of a killed run wrote after {taken:.0f} s, "
         f"imports included; SIGTERM ended it with status 75 after {drained:.1f} s"
     )
 
@@ -387,7 +398,7 @@ def test_a_dead_run_elsewhere_is_replaced_within_the_stated_time(
     checkpoint: Path,
     monkeypatch: pytest.MonkeyPatch,
     expected: Any,
-    tell: Callable[[str], None],
+    note_result: Callable[[str], None],
 ) -> None:
     _, captions = undisturbed(catalogue, checkpoint, expected[1])
     holder = Lease(output_of(catalogue), "elsewhere", heartbeat_seconds=1e6)
@@ -409,12 +420,15 @@ def test_a_dead_run_elsewhere_is_replaced_within_the_stated_time(
     assert LEASE_SECONDS < seconds < LEASE_SECONDS + 1.5 * HEARTBEAT_SECONDS + 10
     assert run(catalogue, checkpoint).status == "done"
     assert_nothing_lost_or_doubled(catalogue, captions)
-    tell(f"a run of another machine fell silent; refused {len(refusals)} times, replaced after {seconds:.0f} s")
+    note_result(
+        f"a run of another machine stopped renewing its lease; "
+        f"refused {len(refusals)} times, replaced after {seconds:.0f} s"
+    )
 
 
 @pytest.mark.parametrize("count", [pytest.param(30, id="30"), pytest.param(100, id="100", marks=pytest.mark.slow)])
-def test_every_good_file_is_captioned_and_every_bad_one_explained(
-    our_ray: None, s3_bucket: str, checkpoint: Path, tmp_path: Path, count: int, tell: Callable[[str], None]
+def test_every_good_file_is_captioned_and_every_bad_one_has_a_reason(
+    our_ray: None, s3_bucket: str, checkpoint: Path, tmp_path: Path, count: int, note_result: Callable[[str], None]
 ) -> None:
     made = make_files(tmp_path / "files", num_good=count, num_hostile=count)
     for file in made:
@@ -451,7 +465,7 @@ def test_every_good_file_is_captioned_and_every_bad_one_explained(
         if name in reasons:
             assert len(reasons[name]["message"]) > 15
     assert verify(config.catalogue, config.output).is_complete
-    tell(
+    note_result(
         f"{count} good and {count} damaged or hostile files: {len(captions)} captioned, {len(reasons)} with a reason "
         f"of {len(set(summary.failures_by_reason))} kinds, no worker died; {summary.wall_seconds:.0f} s"
     )

@@ -56,19 +56,19 @@ class Nodes:
         self._cluster.wait_for_nodes(timeout=60)
 
     def close(self) -> None:
-        """End every process of it."""
+        """Stop all its processes."""
         self._cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
 def marks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where workers note on which node they ran."""
+    """Where workers record on which node they ran."""
     return tmp_path_factory.mktemp("marks")
 
 
 @pytest.fixture(scope="module")
 def nodes(marks: Path) -> Iterator[Nodes]:
-    """The cluster of this module, its workers told where to leave marks."""
+    """The cluster of this module; an environment variable gives its workers the folder for their marks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MUSCAPS_DRILL_MARKS", str(marks))
         patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -123,7 +123,7 @@ def decode_and_leave_a_mark(rows: pa.Table, **settings: Any) -> Iterator[pa.Tabl
 
 
 class CaptionAndLeaveAMark(stages.CaptionTracks):
-    """The real stage, which also says where it ran."""
+    """The real stage, which also records where it ran."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         leave_a_mark("caption")
@@ -146,7 +146,7 @@ def undisturbed(
 
 
 def test_decode_spreads_over_cores_and_captions_take_the_gpus(
-    undisturbed: tuple[float, Any], marks: Path, tell: Callable[[str], None]
+    undisturbed: tuple[float, Any], marks: Path, note_result: Callable[[str], None]
 ) -> None:
     ran = [path.name.split() for path in marks.iterdir()]
     decoding = {node for stage, node, _ in ran if stage == "decode"}
@@ -155,7 +155,9 @@ def test_decode_spreads_over_cores_and_captions_take_the_gpus(
     assert {gpus for stage, _, gpus in ran if stage == "caption"} == {"1"}
     assert len(decoding) == 4  # the cores beside a GPU as well
     assert captioning < decoding
-    tell(f"{NUM_TRACKS} tracks in {undisturbed[0]:.0f} s: decoded on all four nodes, captioned on the two with a GPU")
+    note_result(
+        f"{NUM_TRACKS} tracks in {undisturbed[0]:.0f} s: decoded on all four nodes, captioned on the two with a GPU"
+    )
 
 
 @pytest.mark.parametrize(("moment", "share"), [("early", 0.0), ("midway", 0.5), ("late", 0.75)])
@@ -169,7 +171,7 @@ def test_a_node_removed_at_any_moment_loses_and_doubles_nothing(
     moment: str,
     share: float,
     kind: str,
-    tell: Callable[[str], None],
+    note_result: Callable[[str], None],
 ) -> None:
     nodes.complete()
     came, removed = 0, []
@@ -188,7 +190,7 @@ def test_a_node_removed_at_any_moment_loses_and_doubles_nothing(
     checked = verify(str(catalogue), str(tmp_path / "out"))
     assert (checked.captioned, checked.missing, checked.doubled) == (NUM_TRACKS, 0, 0)
     assert captions_of(tmp_path / "out") == undisturbed[1]
-    tell(
+    note_result(
         f"removed after {removed[0]} of {NUM_TRACKS} tracks, {summary.rounds} rounds, {seconds:.0f} s; "
         f"undisturbed {undisturbed[0]:.0f} s"
     )

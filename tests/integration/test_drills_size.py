@@ -1,4 +1,4 @@
-"""Many tracks and long ones, each run a process of its own so that its peak memory is its own.
+"""Many tracks and long ones; each run is a process, so that its peak memory is measured separately.
 
 Covered here:
 
@@ -28,7 +28,7 @@ MIB = 2**20
 
 
 def caption(catalogue: Path, output: Path, *options: object) -> dict[str, Any]:
-    """Type `muscaps caption`; its summary, with `seconds` the whole command took."""
+    """Run `muscaps caption`; its summary, with the `seconds` of the whole command."""
     program = "import sys; from jobs.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "caption", catalogue, output, "--gpus", 0, "--json", *options]
     started = time.monotonic()
@@ -43,7 +43,7 @@ def peaks(summary: dict[str, Any]) -> str:
 
 
 def test_twenty_thousand_tracks_take_the_memory_of_two_thousand(
-    tiny_checkpoint: Path, tmp_path: Path, tell: Callable[[str], None]
+    tiny_checkpoint: Path, tmp_path: Path, note_result: Callable[[str], None]
 ) -> None:
     for index in range(20):
         soundfile.write(tmp_path / f"{index}.wav", tones(0.6 + 0.04 * index, index), 16_000)
@@ -59,7 +59,7 @@ def test_twenty_thousand_tracks_take_the_memory_of_two_thousand(
     again = caption(catalogue, output, "--checkpoint", tiny_checkpoint, "--beam-size", 2)
     assert again["status"] == "nothing_to_do"
     assert again["seconds"] < 10
-    tell(
+    note_result(
         f"2,000 tracks: {few['seconds']:.0f} s, {peaks(few)}; 20,000: {many['seconds']:.0f} s, {peaks(many)}; "
         f"relaunch: {again['seconds']:.1f} s"
     )
@@ -75,7 +75,7 @@ def long_flac(path: Path, seconds: int) -> None:
             file.write(minute)
 
 
-def test_a_ten_hour_file_takes_bounded_memory(tmp_path: Path, tell: Callable[[str], None]) -> None:
+def test_a_ten_hour_file_takes_bounded_memory(tmp_path: Path, note_result: Callable[[str], None]) -> None:
     music = tmp_path / "music"
     music.mkdir()
     long_flac(music / "mix.flac", 10 * 3600)
@@ -94,10 +94,10 @@ def test_a_ten_hour_file_takes_bounded_memory(tmp_path: Path, tell: Callable[[st
         assert row["duration_s"] == pytest.approx(36_000 if long else 180, rel=0.01)
     for name in ("decode", "caption"):
         assert summary["peak_memory_bytes"][name] < model + 1024 * MIB, name
-    tell(f"{summary['seconds']:.0f} s, {peaks(summary)}; a process with the model loaded: {model // MIB} MiB")
+    note_result(f"{summary['seconds']:.0f} s, {peaks(summary)}; a process with the model loaded: {model // MIB} MiB")
 
 
-def test_max_chunks_says_how_much_of_a_long_track_is_heard(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_max_chunks_limits_what_is_processed_of_a_long_track(tiny_checkpoint: Path, tmp_path: Path) -> None:
     music = tmp_path / "music"
     music.mkdir()
     long_flac(music / "hour.flac", 3600)

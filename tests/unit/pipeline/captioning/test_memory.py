@@ -1,4 +1,4 @@
-"""The memory a process says it has needed."""
+"""The peak memory of a process."""
 
 import mmap
 import sys
@@ -10,7 +10,7 @@ from pipeline.captioning import memory
 MIB = 2**20
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere shared pages cannot be told apart")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports shared pages")
 def test_memory_given_back_counts_and_shared_pages_do_not(monkeypatch):
     memory.peak_bytes()
     monkeypatch.setattr(memory, "_peak", 0)  # forget what other tests needed

@@ -8,7 +8,7 @@ from pipeline.captioning.telemetry import COUNTERS, GAUGES, RunMetrics
 
 
 class Recorded:
-    """Stands for ray.util.metrics.Counter and Gauge, and refuses tags it was not told of."""
+    """Stands for ray.util.metrics.Counter and Gauge, and rejects tags that were not declared."""
 
     values: dict[tuple, float]
 
@@ -45,7 +45,7 @@ def totals(captioned: int, failed: int = 0, **changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
-def test_counters_end_at_the_totals_however_often_they_are_told(metrics: RunMetrics) -> None:
+def test_counters_end_at_the_totals_however_often_they_are_reported(metrics: RunMetrics) -> None:
     for captioned, failed in ((0, 0), (2, 1), (2, 1), (7, 3)):
         metrics.update(**totals(captioned, failed))
     assert Recorded.values == {

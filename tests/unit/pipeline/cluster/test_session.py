@@ -1,4 +1,4 @@
-"""A cluster that cannot be reached is said so at once."""
+"""A cluster that cannot be reached is reported at once."""
 
 import socket
 
@@ -9,16 +9,16 @@ from jobs.cli import app
 
 
 @pytest.fixture
-def nobodys_address() -> str:
+def unused_address() -> str:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("scheme", ["ray://", ""])
-def test_a_cluster_that_does_not_answer_is_one_line_and_status_1(tmp_path, nobodys_address, scheme):
+def test_a_cluster_that_does_not_answer_is_one_line_and_status_1(tmp_path, unused_address, scheme):
     (tmp_path / "pairs.csv").write_text("uri,caption\na.wav,a slow tune for harp\n")
-    address = scheme + nobodys_address
+    address = scheme + unused_address
     command = ["dataset", "prepare", str(tmp_path / "pairs.csv"), str(tmp_path / "out"), "--address", address]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1
