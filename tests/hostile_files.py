@@ -1,4 +1,4 @@
-"""A folder of damaged, lying and hostile files among good ones, with what a run must make of each.
+"""A folder of damaged, misleading and hostile files among good ones, with the expected outcome of each.
 
 The same seed gives the same bytes. Sound is synthesised: notes over faint noise, a few seconds long.
 """
@@ -16,15 +16,15 @@ import numpy as np
 import soundfile
 
 Outcome = Literal["captioned", "failed", "either"]
-"""`either`: random damage, which may leave something to hear or not; one of the two rows must be there."""
+"""`either`: random damage that may leave audio or not; one of the two rows must be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MadeFile:
-    """One file and what must become of it."""
+    """One file and its expected outcome."""
 
     path: Path
-    """Where it lies; its name says what was done to it."""
+    """Its path; the name states the damage."""
     good: bool
     """True for the sound files the damaged ones are mixed with."""
     outcome: Outcome
@@ -95,7 +95,7 @@ def encode_with_ffmpeg(
     """Encode mono or stereo with FFmpeg: mp4, adts, asf, ac3, webm, matroska, ...
 
     Raises:
-        av.FFmpegError: This build of FFmpeg lacks the codec or refuses the combination.
+        av.FFmpegError: This build of FFmpeg lacks the codec or does not support the combination.
     """
     layout = "mono" if sound.shape[1] == 1 else "stereo"
     file = io.BytesIO()
@@ -241,8 +241,8 @@ def _lying_headers(whole: dict[str, bytes]) -> Iterator[_Content]:
         info = int.from_bytes(flac[18:26], "big") & ~(((1 << bits) - 1) << shift) | value << shift
         return flac[:18] + info.to_bytes(8, "big") + flac[26:]
 
-    giant = wav[:4] + struct.pack("<I", 2_000_000_036) + wav[8:40] + struct.pack("<I", 2_000_000_000) + wav[44:]
-    yield _Content(name="billion-samples.wav", data=giant, outcome="captioned")
+    huge = wav[:4] + struct.pack("<I", 2_000_000_036) + wav[8:40] + struct.pack("<I", 2_000_000_000) + wav[44:]
+    yield _Content(name="billion-samples.wav", data=huge, outcome="captioned")
     yield _Content(name="billion-samples.flac", data=flac_with(36, 0, 10**9), outcome="captioned")
     yield _Content(name="no-length.flac", data=flac_with(36, 0, 0), outcome="captioned")
     yield _Content(name="too-few-samples.flac", data=flac_with(36, 0, 44_100), outcome="captioned")

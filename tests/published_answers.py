@@ -1,4 +1,4 @@
-"""What the published program answered, and the seeded weights it answered with; see data/README.md."""
+"""Outputs of the published program, and the seeded weights that it was run with; see data/README.md."""
 
 import json
 from collections.abc import Mapping

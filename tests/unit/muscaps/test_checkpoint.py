@@ -1,4 +1,4 @@
-"""Checkpoints saved and loaded, published weights imported, and the refusal of everything else."""
+"""Checkpoints are saved and loaded, published weights are imported, and everything else is an error."""
 
 import json
 import pickle
@@ -165,7 +165,7 @@ def test_a_damaged_checkpoint_says_what_is_wrong(tiny_checkpoint, tmp_path, file
         load_checkpoint(folder)
 
 
-def test_a_card_that_claims_giant_layers_is_refused_before_memory_is_taken(tiny_checkpoint, tmp_path):
+def test_a_card_that_claims_huge_layers_is_refused_before_memory_is_taken(tiny_checkpoint, tmp_path):
     folder = copied(tiny_checkpoint, tmp_path)
     card = json.loads((folder / "model_card.json").read_text())
     card["model"] |= {"hidden_dim": 1_000_000, "audio_embedding_dim": 1_000_000}

@@ -108,7 +108,7 @@ def test_the_audio_embedding_follows_the_published_formula(model: DcaseBaseline)
     assert torch.allclose(embedding, h3[:, -1], atol=1e-6)
 
 
-def test_the_decoder_hears_the_same_embedding_at_every_step(model: DcaseBaseline) -> None:
+def test_the_decoder_reads_the_same_embedding_at_every_step(model: DcaseBaseline) -> None:
     features, mask = random_features(2, 2), torch.ones(2, 2, dtype=torch.bool)
     reference = torch.nn.GRU(12, 6, batch_first=True)
     for ours, theirs in (("weight_ih", "weight_ih_l0"), ("weight_hh", "weight_hh_l0")):
@@ -121,7 +121,7 @@ def test_the_decoder_hears_the_same_embedding_at_every_step(model: DcaseBaseline
         assert torch.allclose(model(features, mask, torch.zeros(2, 5, dtype=torch.long)), expected, atol=1e-6)
 
 
-def test_stepping_equals_the_whole_caption_and_words_are_not_heeded(model: DcaseBaseline) -> None:
+def test_stepping_equals_the_whole_caption_and_words_have_no_effect(model: DcaseBaseline) -> None:
     features, mask = random_features(2, 3), torch.tensor([[True, True, True], [True, False, False]])
     with torch.no_grad():
         whole = model(features, mask, torch.zeros(2, 4, dtype=torch.long)).log_softmax(-1)
@@ -144,7 +144,7 @@ def test_padding_changes_nothing(model: DcaseBaseline) -> None:
     assert torch.equal(together, poisoned)
 
 
-def test_a_long_track_is_heard_from_its_middle(model: DcaseBaseline) -> None:
+def test_a_long_track_is_encoded_from_its_middle(model: DcaseBaseline) -> None:
     features = random_features(2, EXCERPT_CHUNKS + 7)
     mask = torch.ones(2, EXCERPT_CHUNKS + 7, dtype=torch.bool)
     mask[1, 10:] = False  # a short track beside it keeps all it has
@@ -161,11 +161,11 @@ def test_training_hears_random_excerpts() -> None:
     model.regularise.p = 0.0
     features, mask = random_features(1, EXCERPT_CHUNKS + 30), torch.ones(1, EXCERPT_CHUNKS + 30, dtype=torch.bool)
     with torch.no_grad():
-        heard = {round(float(model.train().encode(features, mask).embedding.sum()), 6) for _ in range(8)}
-    assert len(heard) > 1
+        embeddings = {round(float(model.train().encode(features, mask).embedding.sum()), 6) for _ in range(8)}
+    assert len(embeddings) > 1
 
 
-def test_a_track_without_chunks_is_refused(model: DcaseBaseline) -> None:
+def test_a_track_without_chunks_is_an_error(model: DcaseBaseline) -> None:
     with pytest.raises(ValueError, match="at least one real chunk"):
         model.encode(random_features(1, 2), torch.zeros(1, 2, dtype=torch.bool))
 

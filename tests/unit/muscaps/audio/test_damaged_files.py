@@ -1,4 +1,4 @@
-"""Files that are damaged, lie or are no audio: something to hear or a reason, never a crash, never without bound."""
+"""Damaged and misleading files and files that are not audio give audio or a reason, in bounded time and memory."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tests.hostile_files import MadeFile, encode, encode_with_ffmpeg, flac_bomb,
 RATE = 16_000
 
 
-def heard_or_reason(data: bytes | Path) -> DecodedAudio | AudioError:
+def decoded_or_reason(data: bytes | Path) -> DecodedAudio | AudioError:
     """Decode as a run does; anything but a result or an AudioError fails the test."""
     try:
         decoded = decode_audio(data, chunk_samples=48_000, max_chunks=10)
@@ -37,11 +37,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[MadeFile]:
     return make_files(tmp_path_factory.mktemp("hostile"), num_good=14, num_hostile=100)
 
 
-def test_every_hostile_file_gets_the_outcome_it_must(made: list[MadeFile]) -> None:
+def test_every_hostile_file_has_the_expected_outcome(made: list[MadeFile]) -> None:
     assert len(made) == 114
     wrong = []
     for file in made:
-        result = heard_or_reason(file.path)
+        result = decoded_or_reason(file.path)
         failed = isinstance(result, AudioError)
         assert not failed or str(result).endswith(".")
         allowed = ("failed", "either") if failed else ("captioned", "either")
@@ -77,32 +77,32 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("suffix", WHOLE)
-def test_flipped_bits_leave_sound_or_a_reason(suffix: str) -> None:
+def test_flipped_bits_give_audio_or_a_reason(suffix: str) -> None:
     rng = np.random.default_rng(sum(suffix.encode()))
     for flips in (1, 3, 10, 30, 100, 300):
         data = np.frombuffer(WHOLE[suffix], np.uint8).copy()
         reach = len(data) if flips > 10 else 300
         data[rng.integers(0, reach, flips)] ^= (1 << rng.integers(0, 8, flips)).astype(np.uint8)
-        heard_or_reason(data.tobytes())
+        decoded_or_reason(data.tobytes())
 
 
 @pytest.mark.parametrize("suffix", WHOLE)
-def test_cut_files_give_what_is_there_or_a_reason(suffix: str) -> None:
+def test_truncated_files_give_their_audio_or_a_reason(suffix: str) -> None:
     rng = np.random.default_rng(sum(suffix.encode()))
     for share in (0.0005, 0.01, *rng.uniform(0.05, 0.95, 4)):
-        result = heard_or_reason(WHOLE[suffix][: int(share * len(WHOLE[suffix]))])
+        result = decoded_or_reason(WHOLE[suffix][: int(share * len(WHOLE[suffix]))])
         if isinstance(result, DecodedAudio):
             assert result.duration_s <= 6.2 * share + 0.5
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "aiff", "aac"])
-def test_half_a_file_gives_half_the_music(suffix: str) -> None:
+def test_half_a_file_gives_half_of_the_audio(suffix: str) -> None:
     decoded = decode_audio(WHOLE[suffix][: len(WHOLE[suffix]) // 2])
     assert decoded.duration_s == pytest.approx(3.0, abs=0.4)
     assert decoded.damaged is not None
 
 
-def test_an_mp4_without_its_index_says_so() -> None:
+def test_an_mp4_without_its_index_is_reported() -> None:
     error = reason(WHOLE["m4a"][: len(WHOLE["m4a"]) // 2])
     assert error.error_type == "damaged"
     assert "index" in str(error)
@@ -135,13 +135,13 @@ def test_overwritten_middle_does_not_lose_the_rest() -> None:
         (bytes(200_000), "zero bytes"),
     ],
 )
-def test_what_is_no_audio_is_called_by_its_name(data: bytes, named: str) -> None:
+def test_content_that_is_not_audio_is_named(data: bytes, named: str) -> None:
     error = reason(data)
     assert error.error_type == "not_audio"
     assert named in str(error)
 
 
-def test_an_empty_file_is_called_empty() -> None:
+def test_an_empty_file_is_reported_as_empty() -> None:
     assert reason(b"").error_type == "empty_file"
 
 
@@ -154,13 +154,13 @@ def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
         assert reason(data).error_type == "not_audio"
 
 
-def test_silence_is_refused_unless_allowed() -> None:
+def test_silence_is_an_error_unless_allowed() -> None:
     data = encode(np.zeros((32_000, 2), np.float32), RATE, "FLAC")
     assert reason(data).error_type == "silent"
     assert decode_audio(data, allow_silence=True).duration_s == 2.0
 
 
-def test_silence_is_the_whole_file_not_most_of_it() -> None:
+def test_a_track_that_is_silent_for_the_most_part_is_not_silent() -> None:
     sound = np.zeros(320_000, np.float32)
     sound[300_000:302_000] = 0.001
     assert decode_audio(encode(sound, RATE, "WAV")).duration_s == 20.0
@@ -180,7 +180,7 @@ def test_a_tenth_of_a_second_is_too_short() -> None:
     assert decode_audio(data, min_seconds=0.05).duration_s == pytest.approx(0.1)
 
 
-def test_samples_that_are_no_numbers_are_replaced_and_reported() -> None:
+def test_samples_that_are_not_numbers_are_replaced_and_reported() -> None:
     sound = notes(2.0, 32, 44_100)
     sound[10_000:10_100], sound[20_000], sound[30_000], sound[40_000] = np.nan, np.inf, -np.inf, 3e38
     decoded = decode_audio(encode(sound, 44_100, "WAV", "FLOAT"))
@@ -189,7 +189,7 @@ def test_samples_that_are_no_numbers_are_replaced_and_reported() -> None:
     assert np.isfinite(load_audio(encode(sound, 44_100, "WAV", "FLOAT"))).all()
 
 
-def test_flac_with_a_wrong_length_is_heard_to_its_end() -> None:
+def test_flac_with_a_wrong_length_is_decoded_to_its_end() -> None:
     flac = WHOLE["flac"]
     for claim in (0, 44_100, 10**9):
         info = int.from_bytes(flac[18:26], "big") & ~((1 << 36) - 1) | claim
@@ -198,7 +198,7 @@ def test_flac_with_a_wrong_length_is_heard_to_its_end() -> None:
         assert (decoded.damaged is None) == (claim != 10**9)
 
 
-def test_a_bomb_is_stopped_at_the_limit() -> None:
+def test_a_decompression_bomb_is_stopped_at_the_limit() -> None:
     data = flac_bomb(3 * 3600, sample_rate=8_000)
     assert len(data) < 50_000
     error = reason(data, max_seconds=600.0)
