@@ -29,7 +29,7 @@ METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider",
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionScores:
-    """What a set of captions scored, and under which rules."""
+    """Scores of a set of captions, and the rules they were computed by."""
 
     corpus: dict[str, float | None]
     """A score per metric over all captions; None where it could not be computed."""
@@ -38,11 +38,11 @@ class CaptionScores:
     missing: dict[str, str]
     """Why a metric is None, with the remedy."""
     notes: tuple[str, ...]
-    """What a reader must know before comparing these numbers."""
+    """What to know before comparing these numbers."""
     convention: ConventionName
     """Whether special tokens were removed."""
     tokenizer: Literal["ptb", "whitespace", "plain"]
-    """`ptb` is the field's; `plain` imitates it where Java is absent."""
+    """`ptb` is the usual one; `plain` approximates it where Java is absent."""
     num_captions: int
     """Captions scored."""
 
@@ -54,7 +54,7 @@ class CaptionScorer:
     """
 
     def __init__(self, *, corenlp: Path | None = None) -> None:
-        """Look for Java; nothing is started yet.
+        """Find Java; no process is started yet.
 
         Args:
             corenlp: Folder with Stanford CoreNLP 3.6.0, for SPICE; None leaves SPICE and SPIDEr out.
@@ -92,7 +92,7 @@ class CaptionScorer:
         Raises:
             ValueError: No captions, differing lengths, a track without a reference, or an unknown rule.
             ImportError: pycocoevalcap is not installed.
-            muscaps.evaluation.java_scorers.JavaToolError: A Java scorer broke down.
+            muscaps.evaluation.java_scorers.JavaToolError: A Java scorer failed.
         """
         if convention not in ("default", "published"):
             raise ValueError(f"convention must be 'default' or 'published', not {convention!r}")
@@ -186,7 +186,7 @@ def score_captions(
     tokenizer: TokenizerName = "ptb",
     corenlp: Path | None = None,
 ) -> CaptionScores:
-    """Score one set of captions; `CaptionScorer` says what the arguments mean and what can be raised."""
+    """Score one set of captions; see `CaptionScorer.score` for arguments and errors."""
     with CaptionScorer(corenlp=corenlp) as scorer:
         return scorer.score(predictions, references, convention=convention, tokenizer=tokenizer)
 

@@ -14,22 +14,22 @@ _BRACKETS = re.compile(r"<(?:pad|sos|eos)>")
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingStatistics:
-    """How captions read, beyond what metrics see (paper section IV-D4)."""
+    """Statistics of decoded captions that metrics do not show (paper section IV-D4)."""
 
     num_captions: int
-    """Captions looked at."""
+    """Captions counted."""
     mean_words: float
     """Words per caption, `<unk>` included."""
     unk_per_caption: float
     """`<unk>` tokens per caption."""
     repetitions_per_caption: float
-    """Stretches of one to four words said twice in a row, as in "rock rock", per caption."""
+    """Immediate repetitions of one to four words, as in "rock rock", per caption."""
     repeated_ngrams_per_caption: float
     """Pairs, triples and quadruples of words that occurred earlier in the same caption, per caption."""
     captions_with_repetition: float
-    """Share of captions with a stretch said twice in a row, 0 to 1."""
+    """Share of captions with an immediate repetition, 0 to 1."""
     vocabulary_used: int
-    """Different words over all captions, special tokens apart."""
+    """Different words over all captions, without special tokens."""
     distinct_captions: float
     """Different captions as a share of all, 0 to 1."""
     empty_captions: int
@@ -45,38 +45,38 @@ def decoding_statistics(
 
     Args:
         captions: Decoded captions, `<unk>` left in.
-        training_captions: What the model was trained on, to tell novel captions from remembered ones.
+        training_captions: The model's training captions, to count the captions that are not among them.
 
     Raises:
         ValueError: There are no captions.
     """
     if not captions:
         raise ValueError("decoding statistics need at least one caption")
-    spoken = [plain_words(_BRACKETS.sub(" ", caption)) for caption in captions]
-    repetitions = [count_immediate_repetitions(words) for words in spoken]
-    distinct = {tuple(words) for words in spoken}
+    tokenized = [plain_words(_BRACKETS.sub(" ", caption)) for caption in captions]
+    repetitions = [count_immediate_repetitions(words) for words in tokenized]
+    distinct = {tuple(words) for words in tokenized}
     novel = None
     if training_captions is not None:
         known = {tuple(plain_words(_BRACKETS.sub(" ", caption))) for caption in training_captions}
-        novel = sum(tuple(words) not in known for words in spoken) / len(spoken)
+        novel = sum(tuple(words) not in known for words in tokenized) / len(tokenized)
     return DecodingStatistics(
-        num_captions=len(spoken),
-        mean_words=sum(map(len, spoken)) / len(spoken),
-        unk_per_caption=sum(words.count("<unk>") for words in spoken) / len(spoken),
-        repetitions_per_caption=sum(repetitions) / len(spoken),
-        repeated_ngrams_per_caption=sum(map(_count_repeated_ngrams, spoken)) / len(spoken),
-        captions_with_repetition=sum(count > 0 for count in repetitions) / len(spoken),
-        vocabulary_used=len({word for words in spoken for word in words} - {"<unk>"}),
-        distinct_captions=len(distinct) / len(spoken),
-        empty_captions=sum(not words for words in spoken),
+        num_captions=len(tokenized),
+        mean_words=sum(map(len, tokenized)) / len(tokenized),
+        unk_per_caption=sum(words.count("<unk>") for words in tokenized) / len(tokenized),
+        repetitions_per_caption=sum(repetitions) / len(tokenized),
+        repeated_ngrams_per_caption=sum(map(_count_repeated_ngrams, tokenized)) / len(tokenized),
+        captions_with_repetition=sum(count > 0 for count in repetitions) / len(tokenized),
+        vocabulary_used=len({word for words in tokenized for word in words} - {"<unk>"}),
+        distinct_captions=len(distinct) / len(tokenized),
+        empty_captions=sum(not words for words in tokenized),
         novel_captions=novel,
     )
 
 
 def count_immediate_repetitions(words: Sequence[str], *, longest: int = 4) -> int:
-    """Count places where a stretch of one to `longest` words is directly followed by itself.
+    """Count places where one to `longest` words are directly followed by the same words.
 
-    A word said three times in a row counts twice, and not again as a repeated pair.
+    A word that occurs three times in a row counts twice, and not again as a repeated pair.
     """
     count = position = 0
     while position < len(words):

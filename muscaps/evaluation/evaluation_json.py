@@ -9,7 +9,7 @@ from muscaps.evaluation.split_evaluation import Evaluation
 
 
 def scores_as_json(scores: CaptionScores, statistics: DecodingStatistics) -> dict[str, Any]:
-    """Put scores into the object `muscaps evaluate --json` prints: metrics by name, 0 to 1, then their terms."""
+    """Return what `muscaps evaluate --json` prints for captions: metrics by name, then how they were computed."""
     return {
         **scores.corpus,
         "num_captions": scores.num_captions,
@@ -22,13 +22,13 @@ def scores_as_json(scores: CaptionScores, statistics: DecodingStatistics) -> dic
 
 
 def evaluation_as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Put an evaluation into the object `muscaps evaluate --json` prints; the headline is the last beam size."""
-    headline = evaluation.decoded[-1]
+    """Return what `muscaps evaluate --json` prints for a checkpoint; the last beam size is at the top level."""
+    last = evaluation.decoded[-1]
     return {
-        **scores_as_json(headline.scores, headline.statistics),
+        **scores_as_json(last.scores, last.statistics),
         "model_id": evaluation.model_id,
         "split": evaluation.split,
-        "beam_size": headline.beam_size,
+        "beam_size": last.beam_size,
         "by_beam_size": {
             str(decoded.beam_size): {**decoded.scores.corpus, "statistics": asdict(decoded.statistics)}
             for decoded in evaluation.decoded

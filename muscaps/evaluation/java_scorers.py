@@ -2,7 +2,7 @@
 
 Conventions: the jars come with pycocoevalcap 1.2 and get the arguments it gives them, so the numbers are the
 field's. The locale is fixed, because the tools format and parse decimals with it, and so is the encoding. All
-texts are one line each. METEOR loads its paraphrase table for about ten seconds: start it once a run.
+texts are one line each. METEOR loads its paraphrase table for about ten seconds: start it once per run.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ PYCOCOEVALCAP_REMEDY = "caption metrics need pycocoevalcap 1.2: pip install 'mus
 
 
 class JavaToolError(RuntimeError):
-    """A Java scorer did not answer as it should; the message ends with what it wrote to stderr."""
+    """A Java scorer failed; the message ends with its stderr output."""
 
 
 def find_java() -> str | None:
@@ -40,7 +40,7 @@ def find_java() -> str | None:
 def one_line(text: str) -> str:
     """Collapse every run of white space, line separators included, into one space.
 
-    The tokenizer answers line by line: one stray U+2028 would shift every later caption.
+    The tokenizer works line by line: one U+2028 inside a caption would shift every later caption.
     """
     return " ".join(text.split())
 
@@ -53,7 +53,7 @@ def ptb_tokenize(texts: Sequence[str], java: str) -> list[str]:
         java: Path of the `java` program.
 
     Returns:
-        One string of space-separated tokens per caption, empty where nothing but punctuation was said.
+        One string of space-separated tokens per caption, empty where a caption holds only punctuation.
 
     Raises:
         JavaToolError: The tokenizer failed or lost a line.
@@ -69,22 +69,22 @@ def ptb_tokenize(texts: Sequence[str], java: str) -> list[str]:
         capture_output=True,
         check=False,
     )
-    answers = finished.stdout.decode().split("\n")[:-1]
-    if finished.returncode != 0 or len(answers) != len(texts):
+    output_lines = finished.stdout.decode().split("\n")[:-1]
+    if finished.returncode != 0 or len(output_lines) != len(texts):
         raise JavaToolError(
-            f"the PTB tokenizer exited with {finished.returncode} and {len(answers)} lines for {len(texts)} "
+            f"the PTB tokenizer exited with {finished.returncode} and {len(output_lines)} lines for {len(texts)} "
             f"captions: {finished.stderr.decode(errors='replace')[-500:]}"
         )
     return [
-        " ".join(token for token in answer.split(" ") if token not in PTB_PUNCTUATION).strip() for answer in answers
+        " ".join(token for token in line.split(" ") if token not in PTB_PUNCTUATION).strip() for line in output_lines
     ]
 
 
 class Meteor:
-    """METEOR 1.5 as one JVM that lives until closed, so that its tables load once a run.
+    """METEOR 1.5 as one JVM that lives until closed, so that its tables are loaded once.
 
     Raises:
-        JavaToolError: From `score`, when the program stopped or answered nonsense.
+        JavaToolError: From `score`, when the process ended or its output is invalid.
     """
 
     def __init__(self, java: str) -> None:
@@ -109,16 +109,16 @@ class Meteor:
             The corpus score and one score per caption, 0 to 1. The corpus score is computed from summed
             match counts, so it is not the mean.
         """
-        questions = [
+        requests = [
             " ||| ".join(["SCORE", *map(_without_separator, truths), _without_separator(prediction)])
             for prediction, truths in zip(predictions, references, strict=True)
         ]
-        writer = threading.Thread(target=self._write, args=("".join(line + "\n" for line in questions),))
+        writer = threading.Thread(target=self._write, args=("".join(line + "\n" for line in requests),))
         writer.start()
-        statistics = [self._read() for _ in questions]
+        statistics = [self._read() for _ in requests]
         writer.join()
         self._write(" ||| ".join(["EVAL", *statistics]) + "\n")
-        per_caption = [float(self._read()) for _ in questions]
+        per_caption = [float(self._read()) for _ in requests]
         return float(self._read()), per_caption
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class Meteor:
         try:
             self._process.stdin.write(text.encode(errors="replace"))
             self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):  # the program died: reading its answer says so, with its stderr
+        except (BrokenPipeError, ValueError):  # the process ended: `_read` raises the reason, with its stderr
             return
 
     def _read(self) -> str:

@@ -27,25 +27,25 @@ class RetrievalScores:
     median_rank: float
     """Median over queries of the track's expected rank; 1 is best."""
     num_queries: int
-    """Queries asked."""
+    """Number of queries."""
     num_tracks: int
-    """Tracks ranked."""
+    """Number of tracks."""
     queries_with_unk: int | None
-    """Queries holding a word the vocabulary lacks; None where that was not given."""
+    """Queries with a word that the vocabulary lacks; None where that was not given."""
 
 
 def retrieval_scores(
     log_probs: npt.ArrayLike, targets: npt.ArrayLike, *, queries_with_unk: int | None = None
 ) -> RetrievalScores:
-    """Rank tracks by log P(query | audio) and see where each query's own track lands (Eq. 8, section IV-C3).
+    """Rank tracks by log P(query | audio) and score the rank of each query's own track (Eq. 8, section IV-C3).
 
-    Tracks that share a score are ranked in random order in expectation, so a model that cannot tell tracks
-    apart gets chance, whatever order they came in.
+    Tracks that share a score are ranked in random order in expectation, so a model that gives every track the
+    same score gets chance level, whatever the order of the tracks.
 
     Args:
         log_probs: Score of each track for each query, (queries, tracks); -inf is allowed.
         targets: Column of each query's own track, (queries,).
-        queries_with_unk: How many queries held an unknown word, to be reported beside the scores.
+        queries_with_unk: How many queries held an unknown word, to be reported with the scores.
 
     Raises:
         ValueError: Shapes that do not fit, a target that is no column, or a score that is not a number.

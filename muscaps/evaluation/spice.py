@@ -23,15 +23,15 @@ SPICE_REMEDY = (
 )
 
 
-# SPICE reaches into java.base by reflection; Java 17 closed those packages.
+# SPICE uses reflection on java.base; Java 17 closed those packages.
 _SPICE_OPENS = tuple(
     f"--add-opens=java.base/{package}=ALL-UNNAMED"
     for package in ("java.lang", "java.math", "java.net", "java.text", "java.util", "java.util.concurrent")
 )
 
 
-# SPICE asks a JavaScript engine for one thing: to indent its JSON. Java 15 removed the engine, so this one
-# answers the same question by handing the JSON back unindented.
+# SPICE uses a JavaScript engine for one purpose: to indent its JSON. Java 15 removed the engine, so this one
+# returns the JSON as it is, without indentation.
 _SHIM_SOURCE = """
 import java.io.Reader;
 import java.util.List;
@@ -65,7 +65,7 @@ public class JsonEchoEngine extends AbstractScriptEngine {
 
 
 def spice_obstacle(corenlp: Path | None, java: str | None) -> str | None:
-    """Say why SPICE cannot run here, with the remedy, or return None if it can."""
+    """Return why SPICE cannot run here, with the remedy, or None if it can."""
     if java is None:
         return "SPICE needs Java 8 or newer on the PATH"
     if corenlp is None:
@@ -103,8 +103,8 @@ def spice(
     if obstacle is not None:
         raise ValueError(obstacle)
     with tempfile.TemporaryDirectory(prefix="muscaps-spice-") as scratch:
-        questions, answers = Path(scratch, "captions.json"), Path(scratch, "scores.json")
-        questions.write_text(
+        captions_file, scores_file = Path(scratch, "captions.json"), Path(scratch, "scores.json")
+        captions_file.write_text(
             json.dumps(
                 [
                     {"image_id": index, "test": prediction, "refs": list(truths)}
@@ -121,26 +121,26 @@ def spice(
             [
                 *command,
                 "edu.anu.spice.SpiceScorer",
-                str(questions),
+                str(captions_file),
                 "-out",
-                str(answers),
+                str(scores_file),
                 "-silent",
             ],
             capture_output=True,
             check=False,
         )
-        if finished.returncode != 0 or not answers.is_file():
+        if finished.returncode != 0 or not scores_file.is_file():
             raise JavaToolError(f"SPICE failed: {finished.stderr.decode(errors='replace')[-1000:]}")
-        scored = {item["image_id"]: float(item["scores"]["All"]["f"]) for item in json.loads(answers.read_text())}
+        scored = {item["image_id"]: float(item["scores"]["All"]["f"]) for item in json.loads(scores_file.read_text())}
     per_caption = [scored[index] for index in range(len(predictions))]
     return sum(per_caption) / len(per_caption), per_caption
 
 
 def build_script_engine_shim(folder: Path) -> Path:
-    """Compile the engine SPICE asks for by the name JavaScript; return `folder`, ready for a class path.
+    """Compile the engine that SPICE requests by the name JavaScript; return `folder`, to be put on a class path.
 
     Raises:
-        JavaToolError: `javac` refused it.
+        JavaToolError: `javac` failed.
     """
     services = folder / "META-INF" / "services"
     services.mkdir(parents=True)

@@ -25,12 +25,12 @@ from muscaps.vocabulary import Vocabulary, tokenize
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """What is measured, and how captions are found."""
+    """What is evaluated, and how captions are decoded."""
 
     split: str = "test"
     """`train`, `validation` or `test`."""
     beam_sizes: tuple[int, ...] = (1, 5)
-    """Searches compared, 1 for greedy; the last one is the headline."""
+    """Beam sizes compared, 1 for greedy; scores of the last one come first in the report."""
     max_words: int = 22
     """Longest caption in words (section IV-B)."""
     convention: ConventionName = "default"
@@ -48,14 +48,14 @@ class EvaluationOptions:
         if not self.beam_sizes or len(set(self.beam_sizes)) != len(self.beam_sizes):
             raise ValueError(f"beam_sizes must be different numbers, at least one, not {self.beam_sizes}")
         if self.num_queries < 0 or (self.limit is not None and self.limit < 1):
-            raise ValueError(f"num_queries={self.num_queries} and limit={self.limit} leave nothing to measure")
+            raise ValueError(f"num_queries={self.num_queries} and limit={self.limit} leave nothing to evaluate")
         for beam_size in self.beam_sizes:
             DecodingOptions(beam_size=beam_size, max_words=self.max_words)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedSplit:
-    """A split's captions by one search, and what they scored."""
+    """A split's captions by one search, and their scores."""
 
     beam_size: int
     """Hypotheses kept; 1 is greedy."""
@@ -64,7 +64,7 @@ class DecodedSplit:
     scores: CaptionScores
     """Caption metrics."""
     statistics: DecodingStatistics
-    """How the captions read (section IV-D4)."""
+    """Statistics of the captions (section IV-D4)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Evaluation:
     track_ids: tuple[str, ...]
     """Its tracks, in order."""
     references: tuple[tuple[str, ...], ...]
-    """What people wrote about each."""
+    """The reference captions of each."""
     decoded: tuple[DecodedSplit, ...]
     """One entry a beam size, in the order asked."""
     retrieval: RetrievalScores | None
@@ -99,7 +99,7 @@ def evaluate(
         captioner: The model.
         dataset: A prepared dataset with audio, or with features by this very extractor.
         options: What to measure.
-        scorer: The metrics; one scorer serves any number of calls.
+        scorer: The metrics; one scorer can be used for any number of calls.
         features: The split's features, (chunks, feature) a track, where the caller has them already.
 
     Raises:
@@ -109,18 +109,18 @@ def evaluate(
     if not examples:
         raise ValueError(f"{dataset.directory}: the {options.split} split is empty")
     tracks = list(features) if features is not None else split_features(captioner, dataset, examples)
-    spoken = [tuple(example.captions) for example in examples]
+    references = [tuple(example.captions) for example in examples]
     known = [text for example in dataset.split("train") for text in example.captions]
     decoded = [
-        _decode(captioner, tracks, spoken, known, beam_size, options, scorer) for beam_size in options.beam_sizes
+        _decode(captioner, tracks, references, known, beam_size, options, scorer) for beam_size in options.beam_sizes
     ]
     return Evaluation(
         model_id=captioner.model_id,
         split=options.split,
         track_ids=tuple(example.track_id for example in examples),
-        references=tuple(spoken),
+        references=tuple(references),
         decoded=tuple(decoded),
-        retrieval=retrieve(captioner, tracks, spoken, num_queries=options.num_queries, seed=options.seed)
+        retrieval=retrieve(captioner, tracks, references, num_queries=options.num_queries, seed=options.seed)
         if options.num_queries
         else None,
     )

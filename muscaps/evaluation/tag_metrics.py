@@ -16,11 +16,13 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the receiver operating characteristic: the chance that a true clip outranks a false one.
+    """Compute the area under the receiver operating characteristic.
+
+    It is the probability that a clip with the tag ranks above one without it.
 
     Args:
         truth: Which clips have the tag, (clips,).
-        scores: Any increasing measure of belief, (clips,).
+        scores: Higher for clips that more likely have the tag, (clips,).
 
     Returns:
         0 to 1, ties counting half; NaN if all clips or none have the tag.
@@ -35,11 +37,11 @@ def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float:
 
 
 def pr_auc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision: the mean of the precision at every true clip, equal scores judged together.
+    """Compute average precision: the mean of the precision at every true clip, equal scores taken together.
 
     Args:
         truth: Which clips have the tag, (clips,).
-        scores: Any increasing measure of belief, (clips,).
+        scores: Higher for clips that more likely have the tag, (clips,).
 
     Returns:
         0 to 1; NaN if no clip has the tag.
@@ -57,7 +59,7 @@ def pr_auc(truth: np.ndarray, scores: np.ndarray) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TaggingScores:
-    """How well tags are told apart on clips not trained on."""
+    """Ranking metrics of tags on clips that were not trained on."""
 
     roc_auc: dict[str, float]
     """By tag; tags that no clip or every clip has are left out."""
@@ -79,9 +81,9 @@ class TaggingScores:
 
 def score_tags(truth: np.ndarray, scores: np.ndarray, tags: Sequence[str]) -> TaggingScores:
     """Compare tag scores with the truth, both (clips, tags)."""
-    told = [index for index in range(len(tags)) if 0 < truth[:, index].sum() < len(truth)]
+    defined = [index for index in range(len(tags)) if 0 < truth[:, index].sum() < len(truth)]
     return TaggingScores(
-        roc_auc={tags[index]: roc_auc(truth[:, index], scores[:, index]) for index in told},
-        pr_auc={tags[index]: pr_auc(truth[:, index], scores[:, index]) for index in told},
+        roc_auc={tags[index]: roc_auc(truth[:, index], scores[:, index]) for index in defined},
+        pr_auc={tags[index]: pr_auc(truth[:, index], scores[:, index]) for index in defined},
         clips=len(truth),
     )

@@ -1,10 +1,10 @@
-"""Log-mel spectrograms made less like the training data: what separates renderings from recordings.
+"""Augmentation of log-mel spectrograms: changes that separate recordings from renderings.
 
 Everything works on decibels, so that no waveform has to be transformed again: a gain is a sum, an equaliser a
-curve over the bands, pitch and tempo a resampling of an axis, a second clip, noise or a room a sum of powers.
+curve over the bands, a change of pitch or tempo resamples an axis, a second clip, noise and a room add powers.
 
-Conventions: a spectrogram batch is (batch, frames, mels) in decibels, silence is -100; whatever is drawn for an
-example comes from that example's own generator and nothing else.
+Conventions: a spectrogram batch is (batch, frames, mels) in decibels, silence is -100; everything random for
+an example comes from that example's own generator.
 """
 
 import math
@@ -24,16 +24,16 @@ _FRAME_SECONDS = HOP_LENGTH / SAMPLE_RATE  # 256 / 16 000 Hz = 16 ms
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationConfig:
-    """How far training audio strays; a probability of 0 switches a part off."""
+    """Ranges and probabilities of the changes; a probability of 0 switches one off."""
 
     mix_probability: float = 0.25
-    """Add a second clip; the tags of things that sound are united, all others leave the loss."""
+    """Add a second clip; additive tags are united, all others are left out of the loss."""
     mix_gain_db: tuple[float, float] = (-8.0, 2.0)
     """Level of the second clip against the first in decibels."""
     max_tempo_change: float = 0.06
-    """Share by which time is stretched or squeezed at most."""
+    """Largest relative change of tempo."""
     max_pitch_semitones: float = 2.5
-    """Semitones by which frequencies are scaled at most."""
+    """Largest change of pitch in semitones."""
     gain_db: tuple[float, float] = (-14.0, 8.0)
     """Level change in decibels."""
     equaliser_probability: float = 0.8
@@ -47,7 +47,7 @@ class AugmentationConfig:
     dynamics_probability: float = 0.4
     """Compress or expand the level over time by up to a third."""
     mask_probability: float = 0.5
-    """Hide a stretch of time and one of frequency (Park et al., "SpecAugment", 2019)."""
+    """Mask some frames and some bands (Park et al., "SpecAugment", 2019)."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -105,7 +105,7 @@ def pitch_warps(semitones: np.ndarray) -> Tensor:
 
 
 class _Plan(NamedTuple):
-    """What was drawn for one example."""
+    """The changes drawn for one example."""
 
     curve: np.ndarray
     """Equaliser and band limits in decibels, (mels,)."""
@@ -114,11 +114,11 @@ class _Plan(NamedTuple):
     room: tuple[float, float] | None
     """Reverberation time in seconds and level in decibels."""
     expansion: float
-    """Share by which the level's ups and downs grow."""
+    """Relative change of the level's deviations from its mean."""
     gain: float
     """Decibels."""
     masks: tuple[int, int, int, int] | None
-    """Frames hidden, where they start, bands hidden, where they start; starts are still to be wrapped."""
+    """Masked frames, where they start, masked bands, where they start; starts are reduced modulo the size."""
 
 
 class Augmenter:
@@ -166,15 +166,15 @@ class Augmenter:
         gains = torch.tensor([g.uniform(*self.config.mix_gain_db) for g in generators], dtype=torch.float32)
         if not chosen.any():
             return first, chosen
-        # Levels are matched first, within reason: a silent clip must not be raised to a roar of rounding noise.
+        # Levels are matched first, by at most 30 dB, so that rounding noise of a silent clip is not amplified.
         match = (_mean_level(first[chosen]) - _mean_level(second[chosen])).clamp(-30, 30)
         mixed = first.clone()
         mixed[chosen] = _add(first[chosen], second[chosen] + (match + gains[chosen])[:, None, None])
         return mixed, chosen
 
-    def disturb(self, spectrogram: Tensor, generators: list[np.random.Generator]) -> Tensor:
-        """Room, noise, equaliser, band limits, dynamics, gain and masks, in the order a recording meets them."""
-        plans = [self._plan(generator) for generator in generators]
+    def augment(self, spectrogram: Tensor, generators: list[np.random.Generator]) -> Tensor:
+        """Room, noise, equaliser, band limits, dynamics, gain and masks, in the order of a recording chain."""
+        plans = [self._draw(generator) for generator in generators]
         result = self._room(spectrogram, [plan.room for plan in plans])
         curves = torch.from_numpy(np.stack([plan.curve for plan in plans])).float()
         result = result + curves[:, None, :]
@@ -185,7 +185,7 @@ class Augmenter:
         result = result + torch.tensor([plan.gain for plan in plans], dtype=torch.float32)[:, None, None]
         return self._mask(result.clamp(min=SILENCE_DB), [plan.masks for plan in plans])
 
-    def _plan(self, g: np.random.Generator) -> _Plan:
+    def _draw(self, g: np.random.Generator) -> _Plan:
         config = self.config
         bands = np.arange(N_MELS)
         curve = np.zeros(N_MELS)
@@ -268,15 +268,15 @@ def _mean_level(decibels: Tensor) -> Tensor:
     return _decibels(_power(decibels).mean(dim=(1, 2)))
 
 
-def disturbed_chunks(
+def augmented_chunks(
     spectrogram: Tensor, seed: Sequence[int], config: AugmentationConfig = FEATURE_AUGMENTATION
 ) -> Tensor:
-    """Disturb all chunks of one track in the same way, as one recording of it would.
+    """Change all chunks of one track in the same way, as one recording of it would be.
 
     Args:
         spectrogram: Log-mels of the track's chunks, (chunks, 1, mels, frames).
-        seed: What the disturbance is drawn from.
-        config: How far it goes; second clips, tempo and masks do not apply to a whole track.
+        seed: Seed of the augmentation.
+        config: Its ranges; second clips, tempo and masks do not apply to a whole track.
 
     Returns:
         Decibels of the same shape.
@@ -286,4 +286,4 @@ def disturbed_chunks(
     generators = [np.random.default_rng(list(seed)) for _ in frames]
     # One frame more, for the interpolation that a change of tempo would need.
     resampled = augmenter.resample(torch.cat([frames, frames[:, -1:]], dim=1), generators)
-    return augmenter.disturb(resampled, generators).transpose(1, 2).unsqueeze(1)
+    return augmenter.augment(resampled, generators).transpose(1, 2).unsqueeze(1)

@@ -92,7 +92,7 @@ class SharedBatchNorm(nn.Module):
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, *, shared: bool = True) -> None:
-        """Take over a layer; with `shared` off each worker keeps to its own share."""
+        """Replace a layer; with `shared` off each worker normalises its own share alone."""
         super().__init__()
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean: Tensor
@@ -126,7 +126,7 @@ class SharedBatchNorm(nn.Module):
         count = total[-1].detach()
         mean = total[:-1] / count
         centred = values - mean.view(shape)
-        # A second round for the variance: the difference of two large sums would lose digits.
+        # A second reduction for the variance: the difference of two large sums would lose digits.
         variance = _differentiable_sum(centred.square().sum(dim=axes)) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)

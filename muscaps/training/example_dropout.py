@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class ExampleDropout(nn.Module):
-    """Dropout whose masks the training loop hands in, one an example, so that they do not depend on its batch."""
+    """Dropout with one mask per example, set before every training step."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ def dropout_mask(shape: tuple[int, int], steps: Sequence[int], seeds: Sequence[i
     Args:
         shape: Steps of the batch and width, (steps, hidden).
         steps: Real steps of each example; only these are drawn.
-        seeds: One an example.
+        seeds: One per example.
         probability: Of a zero.
 
     Returns:

@@ -31,7 +31,7 @@ def new_captioner(
     Args:
         dataset: Its vocabulary, and its training captions for word vectors.
         config: The model; the vocabulary's size is filled in here.
-        extractor: Trained audio network to put in place of the fresh one.
+        extractor: Trained audio network; random weights if not given.
         word_vectors: Rows for the frozen word embedding; learned from the training captions if not given.
         seed: Of the fresh weights.
     """
@@ -51,18 +51,18 @@ def new_captioner(
 def grow_captioner(
     checkpoint: Checkpoint, dataset: PreparedDataset, seed: int = 0
 ) -> tuple[CaptionNetwork, Vocabulary]:
-    """Take a captioner to a team's own words: old words keep their id, vector and output weights.
+    """Extend a captioner's vocabulary by the words of a dataset: known words keep their id, vector and output weights.
 
-    A new word's vector is the mean of the known words that stand near it in the new captions, so that it means
-    something to the network from the start; its output row is random, with the bias of a rare old word.
+    A new word's vector is the mean of the vectors of known words near it in the new captions; its output row is random,
+    with the bias of a rare known word.
 
     Args:
         checkpoint: The captioner to start from; not changed.
-        dataset: The team's pairs.
+        dataset: The pairs with new words.
         seed: Of the new rows.
 
     Returns:
-        The grown model and its vocabulary.
+        The extended model and its vocabulary.
     """
     old = checkpoint.vocabulary
     vocabulary = old.grown_by(dataset.vocabulary)
@@ -91,7 +91,7 @@ def grow_captioner(
 
 
 def _neighbours(captions: Sequence[Sequence[str]], vocabulary: Vocabulary, num_old: int, known: Tensor) -> Tensor:
-    """Mean vectors of the old words within two places of each new word, (new, dim); `<unk>`'s where there is none."""
+    """Return the mean vectors of known words within two words of each new word, or of `<unk>`, (new, dim)."""
     sums = torch.zeros(len(vocabulary) - num_old, known.shape[1])
     counts = torch.zeros(len(sums), 1)
     for caption in captions:

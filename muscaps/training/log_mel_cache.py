@@ -18,7 +18,7 @@ LOG_MELS = f"{CACHES}/log_mels.f16"
 
 
 def log_mels(dataset: PreparedDataset) -> tuple[np.ndarray, dict[int, tuple[int, int]]]:
-    """Return every clip's log-mel spectrogram, worked out on the first call and mapped from disk afterwards.
+    """Return every clip's log-mel spectrogram, computed on the first call and mapped from disk afterwards.
 
     Returns:
         Decibels, float16, (frames, mels), all clips one after another; and by example index the first frame and
@@ -39,7 +39,7 @@ def log_mels(dataset: PreparedDataset) -> tuple[np.ndarray, dict[int, tuple[int,
     if not path.exists() or path.stat().st_size != total * N_MELS * 2:
         transform = LogMel()
         path.parent.mkdir(exist_ok=True)
-        # A name of its own: several workers may be at it, and each puts the same file in place.
+        # A unique name: several workers may write the same file at once, and each replaces the target whole.
         with NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as stream, torch.no_grad():
             for example in examples:
                 waveform = torch.from_numpy(dataset.audio(example).astype(np.float32) / 32_768)

@@ -1,7 +1,7 @@
 """The training loop of captioner and tagger: steps, epochs, early stopping, resuming.
 
-An `Objective` says what is trained: its batches, loss, optimiser, validation and weights. The loop is the same in one
-process and in several that `torch.distributed` has joined. A training resumed from `save_state` equals an
+An `Objective` defines what is trained: its batches, loss, optimiser, validation and weights. The loop is the same in
+one process and in several that `torch.distributed` has joined. A training resumed from `save_state` equals an
 uninterrupted one bit for bit, because objectives draw everything random from (seed, epoch, example).
 """
 
@@ -78,7 +78,7 @@ class Objective(Protocol):
 
     @property
     def keeps_best_weights(self) -> bool:
-        """Whether the weights of the best epoch are kept beside the current ones."""
+        """Whether the weights of the best epoch are kept in addition to the current ones."""
 
     @property
     def stops_within_epoch(self) -> bool:

@@ -9,7 +9,6 @@ from muscaps.models.feature_extractor import FeatureExtractor
 
 
 def _kind_of(directory: Path) -> str:
-
     try:
         return str(json.loads((directory / CARD).read_text(encoding="utf-8"))["kind"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -22,7 +21,6 @@ def load_any_extractor(directory: Path) -> FeatureExtractor:
     Raises:
         CheckpointError: It is neither.
     """
-
     if _kind_of(directory) == "captioner":
         return load_checkpoint(directory).model.feature_extractor
     return load_extractor(directory)[0]
@@ -34,7 +32,6 @@ def extractor_config_of(directory: Path) -> ExtractorConfig:
     Raises:
         CheckpointError: It is neither.
     """
-
     if _kind_of(directory) == "captioner":
         return load_checkpoint(directory).model_config.extractor
     return load_extractor(directory)[1]

@@ -17,21 +17,21 @@ from muscaps.training.log_mel_cache import log_mels
 
 
 class ExcerptSource(Protocol):
-    """Where a tagger's spectrograms come from."""
+    """Gives a tagger's spectrograms."""
 
     def training_batch(
         self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Return disturbed spectrograms of random excerpts, and True where one of `others` was added, (batch,)."""
+        """Return augmented spectrograms of random excerpts, and True where one of `others` was added, (batch,)."""
         ...
 
     def evaluation_batch(self, example: Example, max_chunks: int) -> Tensor:
-        """Return spectrograms of evenly spaced chunks of a clip, undisturbed."""
+        """Return spectrograms of evenly spaced chunks of a clip, without augmentation."""
         ...
 
 
 class MelExcerpts:
-    """Excerpts for musicnn, cut from log-mels worked out once."""
+    """Excerpts for musicnn, cut from log-mels computed once."""
 
     def __init__(self, dataset: PreparedDataset, chunk_samples: int, config: AugmentationConfig) -> None:
         self._mels, self._places = log_mels(dataset)
@@ -55,10 +55,10 @@ class MelExcerpts:
     def training_batch(
         self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Return disturbed log-mels, (batch, 1, mels, frames), and where a second clip was added, (batch,)."""
+        """Return augmented log-mels, (batch, 1, mels, frames), and where a second clip was added, (batch,)."""
         first = self._resampled(examples, generators)
         mixed, chosen = self._augmenter.mix(first, self._resampled(others, generators), generators)
-        result = self._augmenter.disturb(mixed, generators)
+        result = self._augmenter.augment(mixed, generators)
         return result.transpose(1, 2).unsqueeze(1), chosen
 
     def evaluation_batch(self, example: Example, max_chunks: int) -> Tensor:
@@ -94,7 +94,7 @@ class WaveformExcerpts:
     def training_batch(
         self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Return spectrograms of disturbed excerpts, and where a second clip was added, (batch,)."""
+        """Return spectrograms of augmented excerpts, and where a second clip was added, (batch,)."""
         waveforms, chosen = [], []
         for example, other, g in zip(examples, others, generators, strict=True):
             waveform = self._cut(example, g)

@@ -1,4 +1,4 @@
-"""A music tagger: an audio feature extractor, a hidden layer and one output a tag."""
+"""A music tagger: an audio feature extractor, a hidden layer and one output per tag."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -14,7 +14,7 @@ _HEAD_DIM = 200  # as the published taggers' hidden layer
 
 
 class Tagger(nn.Module):
-    """An extractor under a hidden layer and one output a tag."""
+    """An extractor, a hidden layer and one output per tag."""
 
     def __init__(self, extractor: FeatureExtractor, num_tags: int, dropout: float = 0.0) -> None:
         super().__init__()

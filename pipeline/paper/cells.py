@@ -37,7 +37,7 @@ def run_cell(config: ExperimentConfig, cell: Cell) -> None:
     """Do one cell; its result appears last and whole.
 
     Raises:
-        ValueError: What the cell works on cannot serve, e.g. a dataset without tags.
+        ValueError: The cell's input cannot be used, e.g. a dataset without tags.
     """
     if is_done(config, cell):  # a retry after the result was written
         return
@@ -59,7 +59,6 @@ def _extractor_directory(config: ExperimentConfig, network: str) -> Path:
 
 def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     """Pre-train an audio network on the dataset's tags, or check the one that was given."""
-
     directory = _extractor_directory(config, cell.subject)
     if directory in (config.musicnn, config.hcnn):
         extractor = load_any_extractor(directory)
@@ -76,7 +75,6 @@ def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
 
 
 def _network(config: ExperimentConfig, network: str) -> Any:
-
     if network == "log_mel":
         return build_extractor(LOG_MEL).eval()
     return load_any_extractor(_extractor_directory(config, network))
@@ -84,7 +82,6 @@ def _network(config: ExperimentConfig, network: str) -> Any:
 
 def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     """Compute every track's features once."""
-
     dataset = PreparedDataset(config.dataset)
     extractor = _network(config, cell.subject)
     cache = FeatureCache(dataset, extractor_digest(extractor))
@@ -103,8 +100,7 @@ def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
 
 
 def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
-    """Return a system's model; a pre-trained audio network brings its own architecture."""
-
+    """Return a system's model; a pre-trained audio network has its own architecture."""
     network = config.extractor_of(system)
     if system == "dcase":
         width = config.dcase_hidden_dim
@@ -118,43 +114,47 @@ def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
 
 def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     """Train one system with one seed, then decode the test split greedily and by beam, and search it."""
-
     system: SystemName = cell.subject  # type: ignore[assignment]
     dataset = PreparedDataset(config.dataset)
-    from_scratch = system == "scratch"
-    training_config = replace(
-        config.training,
-        seed=cell.seed,
-        extractor_mode="scratch" if from_scratch else "frozen",
-        max_epochs=(config.scratch_max_epochs if from_scratch else None) or config.training.max_epochs,
-    )
-    network = config.extractor_of(system)
-    pretrained = _network(config, network) if SYSTEMS[system].pretrained else None
-    model = new_captioner(dataset, _model_config(config, system), extractor=pretrained, seed=cell.seed)
-    features = None if from_scratch else FeatureCache(dataset, extractor_digest(model.feature_extractor)).read
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    objective = CaptionerObjective(
-        dataset, model, dataset.vocabulary, training_config, features=features, device=device
-    )
+    objective = _captioner_objective(config, system, cell.seed, dataset, device)
     loop = TrainingLoop(objective)
     directory = config.output / "cells" / cell.name
     loop.train_with_state(directory / "state")
     save_captioners(loop, directory, name=cell.name)
     captioner = Captioner.load(directory / "best", device)
+    counters = loop.counters
     return {
         "model_id": captioner.model_id,
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "best_epoch": loop.counters.best_epoch,
-        "training_seconds": loop.counters.elapsed_s,
-        "validation_cider": [row["validation_cider"] for row in loop.counters.history],
-        "validation_loss": [row["validation_loss"] for row in loop.counters.history],
+        "parameters": sum(p.numel() for p in objective.model.parameters() if p.requires_grad),
+        "best_epoch": counters.best_epoch,
+        "training_seconds": counters.elapsed_s,
+        "validation_cider": [row["validation_cider"] for row in counters.history],
+        "validation_loss": [row["validation_loss"] for row in counters.history],
         **_decode(config, captioner, dataset, SYSTEMS[system].beam_size),
     }
 
 
+def _captioner_objective(
+    config: ExperimentConfig, system: SystemName, seed: int, dataset: PreparedDataset, device: str
+) -> CaptionerObjective:
+    """Build a system's model and its training."""
+    from_scratch = system == "scratch"
+    training_config = replace(
+        config.training,
+        seed=seed,
+        extractor_mode="scratch" if from_scratch else "frozen",
+        max_epochs=(config.scratch_max_epochs if from_scratch else None) or config.training.max_epochs,
+    )
+    network = config.extractor_of(system)
+    pretrained = _network(config, network) if SYSTEMS[system].pretrained else None
+    model = new_captioner(dataset, _model_config(config, system), extractor=pretrained, seed=seed)
+    features = None if from_scratch else FeatureCache(dataset, extractor_digest(model.feature_extractor)).read
+    return CaptionerObjective(dataset, model, dataset.vocabulary, training_config, features=features, device=device)
+
+
 def _decode(config: ExperimentConfig, captioner: Any, dataset: PreparedDataset, beam_size: int) -> dict[str, Any]:
     """Caption the test split greedily and with the paper's beam, and rank its tracks for sampled queries."""
-
     examples = dataset.split("test")
     if not examples:
         raise ValueError(f"{dataset.directory}: the test split is empty")

@@ -1,8 +1,8 @@
 """The paper's experiments on a team's own dataset: Tables I to IV and Fig. 4 (section IV), in resumable cells.
 
 A *cell* is one piece of work with a result on disk: an extractor pre-trained, features computed, or one system
-trained with one seed and decoded. Cells that are done are never done again; the others run side by side on
-Ray as far as there is room. Captions are scored here, by one METEOR process, under both conventions.
+trained with one seed and decoded. Cells that are done are not repeated; the others run in parallel on
+Ray as far as there are resources. Captions are scored here, by one METEOR process, under both conventions.
 
 OUTPUT holds `extractors/`, `cells/<system>-<seed>/` (checkpoint and `result.json`), `scores/` and, from
 `pipeline.paper.report`, the tables and the figure. On a cluster every machine must see OUTPUT and DATASET.
@@ -56,15 +56,14 @@ def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> Experime
 
     Args:
         config: The experiment; the same OUTPUT must always be given the same one.
-        on_ray: Run cells side by side; else one after the other in this process.
+        on_ray: Run cells in parallel; else one after the other in this process.
 
     Returns:
         What is done and what failed; a failed cell does not stop the others, and is tried again next time.
 
     Raises:
-        ValueError: OUTPUT holds another experiment, or the dataset cannot serve.
+        ValueError: OUTPUT holds another experiment, or the dataset holds no audio.
     """
-
     began = time.monotonic()
     dataset = PreparedDataset(config.dataset)
     if not dataset.has_audio:
@@ -86,7 +85,7 @@ def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> Experime
 
 
 def _claim(config: ExperimentConfig, dataset: PreparedDataset) -> None:
-    """Write down what OUTPUT holds, or check that it is the same experiment; seeds and systems may be added."""
+    """Record which experiment OUTPUT holds, or check that it is the same one; seeds and systems may be added."""
     settings = asdict(config) | {"dataset_digest": dataset.card["digest"]}
     for name in ("output", "dataset", "systems", "seeds", "address", "num_cpus"):
         settings.pop(name)
@@ -98,20 +97,20 @@ def _run_in_turn(config: ExperimentConfig, cells: Sequence[Cell]) -> dict[str, s
     for cell in cells:
         if is_done(config, cell):
             continue
-        lost = [name for name in cell.needs if name in failed]
-        if lost:
-            failed[cell.name] = f"needs {lost[0]}, which failed"
+        missing = [name for name in cell.needs if name in failed]
+        if missing:
+            failed[cell.name] = f"needs {missing[0]}, which failed"
             continue
         try:
             run_cell(config, cell)
-        except Exception as error:  # one cell's failure must not cost the others
+        except Exception as error:  # other cells do not depend on it
             failed[cell.name] = _reason(error)
             logger.error("cell %s failed: %s", cell.name, failed[cell.name])
     return failed
 
 
 def _run_on_ray(config: ExperimentConfig, cells: Sequence[Cell]) -> dict[str, str]:
-    """Start every cell as soon as what it needs is there; Ray holds back what there is no room for."""
+    """Start every cell as soon as the cells it needs are done; Ray queues those for which there are no resources."""
     import ray
 
     gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
@@ -122,9 +121,9 @@ def _run_on_ray(config: ExperimentConfig, cells: Sequence[Cell]) -> dict[str, st
     failed: dict[str, str] = {}
     while waiting or running:
         for cell in list(waiting):
-            lost = [name for name in cell.needs if name in failed]
-            if lost:
-                failed[cell.name] = f"needs {lost[0]}, which failed"
+            missing = [name for name in cell.needs if name in failed]
+            if missing:
+                failed[cell.name] = f"needs {missing[0]}, which failed"
                 waiting.remove(cell)
             elif done.issuperset(cell.needs):
                 running[task.remote(config, cell)] = cell
@@ -136,7 +135,7 @@ def _run_on_ray(config: ExperimentConfig, cells: Sequence[Cell]) -> dict[str, st
         try:
             logger.info("cell %s done in %.0f s", cell.name, ray.get(ready))
             done.add(cell.name)
-        except Exception as error:  # whatever a cell died of, the others go on
+        except Exception as error:  # the other cells continue, whatever the error
             failed[cell.name] = _reason(error)
             logger.error("cell %s failed: %s", cell.name, failed[cell.name])
     return failed
@@ -148,7 +147,6 @@ def _reason(error: Exception) -> str:
 
 
 def _run_cell_in_worker(config: ExperimentConfig, cell: Cell) -> float:
-
     torch.set_num_threads(1)
     began = time.monotonic()
     run_cell(config, cell)

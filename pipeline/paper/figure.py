@@ -27,7 +27,7 @@ def mean_curve(curves: Sequence[Sequence[float]]) -> list[tuple[int, float, floa
 
 
 def write_figure(results: Results, output: Path) -> bool:
-    """Draw Fig. 4 as `figure_4.png` with `figure_4.csv` beside it; False where no system is done."""
+    """Draw Fig. 4 as `figure_4.png` and its numbers as `figure_4.csv`; return False where no system is done."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -38,7 +38,7 @@ def write_figure(results: Results, output: Path) -> bool:
         return False
     figure, axes = pyplot.subplots(figsize=(7, 4.2), constrained_layout=True)
     lines = [["system", "epoch", "mean", "half_interval_95"]]
-    # Okabe and Ito's colours, told apart by every kind of colour vision.
+    # Okabe and Ito's colours, distinguishable with every kind of colour vision.
     for row, colour in zip(rows, ("#999999", "#0072B2", "#D55E00", "#009E73"), strict=False):
         points = mean_curve(results.curves(row))
         epochs, means = [p[0] for p in points], np.array([p[1] for p in points])

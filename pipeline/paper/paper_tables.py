@@ -1,7 +1,7 @@
 """Tables I to IV of the paper and the decoding statistics, from an experiment's results.
 
-Conventions: scores are times 100, except ranks and statistics, and means over seeds. The paper's own numbers stand
-beside ours under the published convention, which is likely theirs; the default convention has tables of its own.
+Conventions: scores are times 100, except ranks and statistics, and means over seeds. The paper's own numbers are
+shown with ours under the published convention, which is likely theirs; the default convention has its own tables.
 """
 
 import numpy as np
@@ -57,7 +57,7 @@ TABLE_2_LABELS = {
 
 
 def build_tables(results: Results, convention: ConventionName) -> list[Table]:
-    """Build Tables I and II under one convention; the paper's numbers stand beside the published one only."""
+    """Build Tables I and II under one convention; the paper's numbers are shown with the published one only."""
     with_paper = convention == "published"
     rows_1 = [
         Row(
@@ -108,7 +108,7 @@ def build_retrieval_table(results: Results) -> Table:
 
 
 def build_decoding_table(results: Results) -> Table:
-    """Build the statistics of section IV-D4, greedy beside beam."""
+    """Build the statistics of section IV-D4, greedy and beam."""
     names = (
         *("unk_per_caption", "repetitions_per_caption", "repeated_ngrams_per_caption", "mean_words"),
         *("vocabulary_used", "distinct_captions", "novel_captions"),
@@ -135,8 +135,7 @@ def build_decoding_table(results: Results) -> Table:
 
 
 def example_captions(results: Results, count: int = 4) -> list[dict[str, str]]:
-    """Pick Table IV's tracks: those where greedy search repeats itself and beam search does not, then any."""
-
+    """Choose Table IV's tracks: first those where greedy search repeats words and beam search does not."""
     if not results.has("early"):
         return []
     early = next(iter(results.cells[results.system("early")].values()))
@@ -148,9 +147,9 @@ def example_captions(results: Results, count: int = 4) -> list[dict[str, str]]:
     def repeats(text: str) -> bool:
         return count_immediate_repetitions(plain_words(text)) > 0
 
-    telling = [i for i in range(len(greedy)) if repeats(greedy[i]) and not repeats(beam[i])]
+    repeating = [i for i in range(len(greedy)) if repeats(greedy[i]) and not repeats(beam[i])]
     spread = [int(i) for i in np.linspace(0, len(greedy) - 1, min(count, len(greedy)))]
-    chosen = list(dict.fromkeys([*telling, *spread]))[:count]
+    chosen = list(dict.fromkeys([*repeating, *spread]))[:count]
     return [
         {
             "track": early["track_ids"][i],

@@ -22,7 +22,7 @@ class System:
     label: str
     """Its name in the tables."""
     fusion: FusionName
-    """Where audio meets words."""
+    """Where audio and words are fused."""
     extractor: Literal["musicnn", "hcnn", "log_mel", "ablation"]
     """The audio network; `ablation` is the one the ablation study uses throughout."""
     pretrained: bool
@@ -62,7 +62,7 @@ class ExperimentConfig:
     systems: tuple[SystemName, ...] = tuple(SYSTEMS)
     """Systems to run."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Every system is trained once a seed (section IV-D)."""
+    """Every system is trained once per seed (section IV-D)."""
     pretraining: TaggingConfig = field(default_factory=TaggingConfig)
     """How an extractor is pre-trained here."""
     training: CaptionTrainingConfig = field(default_factory=CaptionTrainingConfig)
@@ -106,7 +106,7 @@ class Cell:
     name: str
     """Unique: what is done, and with which seed."""
     kind: Literal["extractor", "features", "captioner"]
-    """What is done."""
+    """Kind of work."""
     subject: str
     """The audio network, or the system."""
     seed: int = 0
@@ -131,7 +131,7 @@ def plan_cells(config: ExperimentConfig) -> list[Cell]:
         )
         for network in sorted(networks)
     ]
-    # Seed by seed, so that an experiment cut short has every row once rather than one row thrice; the slowest
+    # Seed by seed, so that an interrupted experiment has every row once rather than one row three times; the slowest
     # cells of a seed first, so that they do not run alone at the end.
     slow_first = sorted(
         config.systems, key=lambda name: ("scratch", "dcase").index(name) if name in ("scratch", "dcase") else 2

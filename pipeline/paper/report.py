@@ -35,9 +35,11 @@ def write_report(config: ExperimentConfig) -> Path:
     if examples:
         _write_examples(config.output, examples)
     sections = [_heading(config, results)]
-    said = findings(results)
-    if said:
-        sections.append("## What the numbers say\n\n" + "".join(f"- {sentence}\n" for sentence in said))
+    verdicts = findings(results)
+    if verdicts:
+        sections.append(
+            "## Verdicts on the paper's statements\n\n" + "".join(f"- {sentence}\n" for sentence in verdicts)
+        )
     sections += [table.markdown() for table in tables]
     if examples:
         sections.append((config.output / "table_4.md").read_text(encoding="utf-8"))
@@ -70,8 +72,7 @@ def _cell(text: str) -> str:
 
 
 def _heading(config: ExperimentConfig, results: Results) -> str:
-    """Say what was run, on what, and for how long."""
-
+    """Describe what was run, on what, and for how long."""
     card = PreparedDataset(config.dataset).card
     cells = list(captioner_cells(config).values())
     trained = sum(cell["training_seconds"] for cell in cells) / 3600

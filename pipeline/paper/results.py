@@ -16,8 +16,7 @@ class Results:
     """An experiment's results, by row of the paper's tables: `early` is the ablation's pre-trained early fusion."""
 
     def __init__(self, config: ExperimentConfig) -> None:
-        """Read what is done."""
-
+        """Read the results of the cells that are done."""
         self.config = config
         self.cells: dict[str, dict[int, dict[str, Any]]] = {}
         self.scores: dict[str, dict[int, dict[str, Any]]] = {}
@@ -32,12 +31,11 @@ class Results:
         return self.config.ablation if row == "early" else row
 
     def has(self, row: str) -> bool:
-        """Tell whether any seed of a row is done."""
+        """Return whether any seed of a row is done."""
         return self.system(row) in self.cells
 
     def beam_size(self, row: str) -> int:
         """Return the row's beam size besides greedy."""
-
         return SYSTEMS[self.system(row)].beam_size  # type: ignore[index]
 
     def captions(self, row: str, beam: bool, convention: ConventionName) -> tuple[Measure | None, ...]:

@@ -75,7 +75,7 @@ class Table:
     """Decimals shown."""
 
     def bold(self, column: int) -> list[bool]:
-        """Tell which rows lie within two standard deviations of the best, by the best row's deviation."""
+        """Return which rows are within two standard deviations of the best, by the best row's deviation."""
         measures = [row.measures[column] for row in self.rows]
         present = [measure for measure in measures if measure is not None]
         if not present or self.columns[column] in self.without_best:

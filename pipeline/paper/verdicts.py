@@ -6,7 +6,7 @@ from pipeline.paper.tables import Measure
 
 
 def findings(results: Results) -> list[str]:
-    """Say whether our numbers confirm or contradict the paper's three sentences (section IV-D)."""
+    """Return whether our numbers confirm or contradict the paper's three statements (section IV-D)."""
     return [
         finding for finding in (_pre_training(results), _fusion(results), _beam_search(results)) if finding is not None
     ]
@@ -17,7 +17,7 @@ def _cider(results: Results, row: str) -> Measure | None:
 
 
 def _verdict(difference: float, deviation: float) -> str:
-    """Two standard deviations decide, as in the paper's tables."""
+    """Decide by two standard deviations, as in the paper's tables."""
     if abs(difference) <= 2 * deviation:
         return "not decided"
     return "confirmed" if difference > 0 else "contradicted"

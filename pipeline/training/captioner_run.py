@@ -57,7 +57,7 @@ class CaptionRun:
 
     def __post_init__(self) -> None:
         if self.start is not None and (self.extractor is not None or self.glove is not None):
-            raise ValueError("start brings its own extractor and word vectors: leave out extractor and glove")
+            raise ValueError("start has its own extractor and word vectors: leave out extractor and glove")
         if self.start is None and self.extractor is None and self.config.extractor_mode != "scratch":
             raise ValueError(f"extractor_mode={self.config.extractor_mode!r} needs an extractor to start from")
         if self.extractor is not None and self.config.extractor_mode == "scratch":

@@ -1,8 +1,8 @@
 """Ray Train around a training loop: workers, checkpoints, resuming, progress.
 
 Every epoch's end is a checkpoint in `OUTPUT/ray`: the state to resume from and, for captioners, the best and the last
-model. When a worker process dies, the group restarts from the last checkpoint; so does a new call after the driver
-died. On a cluster, OUTPUT and the dataset must be paths that every machine sees.
+model. When a worker process ends, the group restarts from the last checkpoint; so does a new call after the driver
+ended. On a cluster, OUTPUT and the dataset must be paths that every machine sees.
 """
 
 import contextlib
@@ -77,7 +77,7 @@ def fit(worker_loop: WorkerLoop, run: Any, output: Path, hardware: Hardware, on_
 
     Args:
         worker_loop: What each worker process does.
-        run: What to train; handed to the workers.
+        run: What to train; sent to the workers.
         output: Folder of the run.
         hardware: The workers.
         on_epoch: Called with every epoch's metrics.
@@ -136,7 +136,7 @@ def _trainer(worker_loop: WorkerLoop, config: dict[str, Any], output: Path, hard
 
 
 def _rows_since(queue: Any, count: int) -> list[Metrics]:
-    """Return the rows after the first `count`; none if the actor does not answer."""
+    """Return the rows after the first `count`; none if the actor does not respond."""
     import ray
 
     try:

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
 import torch
 
 from muscaps.audio import to_chunks
 from muscaps.inference import prepare_extractor
 from muscaps.models.musicnn import Musicnn
-from muscaps.training.augmentation import disturbed_chunks
+from muscaps.training.augmentation import augmented_chunks
 from muscaps.training.dataset.feature_cache import FeatureCache, extractor_digest
 from muscaps.training.dataset.pairs import DatasetError
 from muscaps.training.dataset.reader import PreparedDataset
@@ -25,9 +23,8 @@ logger = logging.getLogger(__name__)
 
 ROWS_PER_TASK = 8
 
-
 OnProgress = Callable[[int, int], None]
-"""Told how many tracks are done, and of how many."""
+"""Called with the number of tracks done, and their total."""
 
 
 class ExtractFeatures:
@@ -40,12 +37,11 @@ class ExtractFeatures:
 
         Args:
             directory: The checkpoint.
-            keep_audio: Whether to hand on the PCM.
-            use_gpu: Whether a GPU was set aside for this.
+            keep_audio: Whether to keep the PCM in the output.
+            use_gpu: Whether a GPU is reserved for this.
             threads: CPU threads.
-            version: 0 for the tracks as they are; else which disturbed copy, drawn from it and `index`.
+            version: 0 for the tracks as they are; else the number of the augmented copy, which with `index` seeds it.
         """
-
         torch.set_num_threads(threads)
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         self._batch = 256 if self._device == "cuda" else 4  # a CPU's cache holds a small batch only
@@ -53,28 +49,29 @@ class ExtractFeatures:
         self._keep_audio, self._version = keep_audio, version
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Add `features`, float16 as binary, and `feature_dim`; null where decoding failed."""
-
+        """Add `features`, float16 as binary; null where decoding failed."""
         rows: list[bytes | None] = []
-        pcm = batch["pcm"]
-        for index in range(batch.num_rows):
-            if not pcm[index].is_valid:
+        for index, pcm in enumerate(batch["pcm"]):
+            if not pcm.is_valid:
                 rows.append(None)
                 continue
-            chunks = to_chunks(np.frombuffer(pcm[index].as_buffer(), dtype="<i2"), self._extractor.chunk_samples)
-            with torch.inference_mode():
-                spectrograms = [
-                    self._extractor.spectrogram(part.to(self._device).float() / 32_768)
-                    for part in torch.split(torch.from_numpy(chunks.copy()), self._batch)
-                ]
-                if self._version:
-                    seed = (self._version, batch["index"][index].as_py())
-                    whole = disturbed_chunks(torch.cat(spectrograms).cpu(), seed).to(self._device)
-                    spectrograms = list(torch.split(whole, self._batch))
-                parts = [self._extractor.from_spectrogram(part).cpu() for part in spectrograms]
-            rows.append(torch.cat(parts).numpy().astype("<f2").tobytes())
+            samples = np.frombuffer(pcm.as_buffer(), dtype="<i2")
+            seed = (self._version, batch["index"][index].as_py()) if self._version else None
+            rows.append(self._features(samples, seed).astype("<f2").tobytes())
         batch = batch.append_column("features", pa.array(rows, pa.large_binary()))
         return batch if self._keep_audio else batch.drop_columns(["pcm"])
+
+    @torch.inference_mode()
+    def _features(self, samples: np.ndarray, seed: tuple[int, int] | None) -> np.ndarray:
+        """Compute chunk features of a track, augmented if a seed is given: int16 (samples,) -> (chunks, feature)."""
+        chunks = torch.from_numpy(to_chunks(samples, self._extractor.chunk_samples).copy())
+        parts = torch.split(chunks, self._batch)
+        spectrograms = [self._extractor.spectrogram(part.to(self._device).float() / 32_768) for part in parts]
+        if seed is not None:
+            augmented = augmented_chunks(torch.cat(spectrograms).cpu(), seed).to(self._device)
+            spectrograms = list(torch.split(augmented, self._batch))
+        features = [self._extractor.from_spectrogram(part).cpu() for part in spectrograms]
+        return np.asarray(torch.cat(features).numpy())
 
 
 class ExtractCached:
@@ -102,8 +99,8 @@ def cache_features(
     Args:
         dataset: The tracks.
         extractor_directory: The extractor's checkpoint, or a captioner's.
-        version: 0 for the tracks as they are; else which disturbed copy of the training tracks.
-        on_progress: Told how many tracks are done, and of how many.
+        version: 0 for the tracks as they are; else the number of an augmented copy of the training tracks.
+        on_progress: Called with the number of tracks done, and their total.
 
     Raises:
         DatasetError: The features are not cached and there is no audio to compute them from.
@@ -113,19 +110,34 @@ def cache_features(
     if cache.complete:
         return cache
     if version and not isinstance(extractor, Musicnn):
-        raise DatasetError("disturbed copies are made of log-mels, which only musicnn reads")
+        raise DatasetError("augmented copies are made from log-mels, which only musicnn reads")
     if not dataset.has_audio:
         raise DatasetError(
             f"{dataset.directory}: its features are another extractor's and it holds no audio; prepare it again with "
             f"`--extractor {extractor_directory}`"
         )
+    cache.write(
+        _cached_track_features(cache, dataset, extractor_directory, version, extractor.feature_dim, on_progress)
+    )
+    logger.info("features of %d tracks cached", len(cache.examples))
+    return cache
+
+
+def _cached_track_features(
+    cache: FeatureCache,
+    dataset: PreparedDataset,
+    extractor_directory: Path,
+    version: int,
+    feature_dim: int,
+    on_progress: OnProgress | None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Compute the features of a cache's examples on Ray Data: index and (chunks, feature), in any order."""
     import ray.data
 
     cpus, gpus = cluster_size()
     indices = [example.index for example in cache.examples]
-    blocks = [
-        pa.table({"index": indices[start : start + ROWS_PER_TASK]}) for start in range(0, len(indices), ROWS_PER_TASK)
-    ]
+    starts = range(0, len(indices), ROWS_PER_TASK)
+    blocks = [pa.table({"index": indices[start : start + ROWS_PER_TASK]}) for start in starts]
     results = ray.data.from_arrow(blocks).map_batches(
         ExtractCached,
         batch_size=None,
@@ -135,17 +147,11 @@ def cache_features(
         compute=ray.data.ActorPoolStrategy(size=gpus or max(1, min(cpus, len(blocks)))),
         num_gpus=1 if gpus else None,
     )
-
-    def tracks() -> Iterator[tuple[int, np.ndarray]]:
-        done = 0
-        batch: Any  # a pyarrow.Table, as asked for
-        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
-            done += batch.num_rows
-            if on_progress is not None:
-                on_progress(done, len(indices))
-            for index, features in zip(batch["index"].to_pylist(), batch["features"], strict=True):
-                yield index, np.frombuffer(features.as_buffer(), dtype="<f2").reshape(-1, extractor.feature_dim)
-
-    cache.write(tracks())
-    logger.info("features of %d tracks cached", len(indices))
-    return cache
+    done = 0
+    batch: Any  # a pyarrow.Table
+    for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
+        done += batch.num_rows
+        if on_progress is not None:
+            on_progress(done, len(indices))
+        for index, features in zip(batch["index"].to_pylist(), batch["features"], strict=True):
+            yield index, np.frombuffer(features.as_buffer(), dtype="<f2").reshape(-1, feature_dim)

@@ -1,16 +1,14 @@
 """Pairs of audio and captions -> a prepared dataset, audio decoded and features computed on Ray Data."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
 
 from muscaps.training.dataset.cleaning import CleaningReport, CleaningRules, clean
 from muscaps.training.dataset.feature_cache import extractor_digest
@@ -33,12 +31,10 @@ if TYPE_CHECKING:
 
 
 SAMPLE_RATE = 16_000
-
-
 DEFAULT_CHUNK_SECONDS = 3.0
-
-
-MAX_TRACK_SECONDS = 1_800.0  # what is cached of one track at most: 58 MB
+"""Chunk length where no extractor is given."""
+MAX_TRACK_SECONDS = 1_800.0  # of one track's audio at most is cached: 58 MB
+MAX_LISTED_FAILURES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +46,7 @@ class PreparationConfig:
     output: Path
     """Directory of the prepared dataset."""
     rules: CleaningRules = CleaningRules()  # noqa: RUF009  (frozen)
-    """What is unsuitable."""
+    """Which pairs are unsuitable."""
     seed: int = 0
     """Seeds the split of pairs that name none."""
     min_count: int = 2
@@ -76,7 +72,7 @@ class PreparationConfig:
 def decoded_tracks(
     pairs: Sequence[Pair], base: str, config: PreparationConfig, *, chunk_samples: int
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield what decoding (and the extractor) made of every pair, in any order."""
+    """Yield every pair's decoded row, with features where there is an extractor, in any order."""
     import ray.data
 
     table = pa.table({"track_id": [pair.track_id for pair in pairs], "uri": [pair.uri for pair in pairs]})
@@ -105,7 +101,7 @@ def decoded_tracks(
             compute=ray.data.ActorPoolStrategy(size=gpus or max(1, min(cpus - 1, len(blocks)))),
             num_gpus=1 if gpus else None,
         )
-    batch: Any  # a pyarrow.Table, as asked for
+    batch: Any  # a pyarrow.Table
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         for index in range(batch.num_rows):
             yield {name: batch[name][index] for name in batch.column_names}
@@ -116,60 +112,85 @@ def prepare_dataset(config: PreparationConfig, on_progress: OnProgress | None = 
 
     Args:
         config: What to prepare.
-        on_progress: Told how many tracks were decoded, and of how many.
+        on_progress: Called with the number of tracks decoded, and their total.
 
     Raises:
         DatasetError: The pairs cannot be used, or nothing is left of them.
         StorageError: The pair file cannot be fetched.
     """
-    handed_in = read_pairs(config.pairs)[: config.limit]
-    # Text rules need no audio, so what fails them is not decoded; the report counts from all pairs below.
+    pairs = read_pairs(config.pairs)[: config.limit]
+    # Text rules need no audio, so the pairs that fail them are not decoded; the report below counts all pairs.
     text_rules = replace(config.rules, min_seconds=None, max_seconds=None, unique_captions=False)
-    hopeful, _ = clean(handed_in, text_rules)
-    chunk_seconds, source = DEFAULT_CHUNK_SECONDS, None
-    feature_dim = None
-    if config.extractor is not None:
-        extractor = load_any_extractor(config.extractor)
-        chunk_seconds, feature_dim = extractor.chunk_seconds, extractor.feature_dim
-        source = extractor_digest(extractor)
+    suitable, _ = clean(pairs, text_rules)
+    extractor = load_any_extractor(config.extractor) if config.extractor is not None else None
+    chunk_seconds = extractor.chunk_seconds if extractor is not None else DEFAULT_CHUNK_SECONDS
+    feature_dim = extractor.feature_dim if extractor is not None else None
     writer = DatasetWriter(config.output, feature_dim=feature_dim)
-    durations: dict[str, float] = {}
-    failures: Counter[str] = Counter()
-    failed: list[dict[str, str]] = []
     base = storage.join(config.pairs, "") if storage.is_folder(config.pairs) else config.pairs
     with ray_session(config.address, num_cpus=config.num_cpus):
-        decoded = decoded_tracks(hopeful, base, config, chunk_samples=round(chunk_seconds * SAMPLE_RATE))
-        for done, row in enumerate(decoded, start=1):
-            if on_progress is not None:
-                on_progress(done, len(hopeful))
-            track = row["track_id"].as_py()
-            if row["stage"].as_py() is not None:
-                failures[row["error_type"].as_py()] += 1
-                failed.append({"track_id": track, "reason": row["message"].as_py()})
-                continue
-            durations[track] = row["decoded_duration_s"].as_py()
-            audio = np.frombuffer(row["pcm"].as_buffer(), dtype="<i2") if config.audio else None
-            features = None
-            if "features" in row and feature_dim is not None:
-                features = np.frombuffer(row["features"].as_buffer(), dtype="<f2").reshape(-1, feature_dim)
-            writer.store(track, audio=audio, features=features)
-    unheard = {row["track_id"] for row in failed}
-    heard = [pair for pair in handed_in if pair.track_id not in unheard]
-    kept, report = clean([replace(pair, duration_s=durations.get(pair.track_id)) for pair in heard], config.rules)
-    report = _with_failures(report, handed_in, failures)
-    kept = assign_splits(kept, config.seed)
+        rows = decoded_tracks(suitable, base, config, chunk_samples=round(chunk_seconds * SAMPLE_RATE))
+        outcome = _store_tracks(_with_progress(rows, len(suitable), on_progress), writer, config.audio, feature_dim)
+    kept, report = outcome.clean(pairs, config.rules)
     card = {
         "pairs": config.pairs.rpartition("/")[2] or config.pairs,
         "cleaning": asdict(report),
         "rules": asdict(config.rules),
-        "unreadable": failed[:100],
+        "unreadable": outcome.failed[:MAX_LISTED_FAILURES],
         "seed": config.seed,
         "chunk_seconds": chunk_seconds,
-        "extractor": source,
+        "extractor": extractor_digest(extractor) if extractor is not None else None,
     }
-    return writer.finish(kept, min_count=config.min_count, card=card)
+    return writer.finish(assign_splits(kept, config.seed), min_count=config.min_count, card=card)
 
 
-def _with_failures(report: CleaningReport, pairs: Sequence[Pair], failures: Mapping[str, int]) -> CleaningReport:
-    dropped = {**report.dropped_pairs, **{f"audio_{reason}": count for reason, count in failures.items()}}
-    return replace(report, pairs=len(pairs), captions=sum(len(pair.captions) for pair in pairs), dropped_pairs=dropped)
+@dataclass(kw_only=True)
+class _Decoding:
+    """What decoding found out about the tracks."""
+
+    durations: dict[str, float] = field(default_factory=dict)
+    """Seconds of every decoded track."""
+    failed: list[dict[str, str]] = field(default_factory=list)
+    """`track_id` and `reason` of every track that failed."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Failed tracks by error."""
+
+    def clean(self, pairs: Sequence[Pair], rules: CleaningRules) -> tuple[list[Pair], CleaningReport]:
+        """Drop unsuitable pairs, now that durations are known; the report counts undecodable tracks too."""
+        failed = {row["track_id"] for row in self.failed}
+        decodable = [
+            replace(pair, duration_s=self.durations.get(pair.track_id)) for pair in pairs if pair.track_id not in failed
+        ]
+        kept, report = clean(decodable, rules)
+        dropped = report.dropped_pairs | {f"audio_{reason}": count for reason, count in self.failures.items()}
+        num_captions = sum(len(pair.captions) for pair in pairs)
+        return kept, replace(report, pairs=len(pairs), captions=num_captions, dropped_pairs=dropped)
+
+
+def _store_tracks(
+    rows: Iterable[Mapping[str, Any]], writer: DatasetWriter, keep_audio: bool, feature_dim: int | None
+) -> _Decoding:
+    """Write the audio and features of decoded tracks."""
+    outcome = _Decoding()
+    for row in rows:
+        track_id = row["track_id"].as_py()
+        if row["stage"].as_py() is not None:
+            outcome.failures[row["error_type"].as_py()] += 1
+            outcome.failed.append({"track_id": track_id, "reason": row["message"].as_py()})
+            continue
+        outcome.durations[track_id] = row["decoded_duration_s"].as_py()
+        audio = np.frombuffer(row["pcm"].as_buffer(), dtype="<i2") if keep_audio else None
+        features = None
+        if "features" in row and feature_dim is not None:
+            features = np.frombuffer(row["features"].as_buffer(), dtype="<f2").reshape(-1, feature_dim)
+        writer.store(track_id, audio=audio, features=features)
+    return outcome
+
+
+def _with_progress(
+    rows: Iterable[Mapping[str, Any]], total: int, on_progress: OnProgress | None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield rows, and report each one before it is used."""
+    for done, row in enumerate(rows, start=1):
+        if on_progress is not None:
+            on_progress(done, total)
+        yield row

@@ -35,15 +35,15 @@ class CleaningReport:
     """What cleaning kept, and how much each rule dropped."""
 
     pairs: int
-    """Tracks handed in."""
+    """Tracks before cleaning."""
     captions: int
-    """Captions handed in."""
+    """Captions before cleaning."""
     kept_pairs: int
     """Tracks kept."""
     kept_captions: int
     """Captions kept."""
     dropped_pairs: dict[str, int] = field(default_factory=dict)
-    """Tracks dropped, by rule: `too_short`, `too_long`, `no_caption_left`, or why the audio failed."""
+    """Tracks dropped, by rule: `too_short`, `too_long`, `no_caption_left`, or the error of their audio."""
     dropped_captions: dict[str, int] = field(default_factory=dict)
     """Captions dropped from tracks of suitable length, by rule: `too_few_tokens`, `too_many_tokens`, `duplicate`."""
 

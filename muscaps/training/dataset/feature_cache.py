@@ -13,7 +13,7 @@ from muscaps.training.dataset.reader import PreparedDataset
 
 
 def extractor_digest(extractor: FeatureExtractor) -> str:
-    """Return a digest of an extractor's learned weights: what tells whose features are cached."""
+    """Return a digest of an extractor's learned weights, which identifies cached features."""
     digest = hashlib.sha256(type(extractor).__name__.encode())
     for name, value in sorted(learned_weights(extractor).items()):
         digest.update(name.encode())
@@ -22,15 +22,15 @@ def extractor_digest(extractor: FeatureExtractor) -> str:
 
 
 class FeatureCache:
-    """Features of a dataset's tracks by one extractor, beside the dataset's own."""
+    """Features of a dataset's tracks by one extractor, in addition to the dataset's own features."""
 
     def __init__(self, dataset: PreparedDataset, digest: str, version: int = 0) -> None:
-        """Name the cache; nothing is read yet.
+        """Locate the cache; nothing is read yet.
 
         Args:
             dataset: The tracks.
             digest: Of the extractor, see `extractor_digest`.
-            version: 0 for the tracks as they are; 1, 2, ... for disturbed copies of the training tracks.
+            version: 0 for the tracks as they are; 1, 2, ... for augmented copies of the training tracks.
         """
         self._own = version == 0 and dataset.card.get("extractor") == digest and dataset.feature_dim is not None
         self._dataset = dataset
@@ -72,15 +72,15 @@ class FeatureCache:
     def write(self, tracks: Iterable[tuple[int, np.ndarray]]) -> None:
         """Store features, (chunks, feature), by example index, in any order; whole or not at all."""
         self._rows_path.parent.mkdir(exist_ok=True)
-        beside = self._rows_path.with_suffix(".partial")
+        partial = self._rows_path.with_suffix(".partial")
         places: dict[int, tuple[int, int]] = {}
         start, width = 0, 0
-        with beside.open("wb") as stream:
+        with partial.open("wb") as stream:
             for index, features in tracks:
                 stream.write(np.ascontiguousarray(features, dtype="<f2").tobytes())
                 places[index] = (start, len(features))
                 start, width = start + len(features), features.shape[1]
-        beside.replace(self._rows_path)
+        partial.replace(self._rows_path)
         document = {"dataset": self._dataset.card["digest"], "feature_dim": width, "places": places}
         self._index_path.write_text(json.dumps(document), encoding="utf-8")
         self._rows = None

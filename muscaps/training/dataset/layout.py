@@ -1,6 +1,6 @@
 """The files of a prepared dataset.
 
-`dataset.json` says what was kept and why the rest was not, `examples.parquet` holds one row a track,
+`dataset.json` counts what was kept and why the rest was dropped, `examples.parquet` holds one row per track,
 `vocabulary.txt` the words of the training captions. `audio.i16` holds every track's samples (16 kHz mono int16, one
 after another) and `features.f16` every track's chunk features (float16, row-major); both are memory-mapped, and each
 may be absent.
@@ -23,7 +23,7 @@ CARD, EXAMPLES, WORDS, AUDIO, FEATURES = (
 
 
 CACHES = "features"
-"""Folder of what is worked out from a dataset later: features by other extractors, log-mels."""
+"""Folder of what is computed from a dataset later: features by other extractors, log-mels."""
 
 
 EXAMPLE_SCHEMA = pa.schema(
@@ -47,7 +47,7 @@ class Example:
     """A track of a prepared dataset."""
 
     index: int
-    """Place in the dataset; seeds what is drawn for it."""
+    """Index in the dataset; part of the seed of everything drawn for it."""
     track_id: str
     uri: str
     captions: tuple[str, ...]

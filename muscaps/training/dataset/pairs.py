@@ -1,4 +1,4 @@
-"""Audio-caption pairs as handed in, and the error that names what is wrong with them."""
+"""Audio-caption pairs as a team provides them, and the error for pairs or datasets that cannot be used."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One track with its captions, as handed in."""
+    """One track with its captions, before cleaning."""
 
     track_id: str
     """Unique name of the track."""
     uri: str
     """Where its audio is."""
     captions: tuple[str, ...]
-    """What people wrote about it; at least one."""
+    """Its captions; at least one."""
     tags: tuple[str, ...] = ()
     """Labels a tagger can learn; none for captions alone."""
     split: str | None = None

@@ -18,7 +18,7 @@ def split_name(name: str) -> str:
     """Return the usual name of a split: `val`, `valid` and `dev` are `validation`, `training` is `train`.
 
     Raises:
-        DatasetError: The name is not a split's.
+        DatasetError: The name is not known.
     """
     try:
         return _SPLIT_NAMES[name.strip().lower()]

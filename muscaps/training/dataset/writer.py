@@ -28,7 +28,7 @@ from muscaps.vocabulary import Vocabulary, tokenize
 
 
 class DatasetWriter:
-    """Writes a prepared dataset: data a track at a time, then the tables."""
+    """Writes a prepared dataset: the data of one track after another, then the tables."""
 
     def __init__(self, directory: Path, *, feature_dim: int | None = None) -> None:
         """Start in an empty or new directory, or over an earlier dataset.
@@ -38,9 +38,9 @@ class DatasetWriter:
         """
         directory.mkdir(parents=True, exist_ok=True)
         ours = {CARD, EXAMPLES, WORDS, AUDIO, FEATURES, CACHES}
-        strangers = sorted({path.name for path in directory.iterdir()} - ours)
-        if strangers:
-            raise DatasetError(f"{directory} holds other things ({strangers[0]}); name an empty or new folder")
+        others = sorted({path.name for path in directory.iterdir()} - ours)
+        if others:
+            raise DatasetError(f"{directory} holds other things ({others[0]}); name an empty or new folder")
         shutil.rmtree(directory / CACHES, ignore_errors=True)
         (directory / CARD).unlink(missing_ok=True)
         self._directory = directory
@@ -84,7 +84,7 @@ class DatasetWriter:
         Args:
             pairs: The tracks kept, in order; each must have its split, and data only if some was stored.
             min_count: Occurrences a word needs to enter the vocabulary.
-            card: More to say about the dataset.
+            card: Further fields of the card.
 
         Raises:
             DatasetError: No training caption is left, or a pair has no split.

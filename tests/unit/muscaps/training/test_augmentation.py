@@ -9,7 +9,7 @@ from muscaps.training.augmentation import (
     SILENCE_DB,
     AugmentationConfig,
     Augmenter,
-    disturbed_chunks,
+    augmented_chunks,
     frames_needed,
     pitch_warps,
 )
@@ -30,7 +30,7 @@ def test_nothing_changes_when_everything_is_off() -> None:
     augmenter, batch = Augmenter(NO_AUGMENTATION, FRAMES), excerpts(3, NO_AUGMENTATION)
     resampled = augmenter.resample(batch, generators(3))
     mixed, chosen = augmenter.mix(resampled, resampled.flip(0), generators(3))
-    result = augmenter.disturb(mixed, generators(3))
+    result = augmenter.augment(mixed, generators(3))
     assert torch.allclose(result, batch[:, :FRAMES].clamp(min=SILENCE_DB), atol=1e-4)
     assert not chosen.any()
 
@@ -49,7 +49,7 @@ def test_disturbances_stay_finite_even_on_silence() -> None:
     for batch in (excerpts(8, config), torch.full((8, frames_needed(FRAMES, config), 96), SILENCE_DB)):
         first = augmenter.resample(batch, generators(8))
         mixed, chosen = augmenter.mix(first, first.flip(0), generators(8))
-        result = augmenter.disturb(mixed, generators(8))
+        result = augmenter.augment(mixed, generators(8))
         assert chosen.all()
         assert result.shape == (8, FRAMES, 96)
         assert bool(result.isfinite().all())
@@ -59,8 +59,8 @@ def test_disturbances_stay_finite_even_on_silence() -> None:
 def test_an_example_is_disturbed_the_same_whatever_shares_its_batch() -> None:
     config = AugmentationConfig()
     augmenter, batch = Augmenter(config, FRAMES), excerpts(4, config)
-    together = augmenter.disturb(augmenter.resample(batch, (g := generators(4))), g)
-    alone = augmenter.disturb(augmenter.resample(batch[2:3], (g := generators(4)[2:3])), g)
+    together = augmenter.augment(augmenter.resample(batch, (g := generators(4))), g)
+    alone = augmenter.augment(augmenter.resample(batch[2:3], (g := generators(4)[2:3])), g)
     assert torch.allclose(together[2:3], alone, atol=1e-4)
 
 
@@ -85,12 +85,12 @@ def test_pitch_warps_move_a_partial_by_the_interval() -> None:
 def test_a_tracks_chunks_share_one_disturbance() -> None:
     chunk = 15 * torch.randn(1, 1, 96, 188) - 30
     quiet = AugmentationConfig(noise_probability=0, mix_probability=0, mask_probability=0, max_tempo_change=0)
-    result = disturbed_chunks(chunk.repeat(3, 1, 1, 1), (1, 2), quiet)
+    result = augmented_chunks(chunk.repeat(3, 1, 1, 1), (1, 2), quiet)
     assert result.shape == (3, 1, 96, 188)
     assert torch.equal(result[0], result[2])
     assert not torch.allclose(result[0], chunk[0], atol=0.5)
-    assert torch.equal(result, disturbed_chunks(chunk.repeat(3, 1, 1, 1), (1, 2), quiet))
-    assert not torch.equal(result, disturbed_chunks(chunk.repeat(3, 1, 1, 1), (1, 3), quiet))
+    assert torch.equal(result, augmented_chunks(chunk.repeat(3, 1, 1, 1), (1, 2), quiet))
+    assert not torch.equal(result, augmented_chunks(chunk.repeat(3, 1, 1, 1), (1, 3), quiet))
 
 
 def test_probabilities_outside_0_to_1_are_refused() -> None:
