@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv, from nothing but python3 (uv if it is there, else pip).
+# Every target sets up .venv first; it needs python3 only (uv is used if installed, else pip).
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,18 +11,18 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## caption the bundled tracks and show them
 	$(BIN)/muscaps demo
 
-test: $(READY)  ## everything but the slow drills, no GPU needed
+test: $(READY)  ## all tests except the slow drills, no GPU needed
 	$(BIN)/pytest -m "not slow" $(PYTEST)
 
-drills: $(READY)  ## faults injected on purpose, full counts; takes long
+drills: $(READY)  ## fault injection with full counts; takes long
 	$(BIN)/pytest -m "drills" $(PYTEST)
 
-lint: $(READY)
+lint: $(READY)  ## formatting, lint rules and types, as CI checks them
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## this machine's ceiling, and how near the job comes
+bench: $(READY)  ## the stages alone and the whole job on this machine
 	$(BIN)/muscaps bench
 
 $(READY): pyproject.toml constraints.txt

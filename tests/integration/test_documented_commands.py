@@ -98,7 +98,7 @@ def test_the_readmes_commands_do_what_they_say(folder: Path, monkeypatch: pytest
 
 
 def test_the_search_of_the_readme_finds_tracks(folder: Path) -> None:
-    caption, search = lines(section("README.md", "## Finding tracks by a sentence"))
+    caption, search = lines(section("README.md", "## Search"))
     assert run(caption, folder).returncode == 0
     found = run(search, folder)
     assert found.returncode == 0, found.stderr
