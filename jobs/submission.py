@@ -30,18 +30,21 @@ class Submission:
     """File or folder of this machine, by its name in the job's working directory."""
 
 
-def prepare(arguments: Sequence[str], *, paths_are_shared: bool = False, with_code: bool = False) -> Submission:
+def prepare(
+    arguments: Sequence[str], program: Any, *, paths_are_shared: bool = False, with_code: bool = False
+) -> Submission:
     """Check a muscaps command and collect its local inputs.
 
     Args:
         arguments: The command, without `muscaps`.
+        program: The whole command line, as click's group of commands.
         paths_are_shared: All nodes have the same files; nothing is uploaded, relative paths become absolute.
         with_code: Run this machine's muscaps instead of the nodes' own.
 
     Raises:
         ValueError: No such command or option, a local folder to read or write, or an upload that is too large.
     """
-    command, context = _parsed(list(arguments))
+    command, context = _parsed(list(arguments), program)
     words, uploads = list(arguments), dict[str, Path]()
     read, written = _paths(command, context)
     for path in {*read, *written}:
@@ -60,12 +63,12 @@ def prepare(arguments: Sequence[str], *, paths_are_shared: bool = False, with_co
     if any("--address" in parameter.opts for parameter in command.params) and not context.params.get("address"):
         names = len(context.info_name.split())
         words[names:names] = ["--address", "auto"]
-    program = ["muscaps"]
+    start = ["muscaps"]
     if with_code:
         for package in ("muscaps", "pipeline", "jobs"):
             uploads[package] = Path(__file__).parents[1] / package
-        program = ["python", "-c", "from jobs.cli import main; main()"]
-    return Submission(entrypoint="exec " + shlex.join([*program, *words]), uploads=uploads)
+        start = ["python", "-c", "from jobs.cli import main; main()"]
+    return Submission(entrypoint="exec " + shlex.join([*start, *words]), uploads=uploads)
 
 
 def _renamed(words: list[str], path: str, name: str) -> list[str]:
@@ -75,12 +78,10 @@ def _renamed(words: list[str], path: str, name: str) -> list[str]:
     return [before + sign + given.get(value, value) for before, sign, value in split]
 
 
-def _parsed(arguments: list[str]) -> tuple[Any, Any]:
+def _parsed(arguments: list[str], program: Any) -> tuple[Any, Any]:
     """Return the command and its parsed arguments; raise ValueError for what the command line rejects."""
-    from jobs.cli import app
-
     context: Any = None
-    command: Any = typer.main.get_command(app)
+    command: Any = program
     names: list[str] = []
     rest = arguments
     while hasattr(command, "commands"):

@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
+    context: typer.Context,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND ...", help="As typed after `muscaps`.")],
     address: AddressOption = None,
     wait: Annotated[bool, typer.Option(help="Follow the log to the end and exit with the command's status.")] = True,
@@ -73,7 +74,8 @@ def submit(
     written.
     """
     with explained():
-        submission = prepare(command, paths_are_shared=shared_paths, with_code=code)
+        program = context.find_root().command
+        submission = prepare(command, program, paths_are_shared=shared_paths, with_code=code)
         client = connect(address)
         name = submit_job(client, submission, command, job_environment(env or []), job_id)
     typer.echo(f"muscaps: job {name} submitted to {server_address(address)}", err=True)

@@ -4,11 +4,17 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from jobs import submission as submission_module
 from jobs.cli import app
 from jobs.job_server import job_environment
-from jobs.submission import prepare
+from jobs.submission import Submission
+
+
+def prepare(arguments: list[str], **options: bool) -> Submission:
+    return submission_module.prepare(arguments, typer.main.get_command(app), **options)
 
 
 def words(entrypoint: str) -> list[str]:
