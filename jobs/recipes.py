@@ -65,7 +65,7 @@ def small_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
 
     Every system keeps its architecture; what shrinks are widths (audio networks to a quarter or less, hidden
     units to 128, the baseline's GRUs to 64), epochs (40; 12 where the audio network is trained along) and the
-    excerpt such training hears (6 s). Learning rate 4e-3 makes up for the fewer steps.
+    excerpt of such training (6 s). Learning rate 4e-3 makes up for the fewer steps.
     """
     from muscaps.config import ExtractorConfig, ModelConfig
     from muscaps.training.captioner_config import CaptionTrainingConfig

@@ -109,13 +109,13 @@ def train(
         if not scratch and extractor is None and start is None:
             raise ValueError("give --extractor or --from, or --scratch to train without pre-training")
         mode: ExtractorMode = "scratch" if scratch else "fine-tuned" if fine_tune else "frozen"
-        ears = ExtractorConfig(
+        extractor_config = ExtractorConfig(
             name=architecture.value,
             num_channels=channels or (64 if architecture is Extractor.MUSICNN else 128),
             frontend_scale=frontend_scale,
         )
         if extractor is not None:
-            ears = _config_of(extractor)
+            extractor_config = _config_of(extractor)
         run = CaptionRun(
             dataset=dataset.resolve(),
             output=output.resolve(),
@@ -133,7 +133,7 @@ def train(
             ),
             model=replace(
                 ModelConfig(hidden_dim=hidden_dim, audio_embedding_dim=hidden_dim, word_embedding_dim=word_dim),
-                extractor=ears,
+                extractor=extractor_config,
                 fusion=fusion.value,
                 dropout=dropout,
             ),
