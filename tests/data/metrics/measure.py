@@ -51,20 +51,23 @@ def sacre_bleu(predictions, references, order):
 
 
 def meteor(jar, predictions, references):
-    """Return METEOR per caption and its mean, from the program's own command line."""
+    """Return METEOR's corpus score and the score per caption, from the program's own command line.
+
+    The program needs the same number of references for each caption. METEOR takes the best reference, so repeating
+    one changes nothing.
+    """
     most = max(map(len, references))
-    per_caption = []
+    padded = [group + group[:1] * (most - len(group)) for group in references]
     with tempfile.TemporaryDirectory() as folder:
-        for prediction, group in zip(predictions, references, strict=True):
-            hypothesis, reference = Path(folder) / "hypothesis", Path(folder) / "reference"
-            hypothesis.write_text(prediction + "\n")
-            reference.write_text("".join(line + "\n" for line in group))
-            command = ["java", "-Xmx2G", "-jar", jar, hypothesis, reference, "-l", "en", "-norm", "-r", str(len(group))]
-            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            [score] = [line.split()[-1] for line in output.splitlines() if line.startswith("Final score:")]
-            per_caption.append(float(score))
-    assert most <= 3
-    return per_caption
+        hypothesis, reference = Path(folder) / "hypothesis", Path(folder) / "reference"
+        hypothesis.write_text("".join(line + "\n" for line in predictions))
+        reference.write_text("".join(line + "\n" for group in padded for line in group))
+        command = ["java", "-Xmx2G", "-jar", jar, hypothesis, reference, "-l", "en", "-norm", "-r", str(most)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+    scores = [line for line in output.splitlines() if "score:" in line]
+    per_caption = [float(line.split()[-1]) for line in scores if line.startswith("Segment")]
+    [corpus] = [float(line.split()[-1]) for line in scores if line.startswith("Final score:")]
+    return corpus, per_caption
 
 
 def main():
@@ -81,7 +84,7 @@ def main():
         key = "cider_d" if name == "cider" else name
         scores["corpus"][name] = float(corpus[key])
         scores["per_caption"][name] = [float(value) for value in single[key]]
-    scores["per_caption"]["meteor"] = meteor(sys.argv[1], predictions, references)
+    scores["corpus"]["meteor"], scores["per_caption"]["meteor"] = meteor(sys.argv[1], predictions, references)
     scores["tools"] = {name: version(name) for name in ("nltk", "sacrebleu", "aac-metrics")} | {"meteor": "1.5"}
     (HERE / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
 
