@@ -1,4 +1,4 @@
-"""The commands and programs of README and docs, run as they stand: what a newcomer types works.
+"""The commands and programs of README and docs run as written.
 
 Covers: every `muscaps` line of README's own catalogue and search sections and of docs/own-catalogue.md, in order, in
 one folder that holds my-music/ and tracks.csv; `s3://library` is a bucket of the loopback server. README's Python
@@ -46,7 +46,7 @@ def lines(text: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, s3_server: Any) -> Path:
-    """What the pages take for granted: my-music/, tracks.csv, checkpoint/, track.mp3 and a bucket."""
+    """Make the files that the pages use: my-music/, tracks.csv, checkpoint/, track.mp3 and a bucket."""
     folder = tmp_path_factory.mktemp("newcomer")
     (folder / "my-music").mkdir()
     bucket = s3_server.create_bucket()
@@ -78,7 +78,7 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_readmes_commands_do_what_they_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue = section("README.md", "## Your own catalogue")
     for words in lines(catalogue):
         done = run(words, folder)
@@ -97,7 +97,7 @@ def test_the_readmes_commands_do_what_they_say(folder: Path, monkeypatch: pytest
     assert len(duckdb.sql(query.replace("-- DuckDB\n", "")).fetchall()) == 3
 
 
-def test_the_search_of_the_readme_finds_tracks(folder: Path) -> None:
+def test_the_readmes_search_finds_tracks(folder: Path) -> None:
     caption, search = lines(section("README.md", "## Search"))
     assert run(caption, folder).returncode == 0
     found = run(search, folder)
@@ -105,7 +105,7 @@ def test_the_search_of_the_readme_finds_tracks(folder: Path) -> None:
     assert sum(f"{n}.wav" in found.stdout for n in range(3)) == 3
 
 
-def test_the_commands_for_a_catalogue_of_ones_own_work(folder: Path) -> None:
+def test_the_commands_of_own_catalogue_run(folder: Path) -> None:
     for words in lines((ROOT / "docs" / "own-catalogue.md").read_text()):
         done = run(words, folder)
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"

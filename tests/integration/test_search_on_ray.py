@@ -1,4 +1,4 @@
-"""A search spread over Ray's workers ranks as one in this process does.
+"""A search on Ray's workers gives the ranking of a search in one process.
 
 Covers: more files than workers, indexes built by workers, an attention model's second step, bias correction, a
 checkpoint the workers never see on disk.
@@ -17,7 +17,7 @@ from tests.finished_output import write_features
 
 @pytest.fixture(scope="module", autouse=True)
 def ray_here() -> object:
-    """One Ray for all tests, which a search uses as it finds it."""
+    """One Ray for all tests of the module."""
     from pipeline.cluster.session import ray_session
 
     with ray_session(num_cpus=2):
@@ -26,7 +26,7 @@ def ray_here() -> object:
 
 @pytest.mark.parametrize("fusion", ["early", "attention"])
 @pytest.mark.parametrize("bias_correction", [False, True])
-def test_workers_find_what_one_process_finds(tmp_path: Path, fusion: str, bias_correction: bool) -> None:
+def test_workers_give_the_ranking_of_one_process(tmp_path: Path, fusion: str, bias_correction: bool) -> None:
     checkpoint = save_tiny_checkpoint(tmp_path / "model", fusion=fusion)
     model = Captioner.load(checkpoint)
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_workers_find_what_one_process_finds(tmp_path: Path, fusion: str, bias_c
             )
         )
 
-    spread = found("the Ray that runs here")
+    spread = found("the running Ray")
     assert len(list((tmp_path / "out" / "search" / model.model_id).glob("[0-2].parquet"))) == 3
     alone = found(None)
     assert spread.tracks == alone.tracks == 120

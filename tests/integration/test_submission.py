@@ -1,7 +1,7 @@
 """Jobs on a real Ray cluster, a head without cores and one worker, against the loopback S3 server.
 
 Covers: a run stopped midway with everything finished written, submitted again and followed to its end; uploads of a
-local catalogue and checkpoint; `--env`; a failing command and its exit status; metrics the dashboard asks for.
+local catalogue and checkpoint; `--env`; a failing command and its exit status; metrics of the dashboard.
 """
 
 import contextlib
@@ -33,13 +33,13 @@ BIN = Path(sys.executable).parent
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What nodes and clients are started with: where the S3 server is, and the cluster's token."""
+    """Environment of nodes and clients: the S3 server and the cluster's token."""
     inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return inherited | {"RAY_AUTH_TOKEN": "the-token-of-the-test", "RAY_USAGE_STATS_ENABLED": "0"} | more
 
 
 def free_port() -> int:
-    """A port of its own, beyond those Ray gives its workers and those the system hands out."""
+    """Return a free port outside the ranges of Ray's workers and of the system."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -48,7 +48,7 @@ def free_port() -> int:
 
 
 class Cluster:
-    """A Ray head that takes no work, and a worker of two cores; every process of them names their folder."""
+    """A Ray head without tasks and a worker of two cores; the command line of each process has the cluster's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,11 +74,11 @@ class Cluster:
 
     def _node(self, role: str, *flags: str) -> None:
         common = {
-            "temp-dir": self.folder / role,  # as on two machines: with one folder, either deletes the other's uploads
+            "temp-dir": self.folder / role,  # one per node: with a shared folder, one deletes the uploads of the other
             "node-ip-address": "127.0.0.1",
             "object-store-memory": 200_000_000,
             "metrics-export-port": self.metrics[role],
-            # Fixed ports for all agents: else the raylet gives them 15 s to name theirs, too few on a busy machine.
+            # Fixed ports for all agents: otherwise the raylet waits 15 s for them, too short on a busy machine.
             "dashboard-agent-grpc-port": free_port(),
             "dashboard-agent-listen-port": free_port(),
             "runtime-env-agent-port": free_port(),
@@ -87,7 +87,7 @@ class Cluster:
         settings = environment(
             RAY_AUTH_MODE="token",
             PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            # A loaded machine takes its time.
+            # Long timeouts for a busy machine.
             RAY_raylet_start_wait_time_s="300",
             RAY_DASHBOARD_STARTUP_TIMEOUT_S="600",
             RAY_agent_register_timeout_ms="600000",
@@ -95,8 +95,8 @@ class Cluster:
         started = subprocess.run(command, capture_output=True, text=True, check=False, env=settings, timeout=900)
         assert started.returncode == 0, started.stdout + started.stderr
 
-    def given_metrics(self) -> str:
-        """What Prometheus would read from both nodes."""
+    def metrics_text(self) -> str:
+        """Return the metrics of both nodes as Prometheus reads them."""
         text = ""
         for port in self.metrics.values():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
@@ -150,7 +150,7 @@ def captioned(output: str) -> int:
     return total
 
 
-def test_a_job_stopped_midway_leaves_what_it_finished_and_the_next_does_the_rest(
+def test_a_stopped_job_keeps_finished_tracks_and_the_next_does_the_rest(
     cluster: Cluster, s3_server: S3Server, s3_bucket: str, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     tracks, output = 400, f"{s3_bucket}/out"
@@ -179,7 +179,7 @@ def test_a_job_stopped_midway_leaves_what_it_finished_and_the_next_does_the_rest
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-def test_the_exit_status_is_the_commands_own(cluster: Cluster, s3_bucket: str) -> None:
+def test_the_exit_status_is_that_of_the_command(cluster: Cluster, s3_bucket: str) -> None:
     failed = muscaps(
         "submit",
         "--address",
@@ -202,7 +202,7 @@ def test_the_exit_status_is_the_commands_own(cluster: Cluster, s3_bucket: str) -
     assert "no job nobody on this cluster" in unknown.stderr
 
 
-def test_the_dashboard_asks_only_for_metrics_a_node_gives(cluster: Cluster) -> None:
+def test_the_dashboard_uses_only_metrics_of_a_node(cluster: Cluster) -> None:
     script = (
         "import ray, time; ray.init(address='auto', log_to_driver=False);"
         "from pipeline.captioning.telemetry import RunMetrics; m = RunMetrics('r1');"
@@ -217,7 +217,7 @@ def test_the_dashboard_asks_only_for_metrics_a_node_gives(cluster: Cluster) -> N
         check=True,
         timeout=120,
     )
-    text = cluster.given_metrics()
+    text = cluster.metrics_text()
     given = set(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE))
     dashboard = json.loads((Path(__file__).parents[2] / "infra" / "grafana-dashboard.json").read_text())
     expressions = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])

@@ -1,5 +1,4 @@
-"""What the documentation says can be typed: commands exist with their options and are run by a test or say why not,
-queries run, links lead somewhere."""
+"""Documented commands exist with their options and are run by a test or marked; queries run; links exist."""
 
 import re
 import shlex
@@ -75,10 +74,10 @@ RUN_BY = {
     "checkpoint import": "unit/muscaps/test_checkpoint.py",
     "checkpoint show": "unit/muscaps/test_checkpoint.py",
 }
-"""The test that runs a documented command: test_documented_commands.py as it stands, the others on small inputs."""
+"""The test that runs a documented command: test_documented_commands.py as written, the others on small inputs."""
 
 
-def test_every_documented_command_is_run_by_a_test_or_says_why_not() -> None:
+def test_every_documented_command_is_run_by_a_test_or_marked() -> None:
     for page, line, marked in commands():
         if not marked:
             words = shlex.split(line)[1:]
@@ -89,16 +88,16 @@ def test_every_documented_command_is_run_by_a_test_or_says_why_not() -> None:
     for page in PAGES:
         for text, marked in blocks(page, "sh"):
             others = [line for line in text.splitlines() if line and not line.startswith(("muscaps ", "make ", "#"))]
-            assert marked or not others, f"{page.name}: say why no test runs {others}"
+            assert marked or not others, f"{page.name}: mark why no test runs {others}"
 
 
-def test_the_pages_hold_commands_at_all() -> None:
+def test_the_pages_have_commands() -> None:
     assert len(commands()) > 25
 
 
 @pytest.fixture
 def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """captions/ in the working folder, as the pages call it: 12 tracks, one captioned twice, one failed."""
+    """captions/ in the working folder, named as in the pages: 12 tracks, one captioned twice, one failed."""
     import numpy as np
 
     folder = tmp_path / "captions"
@@ -140,16 +139,16 @@ def test_documented_sql_runs_and_takes_the_newest(output: Path) -> None:
     assert (alternatives["caption"] == "another").sum() == 12
 
 
-def test_the_output_reads_with_the_schema_spark_would_see(output: Path) -> None:
+def test_the_output_has_types_that_spark_reads(output: Path) -> None:
     table = pq.read_table(output / "captions", schema=pa.schema([*CAPTION_SCHEMA]))
     assert table.schema.field("created_at").type == pa.timestamp("us", tz="UTC")
     file = pq.ParquetFile(output / "captions" / "a.parquet")
     times = file.schema.column(file.schema.names.index("created_at"))
-    assert times.physical_type == "INT64"  # microseconds; nanoseconds or INT96 would trouble Spark
+    assert times.physical_type == "INT64"  # microseconds; Spark cannot read nanoseconds
     assert pd.read_parquet(output / "captions").shape[0] == 13
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

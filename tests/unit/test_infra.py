@@ -254,7 +254,7 @@ def test_compose_services_and_files_exist() -> None:
             source = volume.partition(":")[0]
             assert (INFRA / source).exists() if source.startswith(".") else source in compose["volumes"]
         for port in service.get("ports", []):
-            assert port.startswith("127.0.0.1:"), f"{name} listens beyond this machine"
+            assert port.startswith("127.0.0.1:"), f"{name} is open to other machines"
         if "build" in service:
             assert (INFRA / service["build"]["context"] / service["build"]["dockerfile"]).exists()
     environment = services["head"]["environment"]
