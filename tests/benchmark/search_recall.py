@@ -1,4 +1,4 @@
-"""How often a search finds the track a catalogue describes: mood, genre and instruments of each as the query.
+"""How often a search finds a track by its description: mood, genre and instruments as the query.
 
 The output must hold features: `muscaps caption CATALOGUE OUTPUT --save-features`.
 

@@ -1,7 +1,7 @@
-"""How long a search takes: a captioner of the paper's size with random weights, features of one chunk a track.
+"""Duration of a search: a captioner of the paper's size with random weights, features of one chunk per track.
 
-Without attention a track's mean feature is all a search reads, so more chunks change only the first search, which
-builds the index. Prints the best of some queries and the process's peak memory; run it on an idle machine.
+Without attention a search reads mean features only, so more chunks change only the first search, which builds the
+index. Prints the fastest of some queries and the process's peak memory. Run it on an idle machine.
 
     python tests/benchmark/search_speed.py 100000 --fusion early
 """
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("tracks", type=int)
     parser.add_argument("--fusion", default="early", choices=["early", "late", "attention"])
-    parser.add_argument("--queries", type=int, default=3, help="searches after the first; the best counts")
+    parser.add_argument("--queries", type=int, default=3, help="searches after the first; the fastest is printed")
     parser.add_argument("--query", default="relaxed acoustic guitar with soft piano")
     arguments = parser.parse_args()
     torch.manual_seed(0)

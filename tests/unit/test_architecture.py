@@ -134,7 +134,6 @@ def test_private_names_of_ray_are_in_one_file() -> None:
     assert uses == []
 
 
-@pytest.mark.xfail(strict=False, reason="files are still being split")
 def test_files_are_short() -> None:
     lengths = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in sources()}
     long = {name: lines for name, lines in lengths.items() if lines > MAX_LINES and not name.startswith(DATA_TABLES)}

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from jobs.cli import app
-from pipeline.output.schema import CAPTION_SCHEMA
+from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
 from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_features
 
 ROOT = Path(__file__).parents[2]
@@ -154,3 +154,14 @@ def test_links_exist() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
         for target in re.findall(r"`((?:infra|docs|muscaps|pipeline|jobs|tests)/[\w/.-]+\.\w+)`", page.read_text()):
             assert (ROOT / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_glossary_has_every_output_column() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    columns = {name for schema in (CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA) for name in schema.names}
+    assert [name for name in sorted(columns) if f"`{name}`" not in text] == []
+
+
+def test_every_page_is_listed_by_reader() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    assert [page.name for page in PAGES if page.parent.name == "docs" and f"({page.name}" not in text] == ["README.md"]
