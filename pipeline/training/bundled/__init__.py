@@ -1,0 +1,1 @@
+"""Makes the bundled captioner; run it with `python -m pipeline.training.bundled`."""

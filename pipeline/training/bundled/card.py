@@ -1,0 +1,38 @@
+"""What the bundled captioner's model card says of its training tracks: attribution, licences and counts."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.training.bundled.tracks import RealTracks
+
+MUSICNN_NOTICE = "musicnn (Pons and Serra), weights of MTT_musicnn"
+
+
+def attribution(tracks: RealTracks) -> dict[str, Any]:
+    """Return artists with their titles and licences of the real tracks trained on, and those validated on."""
+    return {
+        "training_tracks": len(tracks.training),
+        "training_licences": _licences(tracks, tracks.training),
+        "training_artists": _by_artist(tracks, tracks.training),
+        "validation_tracks": sorted(tracks.validation),
+        "validation_licences": _licences(tracks, tracks.validation),
+    }
+
+
+def _licences(tracks: RealTracks, chosen: Iterable[str]) -> dict[str, int]:
+    """Tracks by licence, the part of the cell before its first bracket or semicolon."""
+    counts = Counter(_licence(tracks.rows[track_id]) for track_id in chosen)
+    return dict(counts.most_common())
+
+
+def _licence(row: Mapping[str, str]) -> str:
+    return row["licence"].partition("(")[0].partition(";")[0].strip()
+
+
+def _by_artist(tracks: RealTracks, chosen: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    found: dict[str, dict[str, list[str]]] = {}
+    for track_id in sorted(chosen):
+        row = tracks.rows[track_id]
+        found.setdefault(row["artist"], {}).setdefault(_licence(row), []).append(row["title"])
+    return dict(sorted(found.items()))
