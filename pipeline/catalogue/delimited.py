@@ -1,18 +1,38 @@
-"""CSV and TSV files: every column is text, so that `007` stays `007`. Lines count from 1 and include the header."""
+"""CSV and TSV files: every column is text, so that `007` stays `007`.
 
-import codecs
-import csv
-import gzip
-import io
+A file never loses a row silently. What may be read in two ways is refused with the line where it begins:
+
+- CSV: a cell that begins with a quotation mark ends with one that a delimiter or the end of the line follows; inside it
+  the mark is doubled. Such a cell may hold delimiters or line breaks, but not both, because that is also what a missing
+  closing mark leads to.
+- TSV: quotation marks are ordinary characters, unless the cell as a whole is quoted as in CSV.
+- Every row has as many fields as the header. Empty rows are skipped and counted in the log.
+
+Excel's first line `sep=;` and empty lines before the header are skipped. Lines count from 1 and include all of these.
+"""
+
 import itertools
+import logging
+import re
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 
 from pipeline.catalogue.errors import CatalogueError
-from pipeline.catalogue.reader import MAX_NAMED, numbered
-from pipeline.catalogue.text_files import GZIP_ERRORS, open_text
+from pipeline.catalogue.quoting import QUOTE, Record, Unreadable, csv_record, tsv_record
+from pipeline.catalogue.reader import BATCH_ROWS, MAX_NAMED, numbered
+from pipeline.catalogue.text_files import numbered_lines
+
+logger = logging.getLogger(__name__)
+
+DELIMITERS = ",;\t|"
+"""Delimiters that a CSV file may have, the first preferred."""
+BATCH_CHARACTERS = 32 * 2**20
+"""Characters after which a batch ends before it has `BATCH_ROWS`."""
+
+_EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 class DelimitedReader:
@@ -23,92 +43,136 @@ class DelimitedReader:
 
         Args:
             source: The file; its name ends in `.gz` if it is compressed.
-            delimiter: Between fields; None chooses the comma, semicolon, tab or bar that the header has most of.
+            delimiter: A tab reads TSV; None reads CSV and chooses the delimiter that the header has most of.
         """
         self.source = self.base = source
-        self._delimiter = delimiter
+        self._is_tsv = delimiter == "\t"
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows, every column text; see `Reader.tables`."""
-        delimiter = self._delimiter
-        try:
-            header, delimiter = self._header()
-            with open_text(self.source) as stream:
-                reader = pyarrow.csv.open_csv(
-                    stream,
-                    pyarrow.csv.ReadOptions(use_threads=False, block_size=2**22),
-                    pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                    pyarrow.csv.ConvertOptions(
-                        column_types={name: pa.string() for name in header},
-                        null_values=[""],
-                        strings_can_be_null=True,
-                    ),
-                )
-                for batch in reader:
-                    if batch.num_rows:
-                        yield pa.Table.from_batches([batch])
-        except (UnicodeDecodeError, pa.ArrowInvalid, EOFError, gzip.BadGzipFile, csv.Error) as error:
-            raise CatalogueError(self._explained(delimiter or ",", error)) from None
+        records = self._records()
+        header = next(records).fields
+        empty_lines: list[int] = []
+        rows: list[list[str]] = []
+        characters = 0
+        for record in records:
+            if _is_empty(record):
+                empty_lines.append(record.line)
+                continue
+            rows.append(record.fields)
+            characters += len("".join(record.fields))
+            if len(rows) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
+                yield _table(header, rows)
+                rows, characters = [], 0
+        if rows:
+            yield _table(header, rows)
+        if empty_lines:
+            logger.warning(
+                "%s: %d empty rows skipped, the first in line %d", self.source, len(empty_lines), empty_lines[0]
+            )
 
     def describe_rows(self, rows: Sequence[int]) -> str:
-        """Name the lines at which rows begin; quoted fields may span lines."""
-        wanted, numbers = set(rows[:MAX_NAMED]), []
-        _, delimiter = self._header()
-        with open_text(self.source) as stream:
-            reader = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter=delimiter)
-            next(reader)
-            index, before = 0, reader.line_num
-            for fields in reader:
-                if fields:
-                    if index in wanted:
-                        numbers.append(before + 1)
-                    index += 1
-                before = reader.line_num
+        """Name the lines at which rows begin; quoted cells may span lines."""
+        wanted = set(rows[:MAX_NAMED])
+        records = (record for record in itertools.islice(self._records(), 1, None) if not _is_empty(record))
+        numbers = [record.line for index, record in enumerate(records) if index in wanted]
         return numbered("line", numbers, and_more=len(rows) > MAX_NAMED)
 
     def no_tracks_message(self) -> str:
         """Explain an empty file."""
         return f"{self.source}: there are no tracks in it"
 
-    def _header(self) -> tuple[list[str], str]:
-        """Read the column names and choose the delimiter.
+    def _records(self) -> Iterator[Record]:
+        """Yield the header, then every row, blank lines excepted.
 
         Raises:
-            CatalogueError: The file is empty, or two columns have one name.
+            CatalogueError: The file has no header, a row has too few or too many fields, or a quotation mark is not
+                closed.
         """
-        with open_text(self.source) as stream:
-            lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-            first = lines.readline()
-            if not first.strip():
-                raise CatalogueError(
-                    f"{self.source}: the file is empty; its first line must name the columns, `uri` among them"
-                )
-            delimiter = self._delimiter or max(",;\t|", key=first.count)
-            names = next(csv.reader(itertools.chain([first], lines), delimiter=delimiter))
+        lines = _Lines(self.source)
+        delimiter = self._skip_to_header(lines)
+        try:
+            header = csv_record(*next(lines), lines, delimiter)
+            width = len(header.fields)
+            yield Record(header.line, self._column_names(header))
+            for number, line in lines:
+                if QUOTE not in line:
+                    record = Record(number, line.rstrip("\r\n").split(delimiter))
+                elif self._is_tsv:
+                    record = tsv_record(number, line, lines, delimiter, width)
+                else:
+                    record = csv_record(number, line, lines, delimiter, one_column=width == 1)
+                if len(record.fields) == 1 and _is_empty(record):
+                    continue  # a blank line
+                if len(record.fields) != width:
+                    raise CatalogueError(
+                        f"{self.source}: line {record.line} has {len(record.fields)} fields, the header {width}; "
+                        "quote fields that hold the delimiter"
+                    )
+                yield record
+        except Unreadable as error:
+            raise CatalogueError(f"{self.source}: line {error.line}: {error}") from None
+
+    def _skip_to_header(self, lines: "_Lines") -> str:
+        """Skip what comes before the header; return the delimiter."""
+        delimiter = "\t" if self._is_tsv else None
+        while (line := lines.peek()) is not None:
+            if declared := _EXCEL_SEPARATOR.fullmatch(line[1].strip(" \r\n")):
+                delimiter = declared[1]
+            elif line[1].strip(f" \r\n{DELIMITERS}"):
+                return delimiter or _most_frequent_delimiter(line[1])
+            next(lines)
+        raise CatalogueError(
+            f"{self.source}: the file is empty; its first line must name the columns, `uri` among them"
+        )
+
+    def _column_names(self, header: Record) -> list[str]:
+        """Return the names of the columns; one without a name gets its number."""
+        names = [name if name.strip() else f"column_{number}" for number, name in enumerate(header.fields, start=1)]
         duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
             raise CatalogueError(
-                f"{self.source}: more than one column {', '.join(map(repr, duplicates))} in line 1; rename one"
+                f"{self.source}: more than one column {', '.join(map(repr, duplicates))} in line {header.line}; "
+                "rename one"
             )
-        return names, delimiter
+        return names
 
-    def _explained(self, delimiter: str, error: Exception) -> str:
-        """Find the first line that is not part of a table, by reading the file again line by line."""
-        if isinstance(error, GZIP_ERRORS):
-            return f"{self.source}: not a whole gzip file: {error}"
-        with open_text(self.source) as stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    codecs.decode(line, "utf-8")
-                except UnicodeDecodeError:
-                    return f"{self.source}: line {number} is not UTF-8; save the file as UTF-8 and try again"
-        with open_text(self.source) as stream:
-            reader = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter=delimiter)
-            width = len(next(reader))
-            for fields in reader:
-                if fields and len(fields) != width:
-                    return (
-                        f"{self.source}: line {reader.line_num} has {len(fields)} fields, the header {width}; "
-                        "quote fields that hold the delimiter"
-                    )
-        return f"{self.source}: not a readable table: {error}"
+
+class _Lines(Iterator[tuple[int, str]]):
+    """Numbered lines of a file, which can be looked at before they are taken."""
+
+    def __init__(self, source: str) -> None:
+        self._lines = numbered_lines(source)
+        self._ahead: list[tuple[int, str]] = []
+
+    def __next__(self) -> tuple[int, str]:
+        return self._ahead.pop() if self._ahead else next(self._lines)
+
+    def peek(self) -> tuple[int, str] | None:
+        """Return the next line without taking it; None at the end."""
+        if not self._ahead:
+            line = next(self._lines, None)
+            if line is None:
+                return None
+            self._ahead.append(line)
+        return self._ahead[0]
+
+
+def _is_empty(record: Record) -> bool:
+    """Whether a row has no cell with text."""
+    return not "".join(record.fields).strip()
+
+
+def _most_frequent_delimiter(header: str) -> str:
+    """Return the delimiter that the header has most of outside quotation marks."""
+    unquoted = _QUOTED.sub("", header)
+    return max(DELIMITERS, key=unquoted.count)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> pa.Table:
+    """Build a table of text columns; empty cells are null."""
+    columns = []
+    for cells in zip(*rows, strict=True):
+        text = pa.array(cells, pa.string())
+        columns.append(pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text))
+    return pa.table(columns, names=list(names))

@@ -1,6 +1,5 @@
 """JSON lines: one object per line. A column is a number where all its values are; nested values stay JSON text."""
 
-import io
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,10 @@ import pyarrow as pa
 
 from pipeline.catalogue.errors import CatalogueError
 from pipeline.catalogue.reader import BATCH_ROWS, MAX_NAMED, numbered
-from pipeline.catalogue.text_files import GZIP_ERRORS, open_text
+from pipeline.catalogue.text_files import is_unicode, numbered_lines
+
+LARGEST_EXACT_INTEGER = 2**53
+"""Integers up to this size are the same as floats."""
 
 
 class JsonLinesReader:
@@ -23,10 +25,13 @@ class JsonLinesReader:
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows, with the same column types throughout; see `Reader.tables`."""
         kinds: dict[str, pa.DataType] = {}
+        large: set[str] = set()
         for _, record in self._records():
             for name, value in record.items():
                 kinds[name] = _wider(kinds.get(name), value)
-        schema = pa.schema([(name, pa.string() if pa.types.is_null(kind) else kind) for name, kind in kinds.items()])
+                if isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER:
+                    large.add(name)
+        schema = pa.schema([(name, _column_type(kind, name in large)) for name, kind in kinds.items()])
         records = self._records()
         while part := list(itertools.islice(records, BATCH_ROWS)):
             columns = [
@@ -51,23 +56,32 @@ class JsonLinesReader:
         Raises:
             CatalogueError: A line is not a JSON object in UTF-8.
         """
-        source = self.source
-        number = 0
-        try:
-            with open_text(source) as stream:
-                for number, line in enumerate(io.TextIOWrapper(stream, "utf-8-sig"), start=1):
-                    if not line.strip():
-                        continue
-                    record = json.loads(line)
-                    if not isinstance(record, dict):
-                        raise CatalogueError(f'{source}: line {number} is not a JSON object like {{"uri": ...}}')
-                    yield number, record
-        except json.JSONDecodeError as error:
-            raise CatalogueError(f"{source}: line {number} is not JSON: {error.msg}") from None
-        except UnicodeDecodeError:
-            raise CatalogueError(f"{source}: not UTF-8; save the file as UTF-8 and try again") from None
-        except GZIP_ERRORS as error:
-            raise CatalogueError(f"{source}: not a whole gzip file: {error}") from None
+        for number, line in numbered_lines(self.source):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise CatalogueError(f"{self.source}: line {number} is not JSON: {error.msg}") from None
+            except (ValueError, RecursionError):
+                raise CatalogueError(
+                    f"{self.source}: line {number} holds a number of too many digits, or values nested too deeply"
+                ) from None
+            if not isinstance(record, dict):
+                raise CatalogueError(f'{self.source}: line {number} is not a JSON object like {{"uri": ...}}')
+            if "\\u" in line:
+                self._check_characters(number, record)
+            yield number, record
+
+    def _check_characters(self, number: int, record: dict[str, Any]) -> None:
+        """Refuse halves of surrogate pairs, such as a title that was cut within an emoji."""
+        for name, value in record.items():
+            if not is_unicode(name) or not is_unicode(json.dumps(value, ensure_ascii=False)):
+                column = name.encode("ascii", "backslashreplace").decode()
+                raise CatalogueError(
+                    f"{self.source}: line {number}: {column!r} holds half of a character (a lone \\ud800 to \\udfff); "
+                    "complete or remove it"
+                )
 
 
 def _wider(kind: pa.DataType | None, value: Any) -> pa.DataType:
@@ -80,6 +94,13 @@ def _wider(kind: pa.DataType | None, value: Any) -> pa.DataType:
     if kind is None or pa.types.is_null(kind) or kind == own:
         return own
     return pa.float64() if {kind, own} == {pa.int64(), pa.float64()} else pa.string()
+
+
+def _column_type(kind: pa.DataType, has_large_integers: bool) -> pa.DataType:
+    """Return a column's type: text where it is empty, or where floats would round its integers."""
+    if pa.types.is_null(kind) or (pa.types.is_floating(kind) and has_large_integers):
+        return pa.string()
+    return kind
 
 
 def _fitting(value: Any, kind: pa.DataType) -> Any:
