@@ -1,8 +1,8 @@
 """Read a catalogue of any form into one table on local disk.
 
-Conventions: a catalogue is a CSV, TSV, JSONL or Parquet file (text also gzipped), the `manifest.json` of an S3
-Inventory, a local folder or a bucket prefix. It is read once, front to back, into an Arrow file on local disk that is
-mapped, not loaded: five million tracks cost disk space rather than Python objects.
+Conventions: a catalogue is a CSV, TSV, JSONL or Parquet file (text also gzipped), a folder of Parquet files, the
+`manifest.json` of an S3 Inventory, a local folder or a bucket prefix. It is read once, front to back, into an Arrow
+file on local disk that is mapped, not loaded: five million tracks cost disk space rather than Python objects.
 """
 
 import itertools
@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
+from pipeline.catalogue.audio_suffixes import is_audio
 from pipeline.catalogue.columns import map_columns, normalise
 from pipeline.catalogue.delimited import DelimitedReader
 from pipeline.catalogue.errors import CatalogueError
 from pipeline.catalogue.folder import FolderReader
 from pipeline.catalogue.inventory import InventoryReader
 from pipeline.catalogue.jsonl import JsonLinesReader
-from pipeline.catalogue.parquet import ParquetReader
+from pipeline.catalogue.parquet import ParquetFolderReader, ParquetReader
 from pipeline.catalogue.reader import BATCH_ROWS, MAX_NAMED, Reader
 from pipeline.output.schema import CAPTION_SCHEMA
 
@@ -101,11 +102,11 @@ def open_reader(source: str) -> Reader:
             return _file_reader(source, suffix)
         if not storage.is_folder(source):
             raise CatalogueError(f"{source}: there is no such catalogue file, and nothing below such a prefix")
-        return FolderReader(source)
+        return _folder_reader(source)
     if not storage.exists(source):
         raise CatalogueError(f"{source}: there is no such file or folder")
     if storage.is_folder(source):
-        return FolderReader(source)
+        return _folder_reader(source)
     if name == "manifest.json":
         return InventoryReader(source)
     if suffix not in FILE_SUFFIXES:
@@ -113,6 +114,17 @@ def open_reader(source: str) -> Reader:
             f"{source}: not a catalogue; give a .csv, .tsv, .jsonl or .parquet file, or a folder of audio"
         )
     return _file_reader(source, suffix)
+
+
+def _folder_reader(source: str) -> Reader:
+    """Choose between a folder of audio and a folder of Parquet files, by the first audio file in it."""
+    parquet = []
+    for file in storage.list_files(source):
+        if is_audio(file.uri):
+            return FolderReader(source)
+        if file.uri.lower().endswith(".parquet") and not file.uri.rpartition("/")[2].startswith("_"):
+            parquet.append(file.uri)
+    return ParquetFolderReader(source, parquet) if parquet else FolderReader(source)
 
 
 def _file_reader(source: str, suffix: str) -> Reader:

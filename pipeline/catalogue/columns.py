@@ -5,7 +5,6 @@ for it, without `track_id`, `id` does. A column that has the name of one of ours
 as `catalogue_sample_rate`.
 """
 
-import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
+from pipeline.catalogue.column_types import as_seconds, as_text, plain
 from pipeline.catalogue.errors import CatalogueError
 from pipeline.catalogue.reader import Reader
 from pipeline.output.schema import CAPTION_SCHEMA, CATALOGUE_SCHEMA, DECODED, FAILURE_SCHEMA, RESULT
@@ -79,29 +79,30 @@ def normalise(tables: Iterable[pa.Table], columns: Mapping[str, str], reader: Re
         CatalogueError: A row has no uri, or a duration that is no number.
     """
     first_row = 0
+    own_names = {ours: own for own, ours in columns.items()}
     for table in tables:
         table = table.rename_columns([columns[name] for name in table.column_names])
-        yield _normalised(table, reader, first_row)
+        yield _normalised(table, own_names, reader, first_row)
         first_row += table.num_rows
 
 
-def _normalised(table: pa.Table, reader: Reader, first_row: int) -> pa.Table:
-    arrays = {name: _simplified(table[name]) for name in table.column_names if name in KNOWN}
-    uris = _text(arrays["uri"])
+def _normalised(table: pa.Table, own_names: Mapping[str, str], reader: Reader, first_row: int) -> pa.Table:
+    arrays = {
+        name: as_text(table[name], own_names[name], reader, first_row)
+        for name in table.column_names
+        if name in KNOWN and name != "duration_s"
+    }
+    uris = arrays["uri"]
     missing = np.flatnonzero(pc.is_null(uris).to_numpy())
     if len(missing):
         rows = [first_row + int(index) for index in missing]
         raise CatalogueError(f"{reader.source}: no uri in {reader.describe_rows(rows)}; fill it in or delete the row")
-    given = _text(arrays["track_id"]) if "track_id" in arrays else pa.nulls(table.num_rows, pa.string())
-    arrays["uri"] = uris
-    arrays["track_id"] = pc.coalesce(given, default_track_ids(uris, reader.base))
-    arrays["etag"] = _text(arrays["etag"]) if "etag" in arrays else pa.nulls(table.num_rows, pa.string())
-    if "duration_s" in arrays:
-        arrays["duration_s"] = _seconds(arrays["duration_s"], reader, first_row)
-    for name in ("title", "artist", "album", "isrc"):
-        if name in arrays:
-            arrays[name] = _text(arrays[name])
-    others = {name: _simplified(table[name]) for name in table.column_names if name not in KNOWN}
+    no_text = pa.nulls(table.num_rows, pa.string())
+    arrays["track_id"] = pc.coalesce(arrays.get("track_id", no_text), default_track_ids(uris, reader.base))
+    arrays.setdefault("etag", no_text)
+    if "duration_s" in table.column_names:
+        arrays["duration_s"] = as_seconds(table["duration_s"], own_names["duration_s"], reader, first_row)
+    others = {name: plain(table[name]) for name in table.column_names if name not in KNOWN}
     ordered = {name: arrays[name] for name in ("track_id", "uri", "etag", *KNOWN) if name in arrays}
     return pa.table({**ordered, **others})
 
@@ -120,39 +121,3 @@ def default_track_ids(uris: pa.ChunkedArray, base: str) -> pa.ChunkedArray:
     for index in with_secrets:
         texts[index] = storage.public_uri(texts[index])
     return pa.chunked_array([pa.array(texts, pa.string())])
-
-
-def _seconds(column: pa.ChunkedArray, reader: Reader, first_row: int) -> pa.ChunkedArray:
-    """Convert durations to float64.
-
-    Raises:
-        CatalogueError: One is not a number.
-    """
-    try:
-        return column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        for index, value in enumerate(column.to_pylist()):
-            with contextlib.suppress(TypeError, ValueError):
-                float(value if value is not None else 0)
-                continue
-            raise CatalogueError(
-                f"{reader.source}: duration_s is {value!r} in {reader.describe_rows([first_row + index])}; "
-                "give seconds as a number, or leave it empty"
-            ) from None
-        raise
-
-
-def _simplified(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column without dictionary encoding, views, large offsets or an all-null type."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _simplified(column.cast(kind.value_type))
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
-        return column.cast(pa.string())
-    return column
-
-
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column as trimmed text, null where empty."""
-    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
