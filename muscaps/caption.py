@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from muscaps.decoding import Hypothesis
+from muscaps.evidence import Evidence, TrackEvidence
 from muscaps.vocabulary import Vocabulary, detokenize
 
 
@@ -39,6 +40,8 @@ class Caption:
     """Their ids."""
     log_prob: float
     """log P(words, `<eos>` | audio)."""
+    evidence: tuple[Evidence, ...] = ()
+    """Tag scores of the caption's claims, in the order of the text; empty without tag heads."""
     alternatives: tuple[Alternative, ...] = ()
     """Other hypotheses, best first."""
     segments: tuple[Segment, ...] = ()
@@ -47,18 +50,32 @@ class Caption:
     """Weights, (words + `<eos>`, chunks), where asked for and the model attends."""
 
 
-def to_caption(hypotheses: list[Hypothesis], vocabulary: Vocabulary, num_alternatives: int) -> Caption:
+def to_caption(
+    hypotheses: list[Hypothesis],
+    vocabulary: Vocabulary,
+    num_alternatives: int,
+    evidence: TrackEvidence | None = None,
+) -> Caption:
     """Turn a track's ranked hypotheses into a caption.
 
     Hypotheses without text (only commas, for example) are left out unless all are without text.
+
+    Args:
+        hypotheses: Best first.
+        vocabulary: The words.
+        num_alternatives: Most other hypotheses to keep.
+        evidence: Ranks hypotheses anew, finished ones first, by log-probability plus what their claims are worth.
     """
     texts = [(hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids))) for hypothesis in hypotheses]
+    if evidence is not None:
+        texts.sort(key=lambda pair: (not pair[0].finished, -pair[0].log_prob - evidence.worth(pair[1])))
     (best, text), *others = [pair for pair in texts if pair[1]] or texts
     return Caption(
         text=text,
         words=tuple(vocabulary.words[index] for index in best.word_ids),
         word_ids=best.word_ids,
         log_prob=best.log_prob,
+        evidence=evidence.entries(text) if evidence is not None else (),
         alternatives=tuple(
             Alternative(text=text, log_prob=other.log_prob) for other, text in others[:num_alternatives]
         ),

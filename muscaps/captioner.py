@@ -17,6 +17,7 @@ from muscaps.caption import Caption, Segment, to_caption
 from muscaps.checkpoint import BUNDLED, Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import beam_search
+from muscaps.evidence import EvidenceConfig, EvidenceGuide, EvidenceScorer, TrackEvidence
 from muscaps.inference import convolution_precision, fold_weight_norm, prepare_decoder, prepare_extractor
 from muscaps.models.caption_model import EncodedAudio
 from muscaps.tagger import Tag, TagHeads
@@ -67,6 +68,10 @@ class Captioner:
         self.precision: Precision = precision
         self._extract = prepare_extractor(self.model.feature_extractor, precision)
         self._decoder = prepare_decoder(self.model)
+        self._scorer: EvidenceScorer | None = None
+        if self.tagger is not None:
+            evidence = EvidenceConfig.of_card(self.card.get("decoding", {}))
+            self._scorer = EvidenceScorer(self.vocabulary.words, self.tagger.names, evidence, self.device)
         self._constraints_by_options: dict[tuple[bool, bool], WordConstraints] = {}
 
     @classmethod
@@ -175,9 +180,11 @@ class Captioner:
 
     def _caption_some(self, features: Sequence[Features], options: DecodingOptions) -> list[Caption]:
         encoded = self._encode(features)
+        guide, evidence = self._evidence(features)
+        searched = beam_search(self._decoder, encoded, options, self._constraints(options), guide)
         found = [
-            to_caption(hypotheses, self.vocabulary, options.num_alternatives)
-            for hypotheses in beam_search(self._decoder, encoded, options, self._constraints(options))
+            to_caption(hypotheses, self.vocabulary, options.num_alternatives, of_track)
+            for hypotheses, of_track in zip(searched, evidence, strict=True)
         ]
         if not options.attention or encoded.mask is None:
             return found
@@ -185,6 +192,14 @@ class Captioner:
             replace(caption, attention=self._attention(encoded, row, caption.word_ids)[:, : len(features[row])])
             for row, caption in enumerate(found)
         ]
+
+    def _evidence(self, features: Sequence[Features]) -> tuple[EvidenceGuide | None, Sequence[TrackEvidence | None]]:
+        """Return the evidence for words while searching and for finished captions; none without tag heads."""
+        if self.tagger is None or self._scorer is None:
+            return None, [None] * len(features)
+        scores = torch.from_numpy(self.tagger.scores(features))
+        guide = self._scorer.guide(scores.to(self.device)) if self._scorer.config.weight else None
+        return guide, [self._scorer.of_track(row) for row in scores]
 
     def _constraints(self, options: DecodingOptions) -> WordConstraints | None:
         """Return the constraints on words, None if there are none; created once per choice of options."""

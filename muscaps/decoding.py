@@ -8,7 +8,7 @@ Here the most probable unfinished hypothesis is returned.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -36,9 +36,25 @@ class Hypothesis:
     """True if it ends with `<eos>` within `max_words`."""
 
 
+class WordGuide(Protocol):
+    """Changes which words a search prefers, without changing log-probabilities."""
+
+    def select(self, rows: Tensor) -> Self:
+        """Return the guide for the tracks at the given rows."""
+        ...
+
+    def bonus(self, words: Tensor) -> Tensor:
+        """Return what to add to log P(next word), (batch * beams, vocab), after words, (batch * beams, steps)."""
+        ...
+
+
 @torch.inference_mode()
 def greedy_search(
-    model: CaptionModel, encoded: EncodedAudio, max_words: int, constraints: WordConstraints | None = None
+    model: CaptionModel,
+    encoded: EncodedAudio,
+    max_words: int,
+    constraints: WordConstraints | None = None,
+    guide: WordGuide | None = None,
 ) -> list[Hypothesis]:
     """Take the most probable word at every step.
 
@@ -47,6 +63,7 @@ def greedy_search(
         encoded: Tracks, one row each.
         max_words: Steps at most, one word or `<eos>` each.
         constraints: Words that must not follow; None for no constraint.
+        guide: Bonuses added to log-probabilities when words are compared; None for no bonus.
 
     Returns:
         One hypothesis per track.
@@ -62,8 +79,9 @@ def greedy_search(
         log_probs, state = model.step(encoded, state, word)
         if constraints is not None:
             log_probs = constraints.constrained(log_probs, words[:, :step])
-        best, word = log_probs.max(dim=-1)
-        log_prob += torch.where(finished, 0.0, best.double())
+        preferred = log_probs if guide is None else log_probs + guide.bonus(words[:, :step])
+        word = preferred.argmax(dim=-1)
+        log_prob += torch.where(finished, 0.0, log_probs.gather(1, word.unsqueeze(1)).squeeze(1).double())
         words[:, step] = torch.where(finished, NO_WORD, word)
         finished |= word == EOS
         if _is_check_step(step, device) and bool(finished.all()):
@@ -77,6 +95,7 @@ def beam_search(
     encoded: EncodedAudio,
     options: DecodingOptions,
     constraints: WordConstraints | None = None,
+    guide: WordGuide | None = None,
 ) -> list[list[Hypothesis]]:
     """Search for the most probable captions of many tracks at once.
 
@@ -89,15 +108,16 @@ def beam_search(
         encoded: Tracks, one row each.
         options: Beam size and longest caption. A beam of one is greedy search.
         constraints: Words that must not follow; None for no constraint.
+        guide: Bonuses added to log-probabilities when words are compared; None for no bonus.
 
     Returns:
-        Per track every hypothesis found, at most `beam_size`: the finished ones by falling log-probability, then
-        the unfinished ones by falling log-probability.
+        Per track every hypothesis found, at most `beam_size`: the finished ones, then the unfinished ones, each by
+        falling log-probability plus bonus.
     """
     if options.beam_size == 1:
-        return [[hypothesis] for hypothesis in greedy_search(model, encoded, options.max_words, constraints)]
+        return [[hypothesis] for hypothesis in greedy_search(model, encoded, options.max_words, constraints, guide)]
     batch, device = encoded.embedding.shape[0], encoded.embedding.device
-    search = _Search.start(model, encoded, options)
+    search = _Search.start(model, encoded, options, guide)
     completed: list[tuple[Tensor, _Beams]] = []  # tracks that left the batch, and their beams
     for step in range(options.max_words):
         search = search.next_word(model, step, constraints)
@@ -137,7 +157,9 @@ class _Beams(NamedTuple):
     """The hypotheses of a batch of tracks. Each part is (batch, beams) or (batch, beams, steps)."""
 
     score: Tensor
-    """Log-probability so far, float64; -inf in an empty slot."""
+    """Log-probability plus bonus so far, float64; -inf in an empty slot."""
+    log_prob: Tensor
+    """Log-probability so far, float64."""
     unfinished: Tensor
     """True if the slot holds a hypothesis without `<eos>`."""
     words: Tensor
@@ -151,17 +173,19 @@ class _Beams(NamedTuple):
         score = torch.full((batch, beam_size), float("-inf"), device=device, dtype=torch.float64)
         score[:, 0] = 0.0
         words = torch.full((batch, beam_size, max_words), NO_WORD, device=device)
-        return cls(score, score.isfinite(), words, torch.full((batch, 1), beam_size, device=device))
+        num_unfinished = torch.full((batch, 1), beam_size, device=device)
+        return cls(score, torch.zeros_like(score), score.isfinite(), words, num_unfinished)
 
     def select(self, rows: Tensor) -> "_Beams":
         """Return the tracks at the given rows."""
-        return _Beams(self.score[rows], self.unfinished[rows], self.words[rows], self.num_unfinished[rows])
+        return _Beams(*(part[rows] for part in self))
 
-    def extend(self, log_probs: Tensor, step: int) -> tuple["_Beams", Tensor]:
-        """Append one word to the unfinished hypotheses and keep the most probable extensions of each track.
+    def extend(self, log_probs: Tensor, preferred: Tensor, step: int) -> tuple["_Beams", Tensor]:
+        """Append one word to the unfinished hypotheses and keep the best extensions of each track.
 
         Args:
             log_probs: log P(next word) of every slot, (batch * beams, vocab).
+            preferred: The same plus the bonus of every word, by which extensions are compared.
             step: Number of the word, from 0.
 
         Returns:
@@ -169,7 +193,7 @@ class _Beams(NamedTuple):
         """
         batch, beam_size = self.score.shape
         slots = torch.arange(beam_size, device=log_probs.device).expand(batch, beam_size)
-        score, extended_slot, word = self._best_extensions(log_probs)
+        score, extended_slot, word = self._best_extensions(preferred)
         kept = (slots < self.num_unfinished) & score.isfinite()  # a narrowed beam keeps fewer
         finished = self.score.isfinite() & ~self.unfinished
         # The kept extensions first, then the hypotheses finished at an earlier step: together at most one beam.
@@ -179,18 +203,23 @@ class _Beams(NamedTuple):
         is_new = chosen_order == 0
         parent = torch.cat([extended_slot, slots], dim=1).gather(1, choice)
         score = torch.cat([score, self.score], dim=1).gather(1, choice).masked_fill(chosen_order == 2, float("-inf"))
+        own = log_probs.view(batch, beam_size, -1)[
+            torch.arange(batch, device=word.device).unsqueeze(1), extended_slot, word
+        ]
+        log_prob = self.log_prob.gather(1, extended_slot) + own.double()
+        log_prob = torch.cat([log_prob, self.log_prob], dim=1).gather(1, choice)
         words = self.words.gather(1, parent.unsqueeze(2).expand_as(self.words))
         new_word = torch.cat([word, word], dim=1).gather(1, choice)
         words[:, :, step] = torch.where(is_new, new_word, words[:, :, step])
         ended = is_new & (new_word == EOS)
         num_unfinished = self.num_unfinished - ended.sum(dim=1, keepdim=True)
-        return _Beams(score, is_new & ~ended, words, num_unfinished), parent
+        return _Beams(score, log_prob, is_new & ~ended, words, num_unfinished), parent
 
-    def _best_extensions(self, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Find each track's most probable extensions, best first: score, extended slot and word, (batch, beams)."""
+    def _best_extensions(self, preferred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Find each track's best extensions, best first: score, extended slot and word, (batch, beams)."""
         batch, beam_size = self.score.shape
         # No word outside the best `beam_size` of its own slot can be among the best `beam_size` of the track.
-        best_words = log_probs.topk(min(beam_size, log_probs.shape[1]), dim=1)
+        best_words = preferred.topk(min(beam_size, preferred.shape[1]), dim=1)
         per_slot = best_words.values.shape[1]
         scores = self.score.unsqueeze(2) + best_words.values.double().view(batch, beam_size, per_slot)
         scores = scores.masked_fill(~self.unfinished.unsqueeze(2), float("-inf")).flatten(1)
@@ -199,17 +228,13 @@ class _Beams(NamedTuple):
         return score, choice // per_slot, word
 
     def ranked(self) -> list[list[Hypothesis]]:
-        """Return each track's hypotheses: finished before unfinished, then by falling log-probability."""
+        """Return each track's hypotheses: finished before unfinished, then by falling score."""
+        parts = (self.words.tolist(), self.score.tolist(), self.log_prob.tolist(), self.unfinished.tolist())
         tracks = []
-        for words, scores, unfinished in zip(
-            self.words.tolist(), self.score.tolist(), self.unfinished.tolist(), strict=True
-        ):
-            found = [
-                _hypothesis(ids, score, not is_unfinished)
-                for ids, score, is_unfinished in zip(words, scores, unfinished, strict=True)
-                if score != float("-inf")
-            ]
-            tracks.append(sorted(found, key=lambda hypothesis: (not hypothesis.finished, -hypothesis.log_prob)))
+        for track in zip(*parts, strict=True):
+            slots = [slot for slot in zip(*track, strict=True) if slot[1] != float("-inf")]
+            slots.sort(key=lambda slot: (slot[3], -slot[1]))
+            tracks.append([_hypothesis(ids, log_prob, not unfinished) for ids, _, log_prob, unfinished in slots])
         return tracks
 
 
@@ -222,14 +247,17 @@ class _Search(NamedTuple):
     state: DecoderState
     """One row per slot, the slots of a track one after another, (batch * beams, hidden)."""
     beams: _Beams
+    guide: WordGuide | None
 
     @classmethod
-    def start(cls, model: CaptionModel, encoded: EncodedAudio, options: DecodingOptions) -> "_Search":
+    def start(
+        cls, model: CaptionModel, encoded: EncodedAudio, options: DecodingOptions, guide: WordGuide | None
+    ) -> "_Search":
         """Return the search before the first word."""
         batch, device = encoded.embedding.shape[0], encoded.embedding.device
         tracks = torch.arange(batch, device=device)
         state = model.start(encoded).select(tracks.repeat_interleave(options.beam_size))
-        return cls(tracks, encoded, state, _Beams.start(batch, options.beam_size, options.max_words, device))
+        return cls(tracks, encoded, state, _Beams.start(batch, options.beam_size, options.max_words, device), guide)
 
     def next_word(self, model: CaptionModel, step: int, constraints: WordConstraints | None) -> "_Search":
         """Predict word number `step` and keep the most probable hypotheses."""
@@ -238,19 +266,24 @@ class _Search(NamedTuple):
         log_probs, state = model.step(self.encoded, self.state, last.clamp(min=0).flatten())
         if constraints is not None:
             log_probs = constraints.constrained(log_probs, words[:, :, :step].flatten(0, 1))
-        beams, parent = self.beams.extend(log_probs, step)
+        preferred = log_probs
+        if self.guide is not None:
+            preferred = log_probs + self.guide.bonus(words[:, :, :step].flatten(0, 1))
+        beams, parent = self.beams.extend(log_probs, preferred, step)
         return _Search(
             self.tracks,
             self.encoded,
             state.select(_state_rows(torch.arange(len(parent), device=parent.device), parent)),
             beams,
+            self.guide,
         )
 
     def select(self, rows: Tensor) -> "_Search":
         """Return the search of the tracks at the given rows."""
         slots = torch.arange(self.beams.score.shape[1], device=rows.device).expand(len(rows), -1)
         state = self.state.select(_state_rows(rows, slots))
-        return _Search(self.tracks[rows], self.encoded.select(rows), state, self.beams.select(rows))
+        guide = None if self.guide is None else self.guide.select(rows)
+        return _Search(self.tracks[rows], self.encoded.select(rows), state, self.beams.select(rows), guide)
 
 
 def _state_rows(rows: Tensor, slots: Tensor) -> Tensor:

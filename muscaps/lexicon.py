@@ -269,6 +269,11 @@ def tags_in(text: str, layer: Layer) -> frozenset[str]:
     return frozenset(found)
 
 
+def starts_longer_phrase(word: str, layer: Layer) -> bool:
+    """Whether a word of its own claims something in a layer, but can also begin a longer phrase there."""
+    return any(phrase.startswith(f"{word} ") for phrases in _PHRASES[layer].values() for phrase in _split(phrases))
+
+
 def tags_of(layer: Layer) -> tuple[str, ...]:
     """Return the tags that a layer knows."""
     return tuple(filter(None, _PHRASES[layer]))

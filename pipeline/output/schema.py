@@ -19,6 +19,12 @@ SEGMENTS = pa.list_(
         ]
     )
 )
+EVIDENCE = pa.list_(
+    pa.struct([pa.field("word", pa.string()), pa.field("tag", pa.string()), pa.field("score", pa.float64())])
+)
+TAGS = pa.list_(
+    pa.struct([pa.field("facet", pa.string()), pa.field("tag", pa.string()), pa.field("score", pa.float64())])
+)
 DECODING = pa.struct(
     [
         pa.field("beam_size", pa.int32()),
@@ -54,6 +60,8 @@ CAPTION_SCHEMA = pa.schema(
         pa.field("alternatives", HYPOTHESES),
         pa.field("segments", SEGMENTS),
         pa.field("attention", pa.list_(pa.list_(pa.float32()))),
+        pa.field("tags", TAGS),
+        pa.field("evidence", EVIDENCE),
         pa.field("duration_s", pa.float64(), nullable=False),
         pa.field("sample_rate", pa.int32(), nullable=False),
         pa.field("channels", pa.int32(), nullable=False),
@@ -68,7 +76,9 @@ CAPTION_SCHEMA = pa.schema(
 )
 """One captioned track. `segments` and `attention` are null unless asked for; `attention` is
 (words + <eos>, chunks); `sample_rate` and `channels` are the original file's; `coverage` is the share of
-the track's chunks that were processed, 0 to 1. The catalogue's other columns follow."""
+the track's chunks that were processed, 0 to 1. `tags` holds calibrated scores, `evidence` those of the tags that the
+caption claims, with the claiming words; both are null where the checkpoint has no tag heads. The catalogue's other
+columns follow."""
 
 FAILURE_SCHEMA = pa.schema(
     [
@@ -114,7 +124,7 @@ _PCM = pa.schema([("pcm", pa.large_binary())])
 _CAPTIONED = pa.schema(
     [
         CAPTION_SCHEMA.field(name)
-        for name in ("caption", "log_prob", "alternatives", "segments", "attention", "created_at")
+        for name in ("caption", "log_prob", "alternatives", "segments", "attention", "tags", "evidence", "created_at")
     ]
     + [FEATURE_SCHEMA.field("features"), pa.field("feature_dim", pa.int32())]
     + [pa.field("feature_seconds", pa.float64()), pa.field("search_seconds", pa.float64())]

@@ -103,9 +103,9 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "captions"
     segments = [{"start_s": 0.0, "end_s": 30.0, "caption": "sparse piano", "log_prob": -3.0}]
     alternatives = [{"caption": "another", "log_prob": -9.0}]
-    write_captions(
-        folder, [caption_row(n, segments=segments, alternatives=alternatives) for n in range(12)], "a.parquet"
-    )
+    evidence = [{"word": "cello", "tag": "strings", "score": 0.4}, {"word": "dark", "tag": "dark", "score": 0.7}]
+    columns = {"segments": segments, "alternatives": alternatives, "evidence": evidence}
+    write_captions(folder, [caption_row(n, **columns) for n in range(12)], "a.parquet")
     newer = caption_row(3, caption="the newer one", created_at=caption_row(99)["created_at"])
     write_captions(folder, [newer], "b.parquet")
     write_failures(folder, [failure_row(n) for n in range(5)])
@@ -121,11 +121,12 @@ def test_documented_python_runs_and_takes_the_newest(output: Path, capsys: pytes
         if not marked:
             exec(text, scope)
             ran += 1
-    assert ran == 3
+    assert ran == 4
     newest = scope["newest"].set_index("track_id")
     assert len(newest) == 12
     assert newest.loc["t000003", "caption"] == "the newer one"
     assert scope["segments"]["caption"].tolist() == ["sparse piano"] * 11
+    assert sorted(scope["claims"]["score"]) == [0.4] * 11 + [0.7] * 11
     assert scope["array"].shape == (4, 753)
 
 

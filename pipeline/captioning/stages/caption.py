@@ -18,8 +18,12 @@ from pipeline.output.schema import RESULT
 if TYPE_CHECKING:
     from muscaps.caption import Caption
     from muscaps.captioner import Captioner
+    from muscaps.tagger import Tag
 
 logger = logging.getLogger(__name__)
+
+MIN_TAG_SCORE = 0.1
+"""Tags below are not kept: of a hundred tags nine in ten are less probable."""
 
 
 class CaptionTracks:
@@ -103,11 +107,13 @@ class CaptionTracks:
         features = self._captioner.features(waveforms)
         between = time.perf_counter()
         captions = self._captioner.caption_features(features, self._options)
+        tags = self._captioner.tags(features) if self._captioner.tagger is not None else [None] * len(features)
         ended = time.perf_counter()
         chunks, peak = sum(len(track) for track in features), peak_bytes()
         return [
             {
                 **_caption_values(caption),
+                **_tag_values(caption, scored),
                 "created_at": datetime.now(UTC),
                 "num_chunks": len(track),
                 "features": track.astype("<f2").tobytes() if self._save_features else None,
@@ -116,8 +122,20 @@ class CaptionTracks:
                 "search_seconds": (ended - between) / len(features),
                 "caption_peak_bytes": peak,
             }
-            for caption, track in zip(captions, features, strict=True)
+            for caption, track, scored in zip(captions, features, tags, strict=True)
         ]
+
+
+def _tag_values(caption: "Caption", tags: "Sequence[Tag] | None") -> dict[str, Any]:
+    """Tags and the evidence for the caption's claims; null without tag heads, empty where there is none."""
+    if tags is None:
+        return {"tags": None, "evidence": None}
+    return {
+        "tags": [
+            {"facet": tag.facet, "tag": tag.tag, "score": tag.score} for tag in tags if tag.score >= MIN_TAG_SCORE
+        ],
+        "evidence": [{"word": one.word, "tag": one.tag, "score": one.score} for one in caption.evidence],
+    }
 
 
 def _caption_values(caption: "Caption") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The second stage: caption decoded tracks, with a stand-in and with a real model, without Ray."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from muscaps.caption import Caption
 from muscaps.config import DecodingOptions
+from muscaps.evidence import Evidence
+from muscaps.tagger import Tag
 from pipeline.captioning.stages import CaptionTracks
 from pipeline.output.schema import RESULT
 from tests.stage_rows import catalogue_rows, decoded
@@ -17,6 +20,8 @@ from tests.stage_rows import catalogue_rows, decoded
 
 class FakeCaptioner:
     """Names a track by its length in samples; cannot stand tracks of 16 000."""
+
+    tagger = None
 
     def features(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         assert all(waveform.dtype == np.int16 for waveform in waveforms)
@@ -31,6 +36,20 @@ class FakeCaptioner:
             Caption(text=f"{track[0, 0]:.3f}", words=(), word_ids=(), log_prob=-float(options.beam_size))
             for track in features
         ]
+
+
+class TaggingCaptioner(FakeCaptioner):
+    """The same with tag heads."""
+
+    tagger = "heads"
+
+    def caption_features(self, features: Sequence[np.ndarray], options: DecodingOptions) -> list[Caption]:
+        evidence = (Evidence(word="cello", tag="strings", score=0.9),)
+        return [replace(caption, evidence=evidence) for caption in super().caption_features(features, options)]
+
+    def tags(self, features: Sequence[np.ndarray]) -> list[list[Tag]]:
+        scores = {"strings": 0.9, "piano": 0.3, "harp": 0.02}
+        return [[Tag(facet="instrument", tag=tag, score=score) for tag, score in scores.items()] for _ in features]
 
 
 def captioning(**settings: Any) -> CaptionTracks:
@@ -108,3 +127,13 @@ def test_segments_of_a_track_processed_in_part_span_all_of_it(tiny_checkpoint: P
     assert table["coverage"][0].as_py() == 0.5
     [row] = CaptionTracks(str(tiny_checkpoint), DecodingOptions(segment_seconds=3))(table).to_pylist()
     assert [(s["start_s"], s["end_s"]) for s in row["segments"]] == [(0.0, 6.0), (6.0, 12.0)]
+
+
+def test_tags_and_evidence_are_columns_where_the_checkpoint_has_tag_heads(tone_files: list[Path]) -> None:
+    table = decoded(catalogue_rows(str(tone_files[1])), "/")
+    stage = CaptionTracks("nowhere", DecodingOptions(), load=lambda path, device, precision: TaggingCaptioner())
+    [row] = stage(table).to_pylist()
+    assert row["evidence"] == [{"word": "cello", "tag": "strings", "score": 0.9}]
+    assert [(tag["facet"], tag["tag"]) for tag in row["tags"]] == [("instrument", "strings"), ("instrument", "piano")]
+    [plain] = captioning()(table).to_pylist()
+    assert (plain["tags"], plain["evidence"]) == (None, None)

@@ -1,0 +1,170 @@
+"""What tag scores say of the claims of a caption, and how that guides the search over words.
+
+Conventions:
+
+- A claim (`muscaps.lexicon`) has evidence where the checkpoint scores its facet and tag. Evidence is a log-odds: the
+  logit of the calibrated score minus the logit of a threshold, so that a claim as uncertain as the threshold is worth
+  nothing, a better one counts for the caption and a worse one against it. It is clipped to a limit on both sides.
+- A caption's evidence is the sum over the different tags that it claims; a tag claimed by two words counts once.
+- The search prefers hypotheses by log-probability plus weight times evidence. Threshold, limit and weight are in the
+  checkpoint's card, section `decoding`. Weight 0, or no tag heads, leaves the search as it is.
+- While a hypothesis grows, words count one by one ("clarinet" before "bass clarinet" is known); finished hypotheses are
+  ranked by their exact claims.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from muscaps.lexicon import Claim, claims, starts_longer_phrase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the tagger says of one claim of a caption."""
+
+    word: str
+    """The phrase that claims the tag."""
+    tag: str
+    score: float
+    """Calibrated probability that the tag is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceConfig:
+    """How much evidence counts in the search."""
+
+    weight: float = 0.0
+    """Nats of log-probability that one nat of evidence is worth."""
+    threshold: float = 0.5
+    """Score at which a claim is worth nothing."""
+    limit: float = 3.0
+    """Most nats that one claim counts, for or against."""
+
+    def __post_init__(self) -> None:
+        if not (self.weight >= 0 and self.limit > 0):
+            raise ValueError(f"weight={self.weight} must be 0 or more, limit={self.limit} more than 0")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must lie between 0 and 1, not {self.threshold}")
+
+    @classmethod
+    def of_card(cls, decoding: Mapping[str, Any]) -> "EvidenceConfig":
+        """Read `evidence_weight`, `evidence_threshold` and `evidence_limit` of a card's section `decoding`."""
+        given = {name: decoding.get(f"evidence_{name}") for name in ("weight", "threshold", "limit")}
+        return cls(**{name: float(value) for name, value in given.items() if value is not None})
+
+
+class EvidenceScorer:
+    """Turns tag scores into evidence, for one vocabulary and one set of tags."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        names: Sequence[tuple[str, str]],
+        config: EvidenceConfig,
+        device: torch.device | None = None,
+    ) -> None:
+        """Look up what each word claims.
+
+        Args:
+            words: The vocabulary by id.
+            names: Facet and tag of each score.
+            config: Weight, threshold and limit.
+            device: Where the search runs.
+        """
+        self.config = config
+        self._column = {name: index for index, name in enumerate(names)}
+        table = torch.zeros(len(words) + 1, len(names), device=device)  # the last row is for no word
+        for index, word in enumerate(words):
+            for claim in claims(word):
+                column = self._column.get((claim.facet, claim.tag))
+                if column is not None and not starts_longer_phrase(word, claim.layer):
+                    table[index, column] = 1.0
+        self._claims_of_word = table
+
+    def log_odds(self, scores: Tensor) -> Tensor:
+        """Return the evidence of each tag in nats, same shape as the scores."""
+        logits = torch.logit(scores.double(), eps=1e-6) - math.log(self.config.threshold / (1 - self.config.threshold))
+        return logits.clamp(-self.config.limit, self.config.limit)
+
+    def guide(self, scores: Tensor) -> "EvidenceGuide":
+        """Return what a search needs to know of some tracks.
+
+        Args:
+            scores: Calibrated tag scores, (batch, tags).
+        """
+        return EvidenceGuide(self._claims_of_word, self.config.weight * self.log_odds(scores).float())
+
+    def of_track(self, scores: Tensor) -> "TrackEvidence":
+        """Return what judges finished captions of one track.
+
+        Args:
+            scores: Calibrated tag scores, (tags,).
+        """
+        worth = (self.config.weight * self.log_odds(scores)).tolist()
+        return TrackEvidence(self._column, scores.tolist(), worth)
+
+
+class TrackEvidence:
+    """Evidence for whole captions of one track."""
+
+    def __init__(self, column: Mapping[tuple[str, str], int], scores: Sequence[float], worth: Sequence[float]) -> None:
+        """Keep the track's scores.
+
+        Args:
+            column: Index of each facet and tag.
+            scores: Calibrated probabilities, (tags,).
+            worth: Nats that a claim of each tag is worth, (tags,).
+        """
+        self._column, self._scores, self._worth = column, scores, worth
+
+    def entries(self, text: str) -> tuple[Evidence, ...]:
+        """Return the claims of a caption that have scores: one entry a phrase and tag, in the order of the text."""
+        found = {(claim.phrase, index): claim.tag for claim, index in self._scored(text)}
+        return tuple(
+            Evidence(word=phrase, tag=tag, score=self._scores[index]) for (phrase, index), tag in found.items()
+        )
+
+    def worth(self, text: str) -> float:
+        """Return what the claims of a caption are worth, in nats of log-probability; each tag counts once."""
+        return math.fsum(self._worth[index] for index in {index for _, index in self._scored(text)})
+
+    def _scored(self, text: str) -> list[tuple[Claim, int]]:
+        keyed = ((claim, self._column.get((claim.facet, claim.tag))) for claim in claims(text))
+        return [(claim, index) for claim, index in keyed if index is not None]
+
+
+class EvidenceGuide:
+    """Evidence about the tracks of a batch, for every next word."""
+
+    def __init__(self, claims_of_word: Tensor, worth: Tensor) -> None:
+        """Keep the tables.
+
+        Args:
+            claims_of_word: 1 where a word claims a tag; the last row is for no word, (vocab + 1, tags).
+            worth: Nats that a claim of a tag is worth, (batch, tags).
+        """
+        self._claims_of_word, self._worth = claims_of_word, worth
+
+    def select(self, rows: Tensor) -> "EvidenceGuide":
+        """Return the given tracks."""
+        return EvidenceGuide(self._claims_of_word, self._worth[rows])
+
+    def bonus(self, words: Tensor) -> Tensor:
+        """Return what each next word would be worth; a tag that was claimed before is worth nothing.
+
+        Args:
+            words: Ids so far, negative where there is none; a track's hypotheses follow each other,
+                (batch * beams, steps).
+
+        Returns:
+            Nats to add to log P(next word), (batch * beams, vocab).
+        """
+        worth = self._worth.repeat_interleave(len(words) // len(self._worth), dim=0)
+        if words.shape[1]:
+            worth = worth * (1.0 - self._claims_of_word[words].amax(dim=1))
+        return worth @ self._claims_of_word[:-1].T
