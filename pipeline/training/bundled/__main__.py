@@ -230,11 +230,12 @@ def _logit_entries(
     found = []
     for place, entry in enumerate(entries):
         is_real = entry.track_id in real.training
+        standardised = (fitted.logits[place] - centre) / spread
         if is_real:
             scores = dict(zip(fitted.names, 1 / (1 + np.exp(-fitted.logits[place])), strict=True))
-            texts = captions.captions_of_real_track(real.rows[entry.track_id], scores, rng)
+            texts = captions.captions_of_real_track(real.rows[entry.track_id], scores, standardised, rng)
         else:
-            texts = captions.captions_of_clip(clips[entry.track_id], rng)
+            texts = captions.captions_of_clip(clips[entry.track_id], standardised, rng)
         if texts:
             logits = fitted.fold_logits(entry)
             found.append(
