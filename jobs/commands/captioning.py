@@ -47,7 +47,10 @@ def caption(
     save_features: Annotated[
         bool, typer.Option("--save-features", help="Save features, for search and training.")
     ] = False,
-    max_chunks: Annotated[int, typer.Option(metavar="N", help="Maximum number of chunks per track.")] = 600,
+    max_chunks: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Maximum number of chunks per track; 20, or 600 with segments or attention."),
+    ] = None,
     decode_only_needed: Annotated[
         bool, typer.Option("--decode-only-needed", help="Decode only the chunks that are processed.")
     ] = False,

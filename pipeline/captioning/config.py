@@ -5,7 +5,7 @@ from pathlib import Path
 
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import storage
-from pipeline.captioning.stages.decode import MAX_CHUNKS
+from pipeline.captioning.stages.decode import DEFAULT_CHUNKS, MAX_CHUNKS
 
 WORKERS_PER_GPU = 2
 """Captioning actors that share a GPU, so that it works on the features of one while another searches."""
@@ -27,8 +27,9 @@ class CaptioningConfig:
     """Arithmetic of the audio network; a caption made in any precision counts as done."""
     save_features: bool = False
     """Whether `features/` is written."""
-    max_chunks: int = MAX_CHUNKS
-    """Most chunks processed per track; of a longer track, evenly spaced ones."""
+    max_chunks: int | None = None
+    """Most chunks processed per track; of a longer track, evenly spaced ones. None for 20, or for 600 where segments or
+    attention are wanted."""
     decode_only_needed: bool = False
     """Whether to decode those chunks alone, where the format supports seeking; damage between them is not detected."""
     limit: int | None = None
@@ -56,7 +57,7 @@ class CaptioningConfig:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
-        if self.max_chunks < 1:
+        if self.max_chunks is not None and self.max_chunks < 1:
             raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
@@ -75,3 +76,11 @@ class CaptioningConfig:
                 raise ValueError(f"the output must be a local folder or s3://, not {storage.redacted(self.output)}")
         elif Path(self.output).exists() and not Path(self.output).is_dir():
             raise ValueError(f"the output {self.output} is a file; name a folder")
+
+    @property
+    def chunks_per_track(self) -> int:
+        """Most chunks processed per track."""
+        if self.max_chunks is not None:
+            return self.max_chunks
+        over_time = self.options.segment_seconds is not None or self.options.attention
+        return MAX_CHUNKS if over_time else DEFAULT_CHUNKS

@@ -79,7 +79,7 @@ class CaptioningGraph:
                 "base": self.base,
                 "sample_rate": self.audio.sample_rate,
                 "chunk_samples": self.audio.chunk_samples,
-                "max_chunks": self.config.max_chunks,
+                "max_chunks": self.config.chunks_per_track,
                 "only_needed": self.config.decode_only_needed,
                 "allow_local": self.config.allow_local,
                 "stopped": DrainFlag(self.run_id),
