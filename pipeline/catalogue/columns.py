@@ -30,8 +30,13 @@ RESERVED = frozenset({*CAPTION_SCHEMA.names, *FAILURE_SCHEMA.names, *RESULT.name
 """Names of ours; a catalogue's column of such a name gets `catalogue_` in front."""
 
 
-def map_columns(names: Sequence[str], source: str) -> dict[str, str]:
+def map_columns(names: Sequence[str], source: str, *, reserved: frozenset[str] = RESERVED) -> dict[str, str]:
     """Map a catalogue's column names to ours.
+
+    Args:
+        names: The catalogue's column names.
+        source: The catalogue, for messages.
+        reserved: Names that get `catalogue_` in front.
 
     Raises:
         CatalogueError: No column says where the audio is, or two columns would be one.
@@ -55,7 +60,7 @@ def map_columns(names: Sequence[str], source: str) -> dict[str, str]:
         if name in mapping:
             continue
         plain = tidy[name] or f"column_{number}"
-        if plain in RESERVED or plain.lower() in KNOWN:
+        if plain in reserved or plain.lower() in KNOWN:
             logger.info("%s: its column %r is passed on as 'catalogue_%s'", source, plain, plain)
             plain = f"catalogue_{plain}"
         mapping[name] = plain

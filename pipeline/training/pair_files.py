@@ -1,69 +1,33 @@
-"""Reading pair files: CSV, TSV, JSONL or Parquet, or a folder of Parquet files.
+"""Reading pair files: CSV, TSV, JSONL or Parquet, or a folder of Parquet files, as catalogues are read.
 
 Conventions: the columns are `uri` and `caption` (or `captions`, a list), optionally `track_id`, `split` and `tags`.
-Rows of one track are one pair with several captions. In text files `tags` and `captions` are JSON lists or separated
-by `|`. Relative URIs are relative to the file.
+Rows of one track are one pair with several captions. In text files `captions` and `tags` are JSON lists, Python lists
+or separated by `|`; `tags` also by semicolons or commas. Relative URIs are relative to the file.
 """
 
-import io
+import ast
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet as pq
 
 from muscaps.training.dataset.pairs import DatasetError, Pair
 from muscaps.training.dataset.splits import split_name
-from pipeline import storage
+from pipeline.catalogue import CatalogueError
+from pipeline.catalogue.catalogue import open_reader
+from pipeline.catalogue.column_types import as_text, plain
+from pipeline.catalogue.columns import URI_SYNONYMS, map_columns
+from pipeline.catalogue.folder import FolderReader
+from pipeline.catalogue.inventory import InventoryReader
+from pipeline.catalogue.reader import Reader
 
-
-def read_table(source: str) -> pa.Table:
-    """Read a pair file into Arrow."""
-    if storage.is_folder(source):
-        files = [file.uri for file in storage.list_files(source, ".parquet")]
-        if not files:
-            raise DatasetError(f"{source}: no Parquet file in this folder")
-        tables = [pq.read_table(io.BytesIO(storage.read_bytes(uri))) for uri in sorted(files)]
-        return pa.concat_tables(tables, promote_options="permissive")
-    suffix = source.lower().rpartition(".")[2]
-    if suffix not in ("csv", "tsv", "jsonl", "ndjson", "parquet"):
-        raise DatasetError(f"{source}: pairs come as .csv, .tsv, .jsonl or .parquet, or a folder of Parquet files")
-    data = storage.read_bytes(source)
-    try:
-        if suffix == "parquet":
-            return pq.read_table(io.BytesIO(data))
-        if suffix in ("jsonl", "ndjson"):
-            return pyarrow.json.read_json(io.BytesIO(data))
-        return pyarrow.csv.read_csv(
-            io.BytesIO(data),
-            parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if suffix == "tsv" else ",", newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(("track_id", "uri", "caption", "captions", "tags", "split"), pa.string()),
-                strings_can_be_null=True,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise DatasetError(f"{source}: not readable as {suffix}: {error}") from error
-
-
-def _texts(value: object) -> list[str]:
-    """A list of texts from a list, a JSON list or text separated by `|`."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        stripped = value.strip()
-        if stripped.startswith("["):
-            try:
-                value = json.loads(stripped)
-            except json.JSONDecodeError:
-                value = [stripped]
-        else:
-            value = stripped.split("|")
-    if not isinstance(value, list):
-        value = [value]
-    return [text for item in value if (text := " ".join(str(item).split()))]
+TEXT_COLUMNS = ("track_id", "uri", "caption", "split")
+LIST_COLUMNS = ("captions", "tags")
+CAPTION_SEPARATORS = "|"
+TAG_SEPARATORS = "|;,"
+"""The first of these that a text holds separates its values."""
 
 
 def read_pairs(source: str) -> list[Pair]:
@@ -74,36 +38,133 @@ def read_pairs(source: str) -> list[Pair]:
             differs between rows of one track.
         StorageError: The file cannot be fetched.
     """
-    table = read_table(source)
-    names = table.column_names
-    if "uri" not in names or not {"caption", "captions"} & set(names):
-        raise DatasetError(
-            f"{source}: needs the columns `uri` and `caption` (or `captions`); it has {', '.join(names) or 'none'}"
-        )
     pairs: dict[str, Pair] = {}
-    wanted = [name for name in ("track_id", "uri", "caption", "captions", "tags", "split") if name in names]
-    for line, row in enumerate(table.select(wanted).to_pylist(), start=1):
-        uri = row["uri"]
-        captions = _texts(row.get("captions"))
-        # A single caption is one sentence whatever it contains.
-        captions += [text for text in ([" ".join(str(row["caption"]).split())] if row.get("caption") else []) if text]
-        if not uri or not captions:
-            raise DatasetError(f"{source}, pair {line}: has no {'uri' if not uri else 'caption'}")
-        split = split_name(str(row["split"])) if row.get("split") else None
-        track = str(row.get("track_id") or uri)
-        known = pairs.get(track)
-        if known is None:
-            pairs[track] = Pair(
-                track_id=track,
-                uri=str(uri),
-                captions=tuple(dict.fromkeys(captions)),
-                tags=tuple(dict.fromkeys(_texts(row.get("tags")))),
-                split=split,
-            )
-            continue
-        if known.uri != uri or known.split != split:
-            raise DatasetError(f"{source}, pair {line}: track {track!r} appears twice with another uri or split")
-        pairs[track] = replace(known, captions=tuple(dict.fromkeys([*known.captions, *captions])))
+    try:
+        reader = _table_reader(source)
+        for number, row in enumerate(_rows(reader)):
+            pair = _pair(row, number, reader)
+            known = pairs.get(pair.track_id)
+            if known is None:
+                pairs[pair.track_id] = pair
+                continue
+            if known.uri != pair.uri or known.split != pair.split:
+                raise DatasetError(
+                    f"{source}: track {pair.track_id!r} appears twice with another uri or split, the second time in "
+                    f"{reader.describe_rows([number])}"
+                )
+            captions = tuple(dict.fromkeys([*known.captions, *pair.captions]))
+            pairs[pair.track_id] = replace(known, captions=captions)
+    except CatalogueError as error:
+        raise DatasetError(str(error)) from None
     if not pairs:
         raise DatasetError(f"{source}: there are no pairs in it")
     return list(pairs.values())
+
+
+def read_table(source: str) -> pa.Table:
+    """Read all columns of a table of tracks, with or without captions; they keep their names and types.
+
+    Raises:
+        DatasetError: The file is unreadable or empty.
+        StorageError: The file cannot be fetched.
+    """
+    try:
+        tables = list(_table_reader(source).tables())
+    except CatalogueError as error:
+        raise DatasetError(str(error)) from None
+    if not tables:
+        raise DatasetError(f"{source}: there are no rows in it")
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _table_reader(source: str) -> Reader:
+    reader = open_reader(source)
+    if isinstance(reader, FolderReader | InventoryReader):
+        raise DatasetError(f"{source}: pairs come as .csv, .tsv, .jsonl or .parquet, or a folder of Parquet files")
+    return reader
+
+
+def _rows(reader: Reader) -> Iterator[dict[str, Any]]:
+    """Yield the columns of interest, row by row."""
+    first_row = 0
+    for table in reader.tables():
+        names = _column_names(table.column_names, reader.source)
+        columns = {}
+        for name, own_name in names.items():
+            if name in LIST_COLUMNS:
+                columns[name] = plain(table[own_name])
+            else:
+                columns[name] = as_text(table[own_name], own_name, reader, first_row)
+        yield from pa.table(columns).to_pylist()
+        first_row += table.num_rows
+
+
+def _column_names(names: list[str], source: str) -> dict[str, str]:
+    """Map our column names to the file's, without regard to case.
+
+    Raises:
+        DatasetError: There is no caption, or no uri.
+        CatalogueError: Two columns would be one.
+    """
+    present = {name.strip().lower() for name in names}
+    mapping: dict[str, str] = {}
+    if present & {"uri", *URI_SYNONYMS}:
+        mapping = map_columns(names, source, reserved=frozenset())
+    ours: dict[str, str] = {}
+    for own_name, name in mapping.items():
+        if name.lower() in (*TEXT_COLUMNS, *LIST_COLUMNS):
+            ours.setdefault(name.lower(), own_name)
+    if not {"caption", "captions"} & set(ours):
+        raise DatasetError(
+            f"{source}: needs the columns `uri` and `caption` (or `captions`); it has {', '.join(names) or 'none'}"
+        )
+    return ours
+
+
+def _pair(row: dict[str, Any], number: int, reader: Reader) -> Pair:
+    uri = row["uri"]
+    captions = texts_of(row.get("captions"), CAPTION_SEPARATORS)
+    if row.get("caption"):  # one sentence, whatever it contains
+        captions.append(" ".join(row["caption"].split()))
+    if not uri or not captions:
+        missing = "uri" if not uri else "caption"
+        raise DatasetError(f"{reader.source}: no {missing} in {reader.describe_rows([number])}")
+    return Pair(
+        track_id=row.get("track_id") or uri,
+        uri=uri,
+        captions=tuple(dict.fromkeys(captions)),
+        tags=tuple(dict.fromkeys(texts_of(row.get("tags"), TAG_SEPARATORS))),
+        split=split_name(row["split"]) if row.get("split") else None,
+    )
+
+
+def texts_of(value: object, separators: str) -> list[str]:
+    """Return texts from a list, from a JSON or Python list written as text, or from separated text.
+
+    Args:
+        value: Of a row; None gives no texts.
+        separators: The first of these that a text holds separates its values.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        listed = _written_list(value.strip())
+        separator = next((mark for mark in separators if mark in value), separators[0])
+        value = value.split(separator) if listed is None else listed
+    if not isinstance(value, list):
+        value = [value]
+    return [text for item in value if item is not None and (text := " ".join(str(item).split()))]
+
+
+def _written_list(text: str) -> list[Any] | None:
+    """Read a list in the notation of JSON or Python; None where the text is none."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        values = json.loads(text)
+    except ValueError:
+        try:
+            values = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    return values if isinstance(values, list) else None
