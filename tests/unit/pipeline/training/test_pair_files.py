@@ -69,7 +69,7 @@ def test_text_stays_text(tmp_path: Path) -> None:
     ]
 
 
-def test_columns_that_nobody_uses_may_hold_anything(tmp_path: Path) -> None:
+def test_unused_columns_may_hold_anything(tmp_path: Path) -> None:
     text = '{"uri":"a","caption":"x","misc":1}\n{"uri":"b","caption":"y","misc":{"z":[1]}}\n'
     assert len(pairs(tmp_path / "p.jsonl", text)) == 2
 
