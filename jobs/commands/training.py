@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from jobs.options import (
 )
 from jobs.outcomes import explained, resumable
 from jobs.progress import announce_dataset, duration, epoch_printer, shown_count
+
+if TYPE_CHECKING:
+    from muscaps.config import ExtractorConfig
 
 
 class Fusion(StrEnum):
@@ -90,32 +93,17 @@ def train(
     """
     with explained(), resumable():
         from muscaps.checkpoint import BUNDLED
-        from muscaps.config import ExtractorConfig, ModelConfig
+        from muscaps.config import ModelConfig
         from muscaps.training.captioner_config import CaptionTrainingConfig, ExtractorMode
         from pipeline.training.captioner_run import CaptionRun, train_captioner
         from pipeline.training.distributed import Hardware
 
-        if start == Path("bundled"):
-            start = BUNDLED
-        if scratch and fine_tune:
-            raise ValueError("--scratch and --fine-tune exclude each other")
+        start = BUNDLED if start == Path("bundled") else start
+        _check_start(fusion, extractor, start, scratch=scratch, fine_tune=fine_tune)
         if fusion is Fusion.DCASE:
-            if extractor is not None or start is not None or scratch or fine_tune:
-                raise ValueError("--fusion dcase cannot be combined with --extractor, --from, --scratch or --fine-tune")
-            from muscaps.checkpoint import save_log_mel_extractor
-            from muscaps.training.dataset.reader import PreparedDataset
-
-            extractor = save_log_mel_extractor(PreparedDataset(dataset).directory / "features" / "log-mel")
-        if not scratch and extractor is None and start is None:
-            raise ValueError("give --extractor or --from, or --scratch to train without pre-training")
+            extractor = _log_mel_extractor(dataset)
         mode: ExtractorMode = "scratch" if scratch else "fine-tuned" if fine_tune else "frozen"
-        extractor_config = ExtractorConfig(
-            name=architecture.value,
-            num_channels=channels or (64 if architecture is Extractor.MUSICNN else 128),
-            frontend_scale=frontend_scale,
-        )
-        if extractor is not None:
-            extractor_config = _config_of(extractor)
+        extractor_config = _extractor_config(extractor, architecture, channels, frontend_scale)
         run = CaptionRun(
             dataset=dataset.resolve(),
             output=output.resolve(),
@@ -156,11 +144,39 @@ def train(
     typer.echo(f"checkpoint: {output / 'best'}")
 
 
-def _config_of(extractor: Path) -> Any:
-    """The configuration of an extractor, or of a captioner's extractor."""
+def _check_start(fusion: Fusion, extractor: Path | None, start: Path | None, *, scratch: bool, fine_tune: bool) -> None:
+    """Raise ValueError for options that contradict each other."""
+    if scratch and fine_tune:
+        raise ValueError("--scratch and --fine-tune exclude each other")
+    if fusion is Fusion.DCASE:
+        if extractor is not None or start is not None or scratch or fine_tune:
+            raise ValueError("--fusion dcase cannot be combined with --extractor, --from, --scratch or --fine-tune")
+    elif not scratch and extractor is None and start is None:
+        raise ValueError("give --extractor or --from, or --scratch to train without pre-training")
+
+
+def _log_mel_extractor(dataset: Path) -> Path:
+    """Return the folder of the DCASE baseline's features of a dataset."""
+    from muscaps.checkpoint import save_log_mel_extractor
+    from muscaps.training.dataset.reader import PreparedDataset
+
+    return save_log_mel_extractor(PreparedDataset(dataset).directory / "features" / "log-mel")
+
+
+def _extractor_config(
+    extractor: Path | None, architecture: Extractor, channels: int | None, frontend_scale: float
+) -> "ExtractorConfig":
+    """Return the configuration of an extractor or of a captioner's extractor, else that of a new one."""
+    from muscaps.config import ExtractorConfig
     from muscaps.training.pretrained_extractor import extractor_config_of
 
-    return extractor_config_of(extractor)
+    if extractor is not None:
+        return extractor_config_of(extractor)
+    return ExtractorConfig(
+        name=architecture.value,
+        num_channels=channels or (64 if architecture is Extractor.MUSICNN else 128),
+        frontend_scale=frontend_scale,
+    )
 
 
 def _caption_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:

@@ -17,6 +17,8 @@ DISCLOSURE = (
 )
 
 
+_MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
+
 _FIELD_DESCRIPTIONS = {
     "track_id": "The catalogue's identifier of the track.",
     "uri": "Where the audio was read from.",
@@ -48,29 +50,7 @@ def data_package(
         size: Length in bytes.
         digest: SHA-256 of the file in hex digits.
     """
-    name = file.rpartition("/")[2]
-    file_format = Path(name).suffix.lower()[1:]
-    fields = []
-    for field in schema:
-        described = {"name": field.name, "type": _frictionless_type(field.type)}
-        if field.name in _FIELD_DESCRIPTIONS:
-            described["description"] = _FIELD_DESCRIPTIONS[field.name]
-        fields.append(described)
-    media = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
-    resource: dict[str, Any] = {
-        "name": re.sub(r"[^a-z0-9._-]+", "-", Path(name).stem.lower()),
-        "path": name,
-        "format": file_format,
-        "mediatype": media[file_format],
-        "bytes": size,
-        "hash": f"sha256:{digest}",
-        "rows": rows,
-        "schema": {"fields": fields, "missingValues": [""]},
-    }
-    if "track_id" in schema.names:
-        resource["schema"]["primaryKey"] = "track_id"
-    if file_format != "parquet":
-        resource["encoding"] = "utf-8"
+    resource = _resource(file.rpartition("/")[2], schema, rows=rows, size=size, digest=digest)
     return {
         "name": resource["name"],
         "title": "Captions of a music catalogue",
@@ -80,6 +60,32 @@ def data_package(
         "spreadsheet_safe": spreadsheet_safe,
         "resources": [resource],
     }
+
+
+def _resource(name: str, schema: pa.Schema, *, rows: int, size: int, digest: str) -> dict[str, Any]:
+    """Describe the file and its columns."""
+    file_format = Path(name).suffix.lower()[1:]
+    fields = []
+    for field in schema:
+        described = {"name": field.name, "type": _frictionless_type(field.type)}
+        if field.name in _FIELD_DESCRIPTIONS:
+            described["description"] = _FIELD_DESCRIPTIONS[field.name]
+        fields.append(described)
+    resource: dict[str, Any] = {
+        "name": re.sub(r"[^a-z0-9._-]+", "-", Path(name).stem.lower()),
+        "path": name,
+        "format": file_format,
+        "mediatype": _MEDIA_TYPES[file_format],
+        "bytes": size,
+        "hash": f"sha256:{digest}",
+        "rows": rows,
+        "schema": {"fields": fields, "missingValues": [""]},
+    }
+    if "track_id" in schema.names:
+        resource["schema"]["primaryKey"] = "track_id"
+    if file_format != "parquet":
+        resource["encoding"] = "utf-8"
+    return resource
 
 
 def _frictionless_type(kind: pa.DataType) -> str:
