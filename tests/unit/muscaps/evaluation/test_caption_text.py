@@ -14,7 +14,7 @@ needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no java on
 def test_plain_words_agree_with_the_treebank_tokenizer() -> None:
     captions = [
         "A calm, mid-tempo piano piece (live); it doesn't rush. Can't stop!",
-        "R&B / soul with 808s, 120 bpm, 4/4 time & vocals: you've gotta hear the singer's voice",
+        "R&B / soul with 808s, 120 bpm, 4/4 time & vocals: you've gotta love the singer's voice",
         'The "low-fi" sound... cannot be beaten -- gonna be a hit?',
         "<sos> warm <unk> strings [intro] at 1,000 Hz <eos>",
     ]
