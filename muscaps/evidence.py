@@ -1,15 +1,15 @@
-"""What tag scores say of the claims of a caption, and how that guides the search over words.
+"""Evidence: tag scores of what a caption claims, used to guide the search over words.
 
 Conventions:
 
 - A claim (`muscaps.lexicon`) has evidence where the checkpoint scores its facet and tag. Evidence is a log-odds: the
-  logit of the calibrated score minus the logit of a threshold, so that a claim as uncertain as the threshold is worth
-  nothing, a better one counts for the caption and a worse one against it. It is clipped to a limit on both sides.
+  logit of the calibrated score minus the logit of a threshold, positive above the threshold and
+  negative below. It is clipped to a limit on both sides.
 - A caption's evidence is the sum over the different tags that it claims; a tag claimed by two words counts once.
 - The search prefers hypotheses by log-probability plus weight times evidence. Threshold, limit and weight are in the
   checkpoint's card, section `decoding`. Weight 0, or no tag heads, leaves the search as it is.
-- While a hypothesis grows, words count one by one ("clarinet" before "bass clarinet" is known); finished hypotheses are
-  ranked by their exact claims.
+- During the search each word counts by itself ("clarinet" of "bass clarinet" claims clarinet). Finished hypotheses are
+  ranked by the claims of the whole text.
 """
 
 import math
@@ -25,7 +25,7 @@ from muscaps.lexicon import Claim, claims, starts_longer_phrase
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the tagger says of one claim of a caption."""
+    """The tag score of one claim of a caption."""
 
     word: str
     """The phrase that claims the tag."""

@@ -78,7 +78,7 @@ def test_words_count_their_captions_and_how_many_are_right():
     words = {word.word: word for word in measured("family").words}
     assert (words["piano"].num_claims, words["piano"].precision) == (2, 0.5)
     assert words["piano"].base_rate == pytest.approx(1 / 3)
-    assert "guitar" not in words  # said of the track whose instruments are unknown
+    assert "guitar" not in words  # only in the caption of the track whose instruments are unknown
 
 
 def test_tags_have_their_own_rates():
@@ -93,10 +93,10 @@ def plain_counts(captions, rows):
     words = {"piano": "piano", "guitar": "guitar", "flute": "woodwind", "violin": "strings", "synths": "synth"}
     hits = claims = facts = 0
     for caption, entry in zip(captions, rows, strict=True):
-        said = {family for word, family in words.items() if word in caption.lower()}
+        claimed = {family for word, family in words.items() if word in caption.lower()}
         real = {family for word, family in words.items() if word in entry["instruments"].lower()}
         if real:
-            hits, claims, facts = hits + len(said & real), claims + len(said), facts + len(real)
+            hits, claims, facts = hits + len(claimed & real), claims + len(claimed), facts + len(real)
     return hits / claims, hits / facts, claims / len(captions)
 
 

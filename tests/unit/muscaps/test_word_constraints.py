@@ -43,11 +43,11 @@ class TableModel:
         return self.table[tracks, position[:, 0].long(), word_ids], state._replace(encoder_hidden=position + 1)
 
 
-def may_follow(said, word, no_repeated_words, allow_unknown):
+def may_follow(words, word, no_repeated_words, allow_unknown):
     if word == UNK and not allow_unknown:
         return False
     key = content_word(WORDS[word])
-    return not (no_repeated_words and key is not None and key in {content_word(WORDS[w]) for w in said})
+    return not (no_repeated_words and key is not None and key in {content_word(WORDS[w]) for w in words})
 
 
 def plain_search(table, beam, max_words, **rules):
@@ -55,13 +55,13 @@ def plain_search(table, beam, max_words, **rules):
     live, finished, room = [((), 0.0)], [], beam
     for t in range(max_words):
         grown = [
-            ((*said, word), log_prob + float(table[t, said[-1] if said else SOS, word]))
-            for said, log_prob in live
+            ((*words, word), log_prob + float(table[t, words[-1] if words else SOS, word]))
+            for words, log_prob in live
             for word in range(len(WORDS))
-            if may_follow(said, word, **rules)
+            if may_follow(words, word, **rules)
         ]
         best = sorted((one for one in grown if one[1] > -INF), key=lambda one: -one[1])[:room]
-        finished += [(said[:-1], log_prob) for said, log_prob in best if said[-1] == EOS]
+        finished += [(words[:-1], log_prob) for words, log_prob in best if words[-1] == EOS]
         live = [one for one in best if one[0][-1] != EOS]
         room = beam - len(finished)
     return sorted(finished, key=lambda one: -one[1]) + sorted(live, key=lambda one: -one[1])
@@ -81,7 +81,7 @@ def test_many_tracks_at_once_give_what_a_plain_search_gives(beam, no_repeated_wo
     model = TableModel(num_tracks=9, seed=beam)
     for track, hypotheses in enumerate(found(model, list(range(9)), beam, 9, **rules)):
         expected = plain_search(model.table[track], beam, 9, **rules)
-        assert [one.word_ids for one in hypotheses] == [said for said, _ in expected]
+        assert [one.word_ids for one in hypotheses] == [words for words, _ in expected]
         np.testing.assert_allclose([one.log_prob for one in hypotheses], [log_prob for _, log_prob in expected])
 
 
@@ -91,11 +91,11 @@ def test_no_content_word_comes_twice_and_stop_words_may(beam):
     stop_word_came_twice = False
     for hypotheses in found(model, list(range(40)), beam, 20, no_repeated_words=True, allow_unknown=False):
         for hypothesis in hypotheses:
-            said = [WORDS[index] for index in hypothesis.word_ids]
-            content = [content_word(word) for word in said if content_word(word)]
+            words = [WORDS[index] for index in hypothesis.word_ids]
+            content = [content_word(word) for word in words if content_word(word)]
             assert len(content) == len(set(content))
-            assert "<unk>" not in said
-            stop_word_came_twice |= said.count("a") > 1 or said.count(",") > 1 or said.count("with") > 1
+            assert "<unk>" not in words
+            stop_word_came_twice |= words.count("a") > 1 or words.count(",") > 1 or words.count("with") > 1
     assert stop_word_came_twice
 
 
@@ -117,8 +117,8 @@ def test_log_probabilities_stay_the_models_own():
 
 def test_a_plural_rules_out_its_singular_and_nothing_else():
     constraints = WordConstraints(WORDS, no_repeated_words=True, allow_unknown=True)
-    said = torch.tensor([[WORDS.index("drums"), WORDS.index("a"), -1]])
-    left = constraints.constrained(torch.zeros(1, len(WORDS)), said)[0]
+    words = torch.tensor([[WORDS.index("drums"), WORDS.index("a"), -1]])
+    left = constraints.constrained(torch.zeros(1, len(WORDS)), words)[0]
     assert {WORDS[index] for index in torch.nonzero(left == -INF).flatten()} == {"drum", "drums"}
 
 
