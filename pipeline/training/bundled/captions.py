@@ -66,11 +66,11 @@ def richness(text: str, facts: Facts) -> float:
     """Score how much of what is known a caption says: two families first, then moods, genre and tempo."""
     families = len(lexicon.tags_in(text, "family"))
     wanted = min(2, max(1, len(facts.families)))
-    score = 0.3 * min(families, 3) - max(0, wanted - families)
+    score = 0.4 * min(families, 3) - 1.5 * max(0, wanted - families)
     if facts.moods:
-        score += 0.7 * bool(lexicon.tags_in(text, "mood") | lexicon.tags_in(text, "feel"))
+        score += 1.2 * bool(lexicon.tags_in(text, "mood") | lexicon.tags_in(text, "feel"))
     if facts.genres:
-        score += 0.5 * bool(lexicon.tags_in(text, "genre"))
+        score += 0.9 * bool(lexicon.tags_in(text, "genre"))
     if facts.tempo:
-        score += 0.3 * bool(lexicon.tags_in(text, "tempo"))
+        score += 0.5 * bool(lexicon.tags_in(text, "tempo"))
     return score

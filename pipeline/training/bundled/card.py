@@ -9,6 +9,14 @@ from pipeline.training.bundled.tracks import RealTracks
 MUSICNN_NOTICE = "musicnn (Pons and Serra), weights of MTT_musicnn"
 
 
+def description(tracks: RealTracks, clips: Mapping[str, Any]) -> str:
+    """Say in one sentence what was trained on."""
+    return (
+        f"excerpts of {len(tracks.training)} openly licensed recordings with facts of their makers, and {len(clips)} "
+        "clips of 12 s rendered by `muscaps corpus render`; captions are written from the facts by a grammar"
+    )
+
+
 def attribution(tracks: RealTracks) -> dict[str, Any]:
     """Return artists with their titles and licences of the real tracks trained on, and those validated on."""
     return {
