@@ -17,6 +17,7 @@ from muscaps.training.dataset.feature_cache import FeatureCache, extractor_diges
 from muscaps.training.dataset.pairs import DatasetError
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.pretrained_extractor import load_any_extractor
+from muscaps.training.waveform_augmentation import disturbed_waveform
 from pipeline.cluster.session import cluster_size
 
 logger = logging.getLogger(__name__)
@@ -64,10 +65,16 @@ class ExtractFeatures:
     @torch.inference_mode()
     def _features(self, samples: np.ndarray, seed: tuple[int, int] | None) -> np.ndarray:
         """Compute chunk features of a track, augmented if a seed is given: int16 (samples,) -> (chunks, feature)."""
+        on_log_mels = isinstance(
+            self._extractor, Musicnn
+        )  # others read spectrograms that the augmentation does not know
+        if seed is not None and not on_log_mels:
+            waveform = samples.astype(np.float32) / 32_768
+            samples = (disturbed_waveform(waveform, seed) * 32_767).astype(np.int16)
         chunks = torch.from_numpy(to_chunks(samples, self._extractor.chunk_samples).copy())
         parts = torch.split(chunks, self._batch)
         spectrograms = [self._extractor.spectrogram(part.to(self._device).float() / 32_768) for part in parts]
-        if seed is not None:
+        if seed is not None and on_log_mels:
             augmented = augmented_chunks(torch.cat(spectrograms).cpu(), seed).to(self._device)
             spectrograms = list(torch.split(augmented, self._batch))
         features = [self._extractor.from_spectrogram(part).cpu() for part in spectrograms]
@@ -109,8 +116,6 @@ def cache_features(
     cache = FeatureCache(dataset, extractor_digest(extractor), version)
     if cache.complete:
         return cache
-    if version and not isinstance(extractor, Musicnn):
-        raise DatasetError("augmented copies are made from log-mels, which only musicnn reads")
     if not dataset.has_audio:
         raise DatasetError(
             f"{dataset.directory}: its features are another extractor's and it holds no audio; prepare it again with "
