@@ -3,6 +3,8 @@
 This module imports every architecture, and no architecture imports it.
 """
 
+from typing import assert_never
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from muscaps.models.musicnn_original import MusicnnOriginal
 
 
 def build_extractor(config: ExtractorConfig) -> FeatureExtractor:
-    """Build the network a configuration names, with fresh weights."""
+    """Build the extractor of a configuration, with fresh weights."""
     if config.name == "combined":
         return CombinedExtractor([build_extractor(part) for part in config.parts])
     if config.name == "musicnn_original":
@@ -27,7 +29,9 @@ def build_extractor(config: ExtractorConfig) -> FeatureExtractor:
         return Musicnn(config.num_channels, config.frontend_scale)
     if config.name == "log_mel":
         return LogMelFrames()
-    return HarmonicCNN(config.num_channels)
+    if config.name == "hcnn":
+        return HarmonicCNN(config.num_channels)
+    assert_never(config.name)  # mypy reports a name of `ExtractorName` without a branch
 
 
 def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> CaptionNetwork:
@@ -41,7 +45,7 @@ def build_captioner(config: ModelConfig, word_vectors: Tensor | None = None) -> 
         ValueError: The word vectors do not have the configured shape.
     """
     if config.fusion == "dcase":
-        return DcaseBaseline(config)  # it has no word vectors
+        return DcaseBaseline(config)  # has no frozen word vectors
     model = MusCaps(config, build_extractor(config.extractor))
     if word_vectors is not None:
         expected = (config.vocabulary_size, config.word_embedding_dim)
