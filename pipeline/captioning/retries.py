@@ -2,12 +2,18 @@
 
 A shard is processed in rounds; one round is one Ray execution. Three things can go wrong with a track:
 
-- It fails for a reason that may pass (throttled storage, short memory): it is retried after a pause, in at most
-  `MAX_ATTEMPTS` rounds, and each retry counts as another attempt of the track.
-- It does not return, because a worker or a machine was lost: it is processed again, with Ray restarted.
-- It crashes the worker that processes it: other tracks are lost with it, so a round that returns nothing, or the
-  second that loses tracks, makes all later rounds isolated: one track per task, no repetition by Ray. A track that does
-  not return from `MAX_ATTEMPTS` isolated rounds is given up.
+- A temporary failure (throttled storage, not enough memory): the track is retried after a pause, in at most
+  `MAX_ATTEMPTS` rounds. Each retry is another attempt of the track.
+- The track does not return because a worker or a machine was lost: Ray is restarted and the track is processed again.
+- The track crashes the worker that processes it. Other tracks are lost with it. Therefore all later rounds are isolated
+  after a round that returned nothing, or after a second or later round that lost tracks.
+
+A worker that crashes repeatedly on one track leads to these steps:
+
+1. First round: Ray repeats the task up to `MAX_ATTEMPTS` times. Then the track is missing.
+2. Second round, after a restart of Ray: the same again. This step is skipped if the first round returned nothing.
+3. Isolated rounds: one track per task, no repetition by Ray. After `MAX_ATTEMPTS` of them without a result, the track
+   gets a failure row with `worker_died`. The other tracks return from the first isolated round.
 """
 
 from collections import Counter
@@ -15,7 +21,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 MAX_ATTEMPTS = 3
-"""Rounds in which a track with a passing failure is tried, and isolated rounds a track may not return from."""
+"""Most rounds for a track with temporary failures, and most isolated rounds for a track that does not return."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +29,11 @@ class NextRound:
     """What to do after a round."""
 
     given_up: tuple[str, ...] = ()
-    """Tracks to record as failed, because they crashed every worker that processed them alone."""
+    """Tracks to record as failed: they did not return from `MAX_ATTEMPTS` isolated rounds."""
     track_ids: frozenset[str] = frozenset()
     """Tracks of the next round; empty when the shard is finished."""
     retried: frozenset[str] = frozenset()
-    """Those of them that returned with a passing failure: another attempt, after a pause."""
+    """Tracks of the next round whose failure was temporary: another attempt, after a pause."""
     num_missing: int = 0
     """Tracks that did not return from the last round."""
     isolated: bool = False
@@ -59,10 +65,10 @@ class ShardRetries:
 
         Args:
             returned: Tracks that came out of the round, with a caption or a failure.
-            retryable: Those of them whose failure may pass.
+            retryable: Tracks of `returned` whose failure is temporary.
 
         Returns:
-            The tracks to give up and those of the next round.
+            The tracks to record as failed and the tracks of the next round.
         """
         self._num_rounds += 1
         missing = [track_id for track_id in self._pending if track_id not in returned]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_PAUSE_SECONDS = 5.0
-"""Pause before tracks with passing failures are tried again."""
+"""Pause before tracks with temporary failures are tried again."""
 
 
 def caption_catalogue(
@@ -166,7 +166,7 @@ class _Run:
             if not following.track_ids:
                 return
             if following.retried:
-                logger.info("%d tracks failed for reasons that may pass; retrying them", len(following.retried))
+                logger.info("%d tracks had a temporary failure; retrying them", len(following.retried))
                 self._drain.wait(RETRY_PAUSE_SECONDS)
                 if self._drain.is_requested:
                     return
@@ -180,7 +180,7 @@ class _Run:
         """Run the stages once over some rows.
 
         Returns:
-            The tracks that returned, those of them whose failure may pass, and what ended the execution early.
+            The tracks that returned, those with a temporary failure, and the error that ended the execution early.
 
         Raises:
             RuntimeError: Our own code failed, which a retry would not change.
@@ -206,7 +206,7 @@ class _Run:
         return returned, retryable, error
 
     def _take(self, rows: pa.Table) -> set[str]:
-        """Count result rows and hand them to the sink; return the tracks whose failure may pass."""
+        """Count result rows and pass them to the sink; return the tracks with a temporary failure."""
         started = time.perf_counter()
         fresh = self._sink.add(rows)
         self._record.add_commit_seconds(time.perf_counter() - started)

@@ -1,6 +1,7 @@
 """Every use of a private name of Ray.
 
-pyproject.toml pins Ray to one minor version because of this file; check each function when that version changes."""
+pyproject.toml pins Ray to one minor version because of this file. Check each function when that version changes.
+"""
 
 import contextlib
 import signal
@@ -20,14 +21,14 @@ def put_key(key: bytes, value: bytes) -> None:
 
 
 def has_key(key: bytes) -> bool:
-    """Whether the cluster's internal key-value store holds a key."""
+    """Return whether the cluster's internal key-value store has a key."""
     from ray.experimental.internal_kv import _internal_kv_get
 
     return _internal_kv_get(key) is not None
 
 
 def abort_execution(dataset: "ray.data.Dataset") -> None:
-    """Stop a dataset's execution at once, if there is one, in whatever state."""
+    """Stop a dataset's execution at once, in any state; without an execution, do nothing."""
     executor = getattr(dataset, "_current_executor", None)
     if executor is not None:
         with contextlib.suppress(Exception):  # its results are no longer wanted
@@ -38,8 +39,8 @@ def abort_execution(dataset: "ray.data.Dataset") -> None:
 def keep_sigterm_handler() -> Iterator[None]:
     """Prevent `ray.init` from replacing the handler of SIGTERM.
 
-    Ray's own handler raises SystemExit wherever the start happens to be. If that is caught inside Ray, the signal is
-    lost; if it is raised between the acquisition of a lock and its `try`, as in logging, other threads wait for ever.
+    Ray's own handler raises SystemExit at any point of the start. If Ray catches it, the signal is lost. If it is
+    raised between the acquisition of a lock and the `try` after it, as in logging, other threads wait for ever.
     """
     from ray._private import utils
 

@@ -1,7 +1,7 @@
 """The anti-join: rows of a catalogue minus those that an output already holds.
 
-`captioned_tracks` and `failed_tracks` read what is done and what failed; `rows_to_do` subtracts it from a catalogue.
-Which failures are tried again is decided in `pipeline/captioning/plan.py`.
+`captioned_tracks` and `failed_tracks` read finished and failed tracks from an output; `rows_to_do` subtracts tracks
+from a catalogue. `pipeline/captioning/plan.py` combines them and decides which failed tracks are tried again.
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ def failed_tracks(output: str) -> pa.Table:
     """List the tracks that have failed, each with its last failure.
 
     Returns:
-        `FAILURE_SCHEMA`, one row a track; `attempt` counts all its attempts.
+        `FAILURE_SCHEMA`, one row per track; `attempt` is the number of its attempts.
 
     Raises:
         StorageError: The output cannot be read.
@@ -55,17 +55,17 @@ def failed_tracks(output: str) -> pa.Table:
 
 
 def rows_to_do(catalogue: Catalogue, finished: pa.Table) -> np.ndarray:
-    """Tell which tracks of a catalogue are not among the finished ones (an anti-join on track and version).
+    """Return which tracks of a catalogue have no finished row (an anti-join on track and version).
 
-    A track is finished when a finished row has its `track_id` and the same `etag`; where either side knows
-    no etag, the `track_id` decides.
+    A track is finished if a finished row has its `track_id` and the same `etag`. If one of the two etags is null, the
+    `track_id` is sufficient.
 
     Args:
-        catalogue: The tracks that should be there.
-        finished: `track_id` and `etag` of rows that exist, in any number.
+        catalogue: The tracks that are wanted.
+        finished: `track_id` and `etag` of finished rows; a track may occur more than once.
 
     Returns:
-        (num_tracks,) bool, true where there is work to do.
+        (num_tracks,) bool, true for tracks without a finished row.
     """
     rows = catalogue.rows
     if finished.num_rows == 0:

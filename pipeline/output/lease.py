@@ -2,12 +2,13 @@
 
 Conventions:
 
-- One process, the run's driver, commits. It holds the lease `OUTPUT/lease.json` while it does, renews it every
-  `HEARTBEAT_SECONDS` and commits nothing once it might have lost it.
-- A lease is taken over at once when its holder was a process of this machine that has ended, else after
+- Only the driver of a run commits. It holds the lease `OUTPUT/lease.json`, and a thread of the driver
+  (`Lease._renew_until_released`) renews it every `HEARTBEAT_SECONDS`. While the lease might be lost, nothing is
+  committed.
+- A lease is taken over at once if its holder was a process of this machine that has ended, otherwise after
   `LEASE_SECONDS` without a heartbeat.
 - Clocks may disagree. Before a takeover the successor waits one and a half heartbeats and gives up if the lease
-  changes, so an output is never given to two runs.
+  changes. Two runs therefore never hold one output.
 """
 
 import contextlib
@@ -31,22 +32,22 @@ HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """Time without a heartbeat after which a lease may be taken over."""
 SAFE_FRACTION = 0.75
-"""Part of `LEASE_SECONDS` after a renewal during which the holder may commit without another one."""
+"""Fraction of `LEASE_SECONDS` after a renewal in which the holder may commit without a further renewal."""
 OUTAGE_SECONDS = 900.0
-"""How long a commit is tried again while the store does not answer, in seconds."""
+"""How long a commit is retried while the store does not answer, in seconds."""
 
 
 class LeaseHeldError(RuntimeError):
-    """Another run works on this output; the message names it."""
+    """Another run writes to this output; the message names the run."""
 
 
 class LeaseLostError(RuntimeError):
-    """Another run took this output over; nothing more may be committed."""
+    """Another run has taken over this output; nothing more may be committed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who works on an output."""
+    """The run that writes to an output, as `lease.json` records it."""
 
     run_id: str
     host: str
@@ -62,7 +63,7 @@ class Holder:
         return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)).total_seconds()
 
     def has_ended(self) -> bool:
-        """Whether this was a process of this machine that no longer runs."""
+        """Whether the holder was a process of this machine that no longer runs."""
         machine = self.process.rpartition("/")[0]
         return machine == machine_identity() and process_identity(self.pid) != self.process
 
@@ -72,10 +73,10 @@ class Holder:
 
 
 class Lease:
-    """The right to write to an output, held while the context lasts.
+    """The right to write to an output, held while the context is open.
 
     Raises:
-        LeaseHeldError: On entering: another run holds it and may still be alive.
+        LeaseHeldError: On entering: another run holds the lease and may still run.
         StorageError: The output cannot be written.
     """
 
@@ -116,10 +117,10 @@ class Lease:
                 storage.delete(self.uri)
 
     def ensure_held(self) -> None:
-        """Return while the lease is surely held; wait for the next renewal where that is in doubt.
+        """Return if the lease is certainly held; otherwise wait for the next renewal.
 
         Raises:
-            LeaseLostError: Another run has it, or the store has not answered for `OUTAGE_SECONDS`.
+            LeaseLostError: Another run holds the lease, or the store has not answered for `OUTAGE_SECONDS`.
         """
         deadline = time.monotonic() + OUTAGE_SECONDS
         with self._renewal:
@@ -128,10 +129,10 @@ class Lease:
                     raise LeaseLostError(f"{self.uri}: could not be renewed for {OUTAGE_SECONDS:.0f} s")
                 self._renewal.wait(timeout=1.0)
             if self._lost:
-                raise LeaseLostError(f"{self._output}: another run took this output over; stopping here")
+                raise LeaseLostError(f"{self._output}: another run has taken over this output; stopping")
 
     def _try_to_take(self) -> bool:
-        """Try once to get the lease; False where it changed hands in between."""
+        """Try once to get the lease; False if another run changed it in between."""
         record = self._record()
         started = time.monotonic()
         if storage.create_exclusively(self.uri, record):
@@ -148,7 +149,7 @@ class Lease:
         started = time.monotonic()
         if not storage.replace_if_unchanged(self.uri, record, etag):
             return False
-        logger.warning("taking over from %s, which ended without releasing its lease", holder)
+        logger.warning("taking over the lease of %s, which ended without releasing it", holder)
         self._set_renewed(storage.read_versioned(self.uri)[1], started)
         return True
 
@@ -160,7 +161,7 @@ class Lease:
         if remaining > 0:
             raise LeaseHeldError(
                 f"{self._output} is being written by {holder}, last heartbeat {max(0, holder.silent_seconds):.0f} s "
-                f"ago. Wait for it to end; if it is dead, it can be replaced in {remaining:.0f} s"
+                f"ago. Wait for it to end; if it no longer runs, its lease expires in {remaining:.0f} s"
             )
         time.sleep(1.5 * self._heartbeat_seconds)
         with contextlib.suppress(storage.StorageError):
@@ -185,7 +186,7 @@ class Lease:
                     self._set_renewed(etag, started)
                 else:
                     self._lost = True
-                    logger.error("%s: another run took this output over", self._output)
+                    logger.error("%s: another run has taken over this output", self._output)
                 self._renewal.notify_all()
             if not kept:
                 return
@@ -206,7 +207,7 @@ class Lease:
 
 
 def current_holder(output: str) -> Holder | None:
-    """Return who holds the lease on an output, dead or alive; None where no run does."""
+    """Return the holder of the lease on an output, whether it still runs or not; None without a lease."""
     try:
         return _parse_holder(storage.read_bytes(_lease_uri(output)))
     except storage.StorageError as error:
@@ -220,7 +221,7 @@ def _lease_uri(output: str) -> str:
 
 
 def _parse_holder(data: bytes) -> Holder:
-    """Read a lease; an unreadable one counts as abandoned long ago."""
+    """Read a lease; an unreadable one is treated as expired."""
     try:
         fields = json.loads(data)
         return Holder(**{name: fields[name] for name in Holder.__dataclass_fields__})

@@ -1,4 +1,4 @@
-"""The Arrow schemas of every table muscaps reads or writes (docs: design, Tables).
+"""The Arrow schemas of every table that muscaps reads or writes (columns in words: docs/glossary.md).
 
 Conventions: times ending in `_at` are UTC timestamps in microseconds; durations ending in `_s` are seconds;
 log-probabilities are natural logarithms summed over the words and `<eos>`.
@@ -33,7 +33,7 @@ DECODING = pa.struct(
         pa.field("allow_unknown", pa.bool_()),
     ]
 )
-"""How a caption was searched for. The last two are null where the run left them to the checkpoint; see its card."""
+"""Options of the beam search. The last two are null if the value of the checkpoint's model card was used."""
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 CATALOGUE_SCHEMA = pa.schema(
@@ -75,7 +75,7 @@ CAPTION_SCHEMA = pa.schema(
     ]
 )
 """One captioned track. `segments` and `attention` are null unless asked for; `attention` is
-(words + <eos>, chunks); `sample_rate` and `channels` are the original file's; `coverage` is the share of
+(words + <eos>, chunks); `sample_rate` and `channels` are the original file's; `coverage` is the fraction of
 the track's chunks that were processed, 0 to 1. `tags` holds calibrated scores, `evidence` those of the tags that the
 caption claims, with the claiming words; both are null where the checkpoint has no tag heads. The catalogue's other
 columns follow."""
@@ -137,12 +137,12 @@ def _nullable(*schemas: pa.Schema) -> pa.Schema:
 
 
 DECODED = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _PCM)
-"""What `fetch_and_decode` adds; `pcm` is null exactly where `stage` is not."""
+"""What `fetch_and_decode` adds; `pcm` is null exactly if `stage` is not."""
 RESULT = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _CAPTIONED)
-"""What a row holds at the end, beside the catalogue's columns and `attempt`; `caption` is null exactly where
+"""What a row holds at the end, in addition to the catalogue's columns and `attempt`; `caption` is null exactly if
 `stage` is not."""
 
 
 def decoding_of(options: DecodingOptions) -> dict[str, int | bool | None]:
-    """Return the values of column `decoding`: the options that make a caption another piece of work."""
+    """Return the values of column `decoding`: a track is captioned again if one of these options changes."""
     return {part.name: getattr(options, part.name) for part in DECODING}

@@ -79,7 +79,7 @@ def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
         record = json.loads((tmp_path / "lease.json").read_text()) | {"run_id": "usurper"}
         storage.write_once(str(tmp_path / "lease.json"), json.dumps(record).encode())
         time.sleep(0.3)
-        with pytest.raises(LeaseLostError, match="took this output over"):
+        with pytest.raises(LeaseLostError, match="has taken over this output"):
             filled.commit()
     assert part_names(tmp_path, "captions") == []
     assert json.loads((tmp_path / "lease.json").read_text())["run_id"] == "usurper"

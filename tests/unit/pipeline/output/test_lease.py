@@ -12,10 +12,10 @@ import pytest
 from pipeline.output.lease import Lease, LeaseHeldError, current_holder
 
 
-def test_a_living_holder_is_named_and_keeps_its_lease(tmp_path: Path) -> None:
+def test_a_running_holder_is_named_and_keeps_its_lease(tmp_path: Path) -> None:
     with Lease(str(tmp_path), "run-1"):
         started = time.monotonic()
-        with pytest.raises(LeaseHeldError, match=r"run run-1 \(process \d+ on .* replaced in \d+ s"):
+        with pytest.raises(LeaseHeldError, match=r"run run-1 \(process \d+ on .* expires in \d+ s"):
             Lease(str(tmp_path), "run-2").__enter__()
         assert time.monotonic() - started < 1
     assert not (tmp_path / "lease.json").exists()
