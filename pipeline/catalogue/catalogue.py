@@ -23,6 +23,7 @@ from pipeline.catalogue.errors import CatalogueError
 from pipeline.catalogue.folder import FolderReader
 from pipeline.catalogue.inventory import InventoryReader
 from pipeline.catalogue.jsonl import JsonLinesReader
+from pipeline.catalogue.listing_notes import ListingNotes
 from pipeline.catalogue.parquet import ParquetFolderReader, ParquetReader
 from pipeline.catalogue.reader import BATCH_ROWS, MAX_NAMED, Reader
 from pipeline.output.schema import CAPTION_SCHEMA
@@ -43,6 +44,8 @@ class Catalogue:
     """`track_id`, `uri`, `etag`, then whatever else of `CATALOGUE_SCHEMA` it gave, then its own columns."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Its columns that have another name here: synonyms, and those that collide with ours."""
+    notes: ListingNotes = field(default_factory=ListingNotes)
+    """What a listing left out; nothing for a file."""
 
     @property
     def num_tracks(self) -> int:
@@ -83,7 +86,8 @@ def read_catalogue(source: str) -> Catalogue:
         raise CatalogueError(reader.no_tracks_message())
     _refuse_duplicates(rows["track_id"], reader)
     renamed = {old: new for old, new in columns.items() if old != new}
-    return Catalogue(source=source, base=reader.base, rows=rows, renamed=renamed)
+    notes = reader.notes if isinstance(reader, FolderReader) else ListingNotes()
+    return Catalogue(source=source, base=reader.base, rows=rows, renamed=renamed, notes=notes)
 
 
 def open_reader(source: str) -> Reader:
@@ -119,7 +123,7 @@ def open_reader(source: str) -> Reader:
 def _folder_reader(source: str) -> Reader:
     """Choose between a folder of audio and a folder of Parquet files, by the first audio file in it."""
     parquet = []
-    for file in storage.list_files(source):
+    for file in storage.list_files(source, on_unreadable=lambda _: None):  # the reader reports them
         if is_audio(file.uri):
             return FolderReader(source)
         if file.uri.lower().endswith(".parquet") and not file.uri.rpartition("/")[2].startswith("_"):

@@ -1,6 +1,5 @@
 """A folder or bucket prefix as a catalogue: every audio file below it is a track."""
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 
@@ -8,9 +7,8 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.catalogue.audio_suffixes import is_audio, suffixes_message
+from pipeline.catalogue.listing_notes import ListingNotes
 from pipeline.catalogue.reader import BATCH_ROWS, MAX_NAMED, numbered
-
-logger = logging.getLogger(__name__)
 
 
 class FolderReader:
@@ -20,14 +18,15 @@ class FolderReader:
         """Prepare to list `source`."""
         self.source = source
         self.base = source if source.endswith("/") else source + "/"
+        self.notes = ListingNotes()
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield `track_id` (the path below the folder), `uri` and `etag` of the audio files."""
-        num_others = 0
+        self.notes = ListingNotes()
         found: list[storage.StoredFile] = []
-        for file in storage.list_files(self.base):
+        for file in storage.list_files(self.base, on_unreadable=self.notes.add_unreadable):
             if not is_audio(file.uri):
-                num_others += 1
+                self.notes.add_left_out(self._names([file])[0])
                 continue
             found.append(file)
             if len(found) == BATCH_ROWS:
@@ -35,8 +34,7 @@ class FolderReader:
                 found = []
         if found:
             yield self._table(found)
-        if num_others:
-            logger.info("%s: %d files are not audio by their suffix and left out", self.base, num_others)
+        self.notes.log(self.source)
 
     def describe_rows(self, rows: Sequence[int]) -> str:
         """Name files by their number in the listing."""
@@ -47,11 +45,12 @@ class FolderReader:
         return f"{self.source}: there is no audio below this folder; {suffixes_message()}"
 
     def _table(self, files: Sequence[storage.StoredFile]) -> pa.Table:
-        uris = [file.uri for file in files]
+        uris = [file.uri if "://" in file.uri else os.path.abspath(file.uri) for file in files]
+        return pa.table({"track_id": self._names(files), "uri": uris, "etag": [file.etag for file in files]})
+
+    def _names(self, files: Sequence[storage.StoredFile]) -> list[str]:
+        """Return the paths of files below the folder."""
         if storage.is_remote(self.base):
-            names = [uri[len(self.base) :] for uri in uris]
-        else:
-            root = os.path.abspath(self.base) + "/"
-            names = [uri.removeprefix(self.base).removeprefix(root) for uri in uris]
-            uris = [uri if "://" in uri else os.path.abspath(uri) for uri in uris]
-        return pa.table({"track_id": names, "uri": uris, "etag": [file.etag for file in files]})
+            return [file.uri[len(self.base) :] for file in files]
+        root = os.path.abspath(self.base) + "/"
+        return [file.uri.removeprefix(self.base).removeprefix(root) for file in files]

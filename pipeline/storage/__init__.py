@@ -23,7 +23,7 @@ from pipeline.storage.local import LocalStore
 from pipeline.storage.read_only import ReadOnlyStore
 from pipeline.storage.retry import retry_seconds
 from pipeline.storage.s3 import S3Store
-from pipeline.storage.store import Store, StoredFile
+from pipeline.storage.store import OnUnreadable, Store, StoredFile
 from pipeline.storage.uris import is_remote, join, public_uri, redacted, resolve, scheme_of
 
 __all__ = [
@@ -78,7 +78,9 @@ def is_folder(uri: str) -> bool:
     return store_of(uri).is_folder(uri)
 
 
-def list_files(uri: str, suffix: str | tuple[str, ...] = "") -> Iterator[StoredFile]:
+def list_files(
+    uri: str, suffix: str | tuple[str, ...] = "", *, on_unreadable: OnUnreadable | None = None
+) -> Iterator[StoredFile]:
     """List the files below the folder or prefix `uri`, at any depth, in the order of their paths' bytes.
 
     Left out: everything whose name starts with a dot, at any level (temporary files of writes in progress
@@ -88,6 +90,8 @@ def list_files(uri: str, suffix: str | tuple[str, ...] = "") -> Iterator[StoredF
     Args:
         uri: A local folder, `file://` or `s3://`.
         suffix: Only names ending in this, or in one of these.
+        on_unreadable: Called with each folder below `uri` that may not be read and each symbolic link that leads
+            nowhere or to itself, which are then left out; without it a folder that may not be read raises.
 
     Yields:
         One StoredFile each, while S3 is still being asked for the next thousand.
@@ -95,7 +99,7 @@ def list_files(uri: str, suffix: str | tuple[str, ...] = "") -> Iterator[StoredF
     Raises:
         StorageError: The bucket is missing, the folder may not be read, or the scheme cannot be listed.
     """
-    yield from store_of(uri).list_files(uri, suffix)
+    yield from store_of(uri).list_files(uri, suffix, on_unreadable)
 
 
 def read_bytes(uri: str, *, max_bytes: int | None = None) -> bytes:

@@ -17,7 +17,7 @@ from pyarrow import fs
 
 from pipeline.storage.errors import StorageError
 from pipeline.storage.retry import retried
-from pipeline.storage.store import StoredFile
+from pipeline.storage.store import OnUnreadable, StoredFile
 from pipeline.storage.uris import local_path, scheme_of
 
 COPY_BYTES = 8 * 2**20
@@ -37,12 +37,14 @@ class LocalStore:
         with _explained(uri):
             return local_path(uri).is_dir()
 
-    def list_files(self, uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
+    def list_files(
+        self, uri: str, suffix: str | tuple[str, ...], on_unreadable: OnUnreadable | None
+    ) -> Iterator[StoredFile]:
         """List files at any depth in the order of S3; symbolic links are followed, each folder once."""
         with _explained(uri):
             root = local_path(uri)
             if root.is_dir():
-                yield from _walk(root, suffix, set(), as_url=scheme_of(uri).percent_encoded)
+                yield from _Walk(suffix, on_unreadable, as_url=scheme_of(uri).percent_encoded).below(root)
 
     def read(self, uri: str, max_bytes: int | None) -> bytes:
         """Read a whole file."""
@@ -154,21 +156,51 @@ def _explained(uri: str) -> Iterator[None]:
         raise explain(error, uri) or error from error
 
 
-def _walk(
-    folder: Path, suffix: str | tuple[str, ...], seen: set[tuple[int, int]], *, as_url: bool
-) -> Iterator[StoredFile]:
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    entries = [(entry, entry.is_dir()) for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    # A folder sorts with its slash, as S3 sorts whole keys.
-    for entry, is_folder in sorted(entries, key=lambda pair: os.fsencode(pair[0].name + "/" * pair[1])):
-        if is_folder:
-            yield from _walk(Path(entry.path), suffix, seen, as_url=as_url)
-        elif entry.name.endswith(suffix) and entry.is_file():
-            with contextlib.suppress(FileNotFoundError):  # deleted since
-                yield _stored(entry.path, entry.stat(), as_url=as_url)
+class _Walk:
+    """A walk through a folder and all below it."""
+
+    def __init__(self, suffix: str | tuple[str, ...], on_unreadable: OnUnreadable | None, *, as_url: bool) -> None:
+        self._suffix, self._on_unreadable, self._as_url = suffix, on_unreadable, as_url
+        self._visited: set[tuple[int, int]] = set()
+
+    def below(self, folder: Path) -> Iterator[StoredFile]:
+        """Yield the files below a folder, unless it was visited before."""
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in self._visited:
+            return
+        self._visited.add((status.st_dev, status.st_ino))
+        entries = [(entry, self._is_folder(entry)) for entry in os.scandir(folder) if not entry.name.startswith(".")]
+        # A folder sorts with its slash, as S3 sorts whole keys.
+        for entry, is_folder in sorted(entries, key=lambda pair: os.fsencode(pair[0].name + "/" * bool(pair[1]))):
+            if is_folder:
+                try:
+                    yield from self.below(Path(entry.path))
+                except OSError as error:
+                    self._report(error, entry.path)
+            elif is_folder is not None and entry.name.endswith(self._suffix):
+                yield from self._file(entry)
+
+    def _is_folder(self, entry: "os.DirEntry[str]") -> bool | None:
+        """Whether an entry is a folder; None for a link that leads to itself."""
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            self._report(error, entry.path)
+            return None
+
+    def _file(self, entry: "os.DirEntry[str]") -> Iterator[StoredFile]:
+        try:
+            if entry.is_file():
+                yield _stored(entry.path, entry.stat(), as_url=self._as_url)
+            elif entry.is_symlink() and self._on_unreadable is not None:
+                self._on_unreadable(StorageError(f"{entry.path}: a link to a file that is not there", "not_found"))
+        except FileNotFoundError:  # deleted since
+            pass
+
+    def _report(self, error: OSError, path: str) -> None:
+        if self._on_unreadable is None or (isinstance(error, StorageError)):
+            raise error
+        self._on_unreadable(explain(error, path) or StorageError(f"{path}: {error}"))
 
 
 def _stored(path: str, status: os.stat_result, *, as_url: bool) -> StoredFile:

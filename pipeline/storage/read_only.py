@@ -8,7 +8,7 @@ from pyarrow import fs
 
 from pipeline.storage.errors import StorageError, explain_status
 from pipeline.storage.retry import retried
-from pipeline.storage.store import StoredFile
+from pipeline.storage.store import OnUnreadable, StoredFile
 from pipeline.storage.uris import SCHEMES, redacted, scheme_name
 
 HTTP_TIMEOUT_SECONDS = 60
@@ -50,7 +50,9 @@ class ReadOnlyStore:
         """Open a file as a stream."""
         return retried(uri, lambda: _open(uri), explain)
 
-    def list_files(self, uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
+    def list_files(
+        self, uri: str, suffix: str | tuple[str, ...], on_unreadable: OnUnreadable | None
+    ) -> Iterator[StoredFile]:
         """Raise: unsupported."""
         _refuse(uri)
 

@@ -14,7 +14,7 @@ from pipeline.storage.s3_client import client
 from pipeline.storage.s3_errors import error_code, explain
 from pipeline.storage.s3_listing import describe, is_prefix, list_objects
 from pipeline.storage.s3_ranges import open_object, read_object
-from pipeline.storage.store import StoredFile
+from pipeline.storage.store import OnUnreadable, StoredFile
 from pipeline.storage.uris import bucket_and_key
 
 LARGEST_PUT_BYTES = 5 * 2**30
@@ -36,7 +36,9 @@ class S3Store:
         """Check for objects below it."""
         return is_prefix(uri)
 
-    def list_files(self, uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
+    def list_files(
+        self, uri: str, suffix: str | tuple[str, ...], on_unreadable: OnUnreadable | None
+    ) -> Iterator[StoredFile]:
         """List the objects below `uri/`."""
         return list_objects(uri, suffix)
 

@@ -1,12 +1,14 @@
 """What a store offers: the few operations that outputs, catalogues and leases are made of."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pyarrow import fs
+
+from pipeline.storage.errors import StorageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,10 @@ class StoredFile:
     """When it was last written, UTC."""
 
 
+OnUnreadable = Callable[[StorageError], None]
+"""Called with each part of a folder that cannot be listed."""
+
+
 class Store(Protocol):
     """One kind of storage; every method takes whole URIs and raises `StorageError`.
 
@@ -35,7 +41,9 @@ class Store(Protocol):
     def is_folder(self, uri: str) -> bool:
         """See `pipeline.storage.is_folder`."""
 
-    def list_files(self, uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
+    def list_files(
+        self, uri: str, suffix: str | tuple[str, ...], on_unreadable: OnUnreadable | None
+    ) -> Iterator[StoredFile]:
         """See `pipeline.storage.list_files`."""
 
     def read(self, uri: str, max_bytes: int | None) -> bytes:

@@ -68,12 +68,12 @@ def test_text_stays_text_and_durations_become_numbers(tmp_path: Path) -> None:
 def test_json_numbers_stay_numbers_and_mixed_columns_become_text(tmp_path: Path) -> None:
     path = written(
         tmp_path / "c.jsonl",
-        '{"uri": "a.mp3", "bpm": 120, "day": "2020-01-01", "tags": ["x"], "odd": 1}\n\n'
+        '{"uri": "a.mp3", "bpm": 120, "day": "2020-01-01", "words": ["x"], "odd": 1}\n\n'
         '{"uri": "b.mp3", "bpm": 98.5, "odd": "one"}\n',
     )
-    assert read_catalogue(path).rows.select(["bpm", "day", "tags", "odd"]).to_pylist() == [
-        {"bpm": 120.0, "day": "2020-01-01", "tags": '["x"]', "odd": "1"},
-        {"bpm": 98.5, "day": None, "tags": None, "odd": "one"},
+    assert read_catalogue(path).rows.select(["bpm", "day", "words", "odd"]).to_pylist() == [
+        {"bpm": 120.0, "day": "2020-01-01", "words": '["x"]', "odd": "1"},
+        {"bpm": 98.5, "day": None, "words": None, "odd": "one"},
     ]
 
 

@@ -124,7 +124,7 @@ def test_dates_zoned_times_lists_and_structs_pass_through(tmp_path: Path) -> Non
     columns = {
         "day": pa.array([datetime.date(2020, 1, 2)]),
         "at": pa.array([datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)], pa.timestamp("us", "Europe/Berlin")),
-        "tags": pa.array([["a", "b"]]),
+        "words": pa.array([["a", "b"]]),
         "label": pa.array([{"name": "X", "id": 1}]),
     }
     table = read(tmp_path, **columns)
