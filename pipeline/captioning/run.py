@@ -34,6 +34,7 @@ from pipeline.output.commit import CaptionSink
 from pipeline.output.lease import Lease, LeaseLostError
 from pipeline.output.leftovers import remove_leftovers
 from pipeline.output.runs import new_run_id
+from pipeline.output.type_changes import conform_to_earlier_runs
 
 if TYPE_CHECKING:
     from muscaps.checkpoint import Checkpoint
@@ -92,6 +93,7 @@ class _Run:
         self, config: CaptioningConfig, catalogue: Catalogue, checkpoint: "Checkpoint", directory: Path, lease: Lease
     ) -> None:
         self._config, self._catalogue, self._run_id = config, catalogue, lease.run_id
+        self._lease = lease
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self.on_results: Callable[[pa.Table], None] = lambda rows: None
         self._drain = Drain()
@@ -122,6 +124,9 @@ class _Run:
         self._record.set_plan(plan)
         if not plan.num_tracks:
             return self._end("nothing_to_do")
+        columns = self._catalogue.extra_columns
+        types = conform_to_earlier_runs(self._config.output, self._lease, self._catalogue.rows, columns)
+        self._sink.set_catalogue_columns(types)
         try:
             self._write_record("running")
             self._process(plan)

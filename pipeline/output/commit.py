@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from muscaps import __version__
 from muscaps.config import DecodingOptions
 from pipeline import storage
+from pipeline.output.column_types import converted
 from pipeline.output.lease import OUTAGE_SECONDS, Lease
 from pipeline.output.parts import TableName, parquet_bytes
 from pipeline.output.schema import CAPTION_SCHEMA, DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP, decoding_of
@@ -88,6 +89,10 @@ class CaptionSink:
     def failed_tracks(self) -> int:
         """Number of tracks, not attempts, that failed and have not been captioned since."""
         return len(self._failing)
+
+    def set_catalogue_columns(self, columns: pa.Schema) -> None:
+        """Replace the types of the catalogue's own columns; values are converted when they are committed."""
+        self._caption_schema = pa.schema([*CAPTION_SCHEMA, *columns])
 
     def start_round(self) -> None:
         """Begin a round: results of tracks that had one in the last round count again, as another attempt."""
@@ -206,7 +211,7 @@ def _conformed(rows: pa.Table, schema: pa.Schema, values: Mapping[str, Any]) -> 
         if not isinstance(value, pa.ChunkedArray | pa.Array):
             scalar = value if isinstance(value, pa.Scalar) else pa.scalar(value, column.type)
             value = pa.repeat(scalar, rows.num_rows)
-        columns.append(value.cast(column.type))
+        columns.append(converted(value, column.type))
     return pa.table(columns, schema=schema)
 
 

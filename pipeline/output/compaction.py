@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.output.column_types import unified_schema, with_schema
 from pipeline.output.lease import Lease
 from pipeline.output.leftovers import remove_leftovers
 from pipeline.output.parts import (
@@ -31,6 +32,7 @@ from pipeline.output.parts import (
     read_compaction,
 )
 from pipeline.output.runs import new_run_id
+from pipeline.output.type_changes import unify_types
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
     with Lease(output, new_run_id()) as lease:
         finish(output)
         remove_leftovers(output)
+        unify_types(output, lease)
         for table in _TABLES:
             files = part_files(output, table)
             before += len(files)
@@ -111,30 +114,26 @@ def _has_parts(output: str) -> bool:
 
 
 def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[list[storage.StoredFile]]:
-    """Group small files with the same columns, two or more, up to the target size."""
-    by_schema: dict[str, list[storage.StoredFile]] = {}
+    """Group small files, two or more, up to the target size."""
+    group: list[storage.StoredFile] = []
     for file in files:
-        if file.size < target_bytes / 2:
-            filesystem, path = storage.filesystem(file.uri)
-            schema = pq.read_schema(path, filesystem=filesystem).remove_metadata()
-            by_schema.setdefault(str(schema), []).append(file)
-    for same_columns in by_schema.values():
-        group: list[storage.StoredFile] = []
-        for file in same_columns:
-            if group and sum(grouped.size for grouped in group) + file.size > target_bytes:
-                if len(group) > 1:
-                    yield group
-                group = []
-            group.append(file)
-        if len(group) > 1:
-            yield group
+        if file.size >= target_bytes / 2:
+            continue
+        if group and sum(grouped.size for grouped in group) + file.size > target_bytes:
+            if len(group) > 1:
+                yield group
+            group = []
+        group.append(file)
+    if len(group) > 1:
+        yield group
 
 
 def _merge(output: str, table: TableName, group: Sequence[storage.StoredFile]) -> int:
     """Replace some files by one; return how many duplicate rows were dropped."""
     filesystem, _ = storage.filesystem(group[0].uri)
     parts = [pq.read_table(storage.filesystem(file.uri)[1], filesystem=filesystem) for file in group]
-    rows = pa.concat_tables(parts).combine_chunks()
+    schema = unified_schema([part.schema.remove_metadata() for part in parts])
+    rows = pa.concat_tables([with_schema(part, schema) for part in parts], promote_options="default").combine_chunks()
     kept = _distinct(rows, _IDENTITY[table])
     name = f"merged-{uuid.uuid4().hex}.parquet"
     journal = Compaction(table=table, new=(name,), old=tuple(part_name(file.uri) for file in group))

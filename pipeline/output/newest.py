@@ -2,9 +2,11 @@
 
 Conventions: an output is the folder or bucket prefix `muscaps caption` wrote to; a table is one of its
 folders of Parquet files. Nothing here loads a whole table: rows arrive in record batches, and finding the
-newest row per track keeps 24 bytes a row.
+newest row per track keeps 24 bytes a row. A column that has another type in another file is read as the common type of
+both, see `column_types`.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.output.column_types import converted, large_integer_columns, unified_schema
 from pipeline.output.parts import TableName, part_files
+
+logger = logging.getLogger(__name__)
 
 _HASH_KEYS = ("muscaps-track-k1", "muscaps-track-k2")
 """Two keys of 16 bytes: ids are compared by 128 bits, so no two of 100 million tracks collide."""
@@ -173,11 +178,14 @@ def open_table(output: str, name: TableName) -> Table:
     stored = sorted(part_files(output, name), key=lambda file: (file.modified, file.uri))
     if not stored:
         raise OutputError(f"{output} has no {name}/ with Parquet files: {_HOW_TO_GET[name]}")
-    schemas = []
+    schemas: list[pa.Schema] = []
+    large_integers: set[str] = set()
     for file in stored:
         with _open(file.uri) as parquet:
             schemas.append(parquet.schema_arrow.remove_metadata())
-    schema = pa.unify_schemas(schemas, promote_options="permissive")
+            large_integers |= large_integer_columns(parquet.metadata, parquet.schema_arrow)
+    schema = unified_schema(schemas, large_integers=large_integers)
+    _log_changed_types(output, name, schemas, schema)
     return Table(output=output, name=name, uris=tuple(file.uri for file in stored), schema=schema)
 
 
@@ -186,6 +194,17 @@ _HOW_TO_GET: dict[TableName, str] = {
     "failures": "no track has failed, or check the path",
     "features": "run `muscaps caption CATALOGUE OUTPUT --save-features`, with a new OUTPUT where this one has captions",
 }
+
+
+def _log_changed_types(output: str, name: TableName, schemas: Sequence[pa.Schema], schema: pa.Schema) -> None:
+    """Log the columns that are text because their types have nothing else in common."""
+    for field in schema:
+        types = {str(part.field(field.name).type) for part in schemas if field.name in part.names}
+        if len(types) > 1 and pa.types.is_string(field.type):
+            logger.warning(
+                "%s: column %r is %s in different files and is read as text",
+                storage.join(output, name), field.name, " and ".join(sorted(types)),
+            )  # fmt: skip
 
 
 def _open(uri: str) -> Any:
@@ -197,7 +216,9 @@ def _open(uri: str) -> Any:
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return the batch with the schema's columns; missing ones are null."""
     arrays = [
-        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        converted(batch[field.name], field.type)
+        if field.name in batch.schema.names
+        else pa.nulls(batch.num_rows, field.type)
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))
