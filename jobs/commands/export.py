@@ -33,6 +33,9 @@ def export(
     spreadsheet_safe: Annotated[
         bool, typer.Option(help="CSV: put an apostrophe in front of text that is a formula.")
     ] = True,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="CSV: begin with a byte order mark, so that Excel reads UTF-8.")
+    ] = False,
     tags: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +50,14 @@ def export(
     """
     if tags is not None:
         _write_tags(
-            output, file, tags, max_chars, model, columns=bool(columns), audiofolder=audiofolder, as_json=as_json
+            output,
+            file,
+            tags,
+            max_chars,
+            model,
+            columns=bool(columns) or excel,
+            audiofolder=audiofolder,
+            as_json=as_json,
         )
         return
     with explained():
@@ -62,6 +72,7 @@ def export(
                 model_id=model,
                 audiofolder=audiofolder,
                 spreadsheet_safe=spreadsheet_safe,
+                excel=excel,
             )
         )
     if as_json:
@@ -94,7 +105,7 @@ def _write_tags(
         from pipeline.reading.audio_tags import TagConfig, write_tags
 
         if columns or audiofolder:
-            raise ValueError("--tags writes one file per track: leave out --columns and --audiofolder")
+            raise ValueError("--tags writes one file per track: leave out --columns, --excel and --audiofolder")
         config = TagConfig(output=output, folder=folder, target=target, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
         tagged = write_tags(config)
     if as_json:

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from pipeline import storage
 from pipeline.output.newest import open_table
+from pipeline.output.text_values import strict_json
 from pipeline.reading.atomic_file import atomic_file, created_file_mode, plain_path
 from pipeline.reading.comment_tags import tag_file
 from pipeline.reading.descriptor import AI_COLUMN
-from pipeline.reading.formats import strict_json
 from pipeline.reading.shortening import shorten_caption
 from pipeline.reading.track_paths import copy_path, track_path
 

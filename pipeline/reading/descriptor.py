@@ -68,6 +68,8 @@ def _resource(name: str, schema: pa.Schema, *, rows: int, size: int, digest: str
     fields = []
     for field in schema:
         described = {"name": field.name, "type": _frictionless_type(field.type)}
+        if pa.types.is_decimal(field.type) and file_format == "jsonl":
+            described["type"] = "string"  # a JSON number may lose digits
         if field.name in _FIELD_DESCRIPTIONS:
             described["description"] = _FIELD_DESCRIPTIONS[field.name]
         fields.append(described)

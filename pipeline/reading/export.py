@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from pipeline import storage
+from pipeline.output.column_types import converted
 from pipeline.output.newest import OutputError, Table, open_table
 from pipeline.reading.atomic_file import atomic_file, plain_path
 from pipeline.reading.descriptor import AI_COLUMN, DISCLOSURE, data_package
-from pipeline.reading.formats import ExportFormat, batch_writer, json_line
+from pipeline.reading.formats import ExportFormat, batch_writer, is_csv_type
 from pipeline.reading.shortening import shorten_caption
 from pipeline.reading.track_paths import copy_path
 
@@ -43,6 +44,8 @@ class ExportConfig:
     """Add `file_name` relative to the file's folder, as Hugging Face's audiofolder loader wants."""
     spreadsheet_safe: bool = True
     """CSV only: put an apostrophe in front of text that a spreadsheet would run as a formula."""
+    excel: bool = False
+    """CSV only: begin with a byte order mark, without which Excel does not read the file as UTF-8."""
 
     def __post_init__(self) -> None:
         if self.max_chars is not None and self.max_chars < 1:
@@ -52,6 +55,8 @@ class ExportConfig:
         suffix = Path(self.file).suffix.lower()
         if suffix not in (".csv", ".jsonl", ".parquet"):
             raise ValueError(f"{self.file} must end in .csv, .jsonl or .parquet: the suffix chooses the format")
+        if self.excel and suffix != ".csv":
+            raise ValueError(f"{self.file}: a byte order mark is for .csv files that Excel opens")
         if self.audiofolder and Path(self.file).stem != "metadata":
             raise ValueError(f"audiofolder metadata must be called metadata{suffix}, not {Path(self.file).name}")
 
@@ -88,7 +93,7 @@ def export_captions(config: ExportConfig) -> ExportSummary:
     columns, schema = _columns_and_schema(table, config)
     counts = {"rows": 0, "cut": 0, "escaped": 0}
     with atomic_file(config.file) as path:
-        with batch_writer(path, schema, config.format) as write:
+        with batch_writer(path, schema, config.format, byte_order_mark=config.excel) as write:
             for batch in table.newest(columns, model_id=config.model_id):
                 write(_converted(batch, schema, config, counts))
                 counts["rows"] += batch.num_rows
@@ -115,7 +120,7 @@ def _columns_and_schema(table: Table, config: ExportConfig) -> tuple[list[str], 
         wanted = [field.name for field in table.schema if config.format != "csv" or not pa.types.is_nested(field.type)]
     fields = [table.field(name) for name in wanted]
     if config.format == "csv":
-        fields = [f if not pa.types.is_nested(f.type) else pa.field(f.name, pa.string()) for f in fields]
+        fields = [f if is_csv_type(f.type) else f.with_type(pa.string()) for f in fields]
     fields = [pa.field(f.name, f.type) for f in fields if f.name not in (AI_COLUMN, "file_name")]
     if config.audiofolder:
         fields.insert(0, pa.field("file_name", pa.string()))
@@ -145,8 +150,7 @@ def _converted(
             short = [text if text is None else shorten_caption(text, config.max_chars) for text in full]
             counts["cut"] += sum(a != b for a, b in zip(full, short, strict=True))
             array = pa.array(short, pa.string())
-        if config.format == "csv" and pa.types.is_nested(array.type):
-            array = pa.array([None if v is None else json_line(v) for v in array.to_pylist()], pa.string())
+        array = converted(array, field.type)
         if config.format == "csv" and config.spreadsheet_safe and pa.types.is_string(field.type):
             is_formula = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
             counts["escaped"] += pc.sum(is_formula).as_py() or 0

@@ -1,7 +1,5 @@
 """The file formats of an export: CSV, JSON lines and Parquet, written batch by batch."""
 
-import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,36 +9,55 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from pipeline.output.newest import OutputError
+from pipeline.output.text_values import json_line
+
 ExportFormat = Literal["csv", "jsonl", "parquet"]
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Start of a file that Excel then reads as UTF-8."""
 
 
 @contextmanager
-def batch_writer(path: Path, schema: pa.Schema, file_format: ExportFormat) -> Iterator[Any]:
-    """Give a function that appends a record batch to the file, in its format."""
+def batch_writer(
+    path: Path, schema: pa.Schema, file_format: ExportFormat, *, byte_order_mark: bool = False
+) -> Iterator[Any]:
+    """Give a function that appends a record batch to the file, in its format; CSV may get a byte order mark."""
     if file_format == "csv":
-        with pyarrow.csv.CSVWriter(path, schema) as csv:
-            yield csv.write_batch
+        with path.open("wb") as file:
+            file.write(BYTE_ORDER_MARK if byte_order_mark else b"")
+            with pyarrow.csv.CSVWriter(file, schema) as csv:
+                yield csv.write_batch
     elif file_format == "parquet":
         with pq.ParquetWriter(path, schema, compression="zstd") as parquet:
             yield parquet.write_batch
     else:
         with path.open("w", encoding="utf-8", newline="\n") as lines:
-            yield lambda batch: lines.writelines(json_line(row) + "\n" for row in batch.to_pylist())
+            yield lambda batch: lines.writelines(json_line(row) + "\n" for row in _python_rows(batch))
 
 
-def json_line(value: Any) -> str:
-    """Return strict JSON on one line: times as ISO 8601, NaN and infinity as null."""
-    return json.dumps(strict_json(value), ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+def is_csv_type(kind: pa.DataType) -> bool:
+    """Return whether CSV has a usual spelling of a type; values of other types are written as their text."""
+    spelled = (
+        pa.types.is_boolean, pa.types.is_integer, pa.types.is_float32, pa.types.is_float64, pa.types.is_string,
+        pa.types.is_date, pa.types.is_time, pa.types.is_timestamp,
+    )  # fmt: skip
+    return any(matches(kind) for matches in spelled)
 
 
-def strict_json(value: Any) -> Any:
-    """Replace what strict JSON cannot hold: NaN and infinity by null, bytes by hex digits, times by ISO 8601."""
-    if isinstance(value, dict):
-        return {key: strict_json(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [strict_json(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, bytes):
-        return value.hex()
-    return value.isoformat() if hasattr(value, "isoformat") else value
+def _python_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows as Python objects.
+
+    Raises:
+        OutputError: Python has no object for a value, such as a time after the year 9999; names the column.
+    """
+    columns = []
+    for field, array in zip(batch.schema, batch.columns, strict=True):
+        try:
+            columns.append(array.to_pylist())
+        except (ValueError, OverflowError, NotImplementedError) as error:
+            raise OutputError(
+                f"column {field.name!r} ({field.type}) cannot be written as JSON: {error}; "
+                "write .parquet, or leave it out with --columns"
+            ) from error
+    return [dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]

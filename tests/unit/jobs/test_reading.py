@@ -37,7 +37,7 @@ def test_export_prints_the_number_of_tracks(output: Path, tmp_path: Path) -> Non
         (["x.csv", "--columns", "nonsense"], "no column 'nonsense'"),
         (["x.csv", "--model", "nobody"], "nothing by model 'nobody'"),
         (["folder", "--tags", "everything"], "sidecars, copies or originals"),
-        (["folder", "--tags", "copies", "--audiofolder"], "leave out --columns and --audiofolder"),
+        (["folder", "--tags", "copies", "--audiofolder"], "leave out --columns, --excel and --audiofolder"),
     ],
 )
 def test_an_invalid_export_is_one_line_and_exit_2(

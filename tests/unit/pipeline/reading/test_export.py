@@ -2,7 +2,8 @@
 
 import csv
 import json
-from datetime import timedelta
+from datetime import time, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -158,6 +159,58 @@ def test_audiofolder_metadata_names_tagged_copies_of_audio_in_other_folders(
     named = [json.loads(line)["file_name"] for line in file.read_text().splitlines()]
     assert named == [f"{n}/x.wav" for n in range(5)]
     assert all((folder / name).exists() for name in named)
+
+
+ODD_COLUMNS = {
+    "price": (pa.decimal128(6, 2), Decimal("12.50"), "12.50"),
+    "digest": (pa.binary(), b"\xff\0", "ff00"),
+    "key": (pa.uuid(), b"0" * 16, "30303030-3030-3030-3030-303030303030"),
+    "span": (pa.duration("us"), timedelta(seconds=1.5), "PT1.5S"),
+    "at": (pa.time64("us"), time(1, 2, 3), "01:02:03"),
+    "parts": (pa.struct([("a", pa.decimal128(6, 2))]), {"a": Decimal("0.10")}, '{"a": "0.10"}'),
+    "pairs": (pa.map_(pa.string(), pa.int8()), [("a", 1)], '[["a", 1]]'),
+}
+
+
+def write_odd_columns(output: Path, columns: dict[str, tuple[pa.DataType, object, str]]) -> None:
+    write_captions(output, [caption_row(1)])
+    file = output / "captions" / "part-000.parquet"
+    table = pq.read_table(file)
+    for name, (kind, value, _) in columns.items():
+        table = table.append_column(name, pa.array([value], kind))
+    pq.write_table(table, file)
+
+
+def test_types_without_a_usual_text_are_exported(tmp_path: Path) -> None:
+    write_odd_columns(tmp_path, ODD_COLUMNS)
+    for name in ("x.csv", "x.jsonl", "x.parquet"):
+        export_captions(ExportConfig(output=str(tmp_path), file=str(tmp_path / name), columns=tuple(ODD_COLUMNS)))
+    [row] = read_csv(tmp_path / "x.csv")
+    for name, (_, _, text) in ODD_COLUMNS.items():
+        assert row[name].removesuffix(".000000") == text
+    line = json.loads((tmp_path / "x.jsonl").read_text())
+    assert line | {"parts": None, "pairs": None, "ai_generated": None} == {
+        name: None if name in ("parts", "pairs") else text for name, (_, _, text) in ODD_COLUMNS.items()
+    } | {"ai_generated": None}
+    assert (line["parts"], line["pairs"]) == ({"a": "0.10"}, [["a", 1]])
+
+
+def test_a_value_that_json_cannot_hold_names_its_column(tmp_path: Path) -> None:
+    write_odd_columns(tmp_path, {"era": (pa.timestamp("us"), pa.scalar(2**62, pa.timestamp("us")), "")})
+    with pytest.raises(OutputError, match=r"column 'era' \(timestamp\[us\]\) cannot be written as JSON"):
+        export_captions(ExportConfig(output=str(tmp_path), file=str(tmp_path / "x.jsonl")))
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_csv_for_excel_begins_with_a_byte_order_mark(tmp_path: Path) -> None:
+    write_captions(tmp_path, [caption_row(1, title="Zoë Müller")])
+    file = tmp_path / "x.csv"
+    export_captions(ExportConfig(output=str(tmp_path), file=str(file), excel=True))
+    assert file.read_bytes().startswith(b'\xef\xbb\xbf"track_id"')
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        assert [row["title"] for row in csv.DictReader(lines)] == ["Zoë Müller"]
+    with pytest.raises(ValueError, match=r"a byte order mark is for \.csv files"):
+        ExportConfig(output="x", file="a.jsonl", excel=True)
 
 
 def test_invalid_configurations_are_rejected_before_any_work(tmp_path: Path) -> None:
