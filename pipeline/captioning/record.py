@@ -19,6 +19,7 @@ from pipeline.captioning.plan import Plan
 from pipeline.captioning.summary import Progress, RunSummary, Status
 from pipeline.captioning.telemetry import RunMetrics
 from pipeline.captioning.versions import installed_versions
+from pipeline.catalogue import Catalogue
 from pipeline.output.commit import Counts
 
 logger = logging.getLogger(__name__)
@@ -30,14 +31,14 @@ RECORD_SECONDS = 30.0
 class RunRecord:
     """What a run has done so far."""
 
-    def __init__(self, config: CaptioningConfig, *, run_id: str, model_id: str, num_tracks: int) -> None:
+    def __init__(self, config: CaptioningConfig, *, run_id: str, model_id: str, catalogue: Catalogue) -> None:
         """Start the run's clock.
 
         Args:
             config: What was asked for.
             run_id: The run's name.
             model_id: Of the checkpoint.
-            num_tracks: Tracks of the catalogue.
+            catalogue: The tracks, and what its listing left out.
         """
         self._started = self._written = time.monotonic()
         self._first_result: float | None = None
@@ -54,7 +55,10 @@ class RunRecord:
             output=config.output,
             status="running",
             model_id=model_id,
-            num_tracks=num_tracks,
+            num_tracks=catalogue.num_tracks,
+            files_left_out={suffix: asdict(note) for suffix, note in catalogue.notes.left_out.items()},
+            num_unreadable=catalogue.notes.num_unreadable,
+            unreadable=list(catalogue.notes.unreadable),
             started_at=_now(),
             config=config_as_json(config),
             versions=installed_versions(),

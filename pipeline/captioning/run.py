@@ -97,9 +97,7 @@ class _Run:
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self.on_results: Callable[[pa.Table], None] = lambda rows: None
         self._drain = Drain()
-        self._record = RunRecord(
-            config, run_id=lease.run_id, model_id=checkpoint.model_id, num_tracks=catalogue.num_tracks
-        )
+        self._record = RunRecord(config, run_id=lease.run_id, model_id=checkpoint.model_id, catalogue=catalogue)
         self._graph = CaptioningGraph(
             config=config,
             base=catalogue.base,

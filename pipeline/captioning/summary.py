@@ -31,10 +31,16 @@ class RunSummary:
     """Of the checkpoint."""
     num_tracks: int = 0
     """In the catalogue."""
+    files_left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Files of a listed folder that are not audio: suffix -> `files`, their number, and `example`, one of them."""
+    num_unreadable: int = 0
+    """Folders and links of a listed folder that could not be read."""
+    unreadable: list[str] = field(default_factory=list)
+    """The first 1,000 of them, each with its reason."""
     already_captioned: int = 0
-    """Of those, captioned by earlier runs."""
+    """Tracks of the catalogue that earlier runs captioned."""
     already_failed: int = 0
-    """Of those, failed for good in earlier runs and not tried again."""
+    """Tracks of the catalogue that failed for good in earlier runs and are not tried again."""
     to_do: int = 0
     """Tracks this run set out to process."""
     captioned: int = 0

@@ -12,14 +12,22 @@ from pipeline.captioning.config import CaptioningConfig
 from pipeline.captioning.plan import Plan
 from pipeline.captioning.record import RunRecord
 from pipeline.captioning.summary import RunSummary
+from pipeline.catalogue import Catalogue
+from pipeline.catalogue.listing_notes import ListingNotes
 from pipeline.output.commit import Counts
 from pipeline.output.schema import RESULT
+from pipeline.storage import StorageError
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> RunRecord:
     config = CaptioningConfig(catalogue="s3://user:password@music/tracks.csv", output=str(tmp_path))
-    record = RunRecord(config, run_id="run-1", model_id="model-1", num_tracks=10)
+    notes = ListingNotes()
+    notes.add_left_out("sub/cover.jpg")
+    notes.add_unreadable(StorageError("/music/secret: access denied", "forbidden"))
+    tracks = pa.table({"track_id": [f"t{number}" for number in range(10)]})
+    catalogue = Catalogue(source="/music", base="/music/", rows=tracks, notes=notes)
+    record = RunRecord(config, run_id="run-1", model_id="model-1", catalogue=catalogue)
     record.set_plan(Plan(selected=np.ones(10, bool), attempts=np.zeros(8, int), already_captioned=2, already_failed=0))
     return record
 
@@ -53,6 +61,14 @@ def test_peak_memory_is_the_largest_of_any_worker(record: RunRecord) -> None:
     peaks = record.write("running", Counts(), 0).peak_memory_bytes
     assert peaks["decode"] == 9
     assert peaks["driver"] > 2**20
+
+
+def test_what_the_listing_left_out_is_in_the_record(record: RunRecord, tmp_path: Path) -> None:
+    record.write("running", Counts(), 0)
+    file = written(tmp_path)
+    assert file["num_tracks"] == 10
+    assert file["files_left_out"] == {".jpg": {"files": 1, "example": "sub/cover.jpg"}}
+    assert (file["num_unreadable"], file["unreadable"]) == (1, ["/music/secret: access denied"])
 
 
 def test_failures_are_counted_by_stage_and_type(record: RunRecord) -> None:
