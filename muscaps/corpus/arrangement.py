@@ -1,4 +1,4 @@
-"""Arrangements we make: a style, a key, a tempo and players, drawn by chance and written out as parts."""
+"""Random arrangements: a style, a key, a tempo and instruments, written out as parts."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from muscaps.corpus.synthesis.notes import Note
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One player's notes."""
+    """The notes of one part."""
 
     instrument: str
     role: str
@@ -135,7 +135,7 @@ def _written(
     beats = drum_notes(pattern, piece, rng) if layer.role == "drums" else PATTERNS[pattern](piece, instrument, rng)
     notes = [note for note in piece.in_seconds(beats, rng, looseness_s) if note.start_s < seconds]
     if layer.role not in ("lead", "drums") and len(layer.instruments) and rng.random() < 0.12 and seconds > 6:
-        entry = seconds * float(rng.choice([0.25, 0.35, 0.5]))  # a chair that joins late or leaves early
+        entry = seconds * float(rng.choice([0.25, 0.35, 0.5]))  # a part that joins late or leaves early
         joins = rng.random() < 0.6
         notes = [note for note in notes if (note.start_s >= entry) == joins]
     level = _ROLE_LEVELS_DB[layer.role] + layer.level_db + float(rng.normal(0, 2.5))

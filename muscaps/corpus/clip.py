@@ -22,13 +22,13 @@ from muscaps.corpus.synthesis.notes import Signal
 from muscaps.corpus.synthesis.patches import random_patch
 from muscaps.corpus.synthesis.voices import play
 from muscaps.corpus.truth import (
-    HeardPart,
+    MixedPart,
     Truth,
+    audible_instruments,
     choose_feels,
     count_onsets,
     energy_class,
     facts_of_part,
-    heard_instruments,
     mood_of,
     register_of,
     tempo_class,
@@ -173,7 +173,7 @@ def _play_part(
 
 def _mix(
     arrangement: Arrangement, spec: ClipSpec, soundfont: str, rng: np.random.Generator
-) -> tuple[Signal, list[HeardPart]]:
+) -> tuple[Signal, list[MixedPart]]:
     kicks = [
         note.start_s
         for part in arrangement.parts
@@ -194,20 +194,20 @@ def _mix(
         gain = 10 ** ((part.level_db - level) / 20) if np.isfinite(level) else 0.0
         sounds.append((sound * gain).astype(np.float32))
         energies.append(energy * gain**2)
-    heard = [
-        HeardPart(instrument=part.instrument, share=share, audible=audible, num_notes=len(part.notes))
+    mixed = [
+        MixedPart(instrument=part.instrument, share=share, audible=audible, num_notes=len(part.notes))
         for part, (share, audible) in zip(arrangement.parts, mixing.audibility(energies), strict=True)
     ]
-    kept = [  # what nobody can hear is left out, so that no clip holds an instrument its tags deny
-        sound for sound, part in zip(sounds, heard, strict=True) if part.audible
+    kept = [  # inaudible parts are left out, so that no clip holds an instrument that its tags deny
+        sound for sound, part in zip(sounds, mixed, strict=True) if part.audible
     ]
-    return np.sum(kept or sounds, axis=0).astype(np.float32), heard
+    return np.sum(kept or sounds, axis=0).astype(np.float32), mixed
 
 
-def truth_of(arrangement: Arrangement, heard: Sequence[HeardPart], seconds: float, rng: np.random.Generator) -> Truth:
-    """Facts about a clip, given which parts its mix lets through."""
-    names, families, hits = heard_instruments(heard)
-    audible = [part for part, state in zip(arrangement.parts, heard, strict=True) if state.audible]
+def truth_of(arrangement: Arrangement, mixed: Sequence[MixedPart], seconds: float, rng: np.random.Generator) -> Truth:
+    """Return the facts of a clip, given which parts are audible in its mix."""
+    names, families, hits = audible_instruments(mixed)
+    audible = [part for part, state in zip(arrangement.parts, mixed, strict=True) if state.audible]
     notes = [(INSTRUMENTS[part.instrument], note) for part in audible for note in part.notes]
     energy = energy_class(
         onsets_per_s=count_onsets([note.start_s for _, note in notes]) / seconds,
@@ -242,7 +242,7 @@ def truth_of(arrangement: Arrangement, heard: Sequence[HeardPart], seconds: floa
                 audible=state.audible,
                 notes=part.notes,
             )
-            for part, state in zip(arrangement.parts, heard, strict=True)
+            for part, state in zip(arrangement.parts, mixed, strict=True)
         ),
         beats_per_bar=arrangement.beats_per_bar,
         swing=round(arrangement.swing, 4),
@@ -277,8 +277,8 @@ def render_clip(spec: ClipSpec) -> Clip:
         arrangement = replace(arrangement, licence=licence, source=source)
     else:
         arrangement = arrange(spec.seconds, rng)
-    signal, heard = _mix(arrangement, spec, soundfont, rng)
-    truth = truth_of(arrangement, heard, spec.seconds, rng)
+    signal, mixed = _mix(arrangement, spec, soundfont, rng)
+    truth = truth_of(arrangement, mixed, spec.seconds, rng)
     if not truth.instruments:
         raise ValueError(f"clip {spec.index} of seed {spec.seed} has no audible part")
     settings = mixing.random_mastering(rng, electronic=arrangement.electronic, acoustic_solo=truth.solo)

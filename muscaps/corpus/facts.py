@@ -79,8 +79,8 @@ class Facts:
     @property
     def duet(self) -> bool:
         """Whether two pitched instruments are all there is."""
-        players = ("drums", "synth")
-        return self.complete and len(self.instruments) == 2 and not any(f in players for f in self.families)
+        unpitched = ("drums", "synth")
+        return self.complete and len(self.instruments) == 2 and not any(f in unpitched for f in self.families)
 
     @property
     def feels(self) -> frozenset[str]:

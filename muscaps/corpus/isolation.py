@@ -1,4 +1,4 @@
-"""A renderer in a process of its own, which can be ended when a score hangs it."""
+"""A renderer in a process of its own, which can be killed when a score hangs."""
 
 import multiprocessing
 import signal
@@ -25,7 +25,7 @@ class RenderError(RuntimeError):
 
 
 def _serve(connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     while True:
         try:
             spec = connection.recv()
@@ -33,12 +33,12 @@ def _serve(connection: Connection) -> None:
             return
         try:
             connection.send(render_clip(spec))
-        except Exception as error:  # whatever a score does to us is that clip's failure
+        except Exception as error:  # any error of a score is a failure of that clip alone
             connection.send(f"{type(error).__name__}: {error}")
 
 
 class IsolatedRenderer:
-    """Render clips one by one in a child process; a clip over its time is given up and the child replaced."""
+    """Render clips one by one in a child process; a clip over its time limit fails and the child is replaced."""
 
     def __init__(self, *, time_limit_s: float = 20.0) -> None:
         """Prepare; the child starts with the first clip.
@@ -64,7 +64,7 @@ class IsolatedRenderer:
         """Render one clip within the time limit.
 
         Raises:
-            RenderError: It timed out, took its process down or cannot be rendered.
+            RenderError: It timed out, crashed its process or cannot be rendered.
         """
         limit_s = self.time_limit_s
         if self._connection is None:
@@ -83,7 +83,7 @@ class IsolatedRenderer:
             result = self._connection.recv()
         except (EOFError, OSError) as error:
             self.close()
-            raise RenderError("crashed", f"{name} took the renderer down: {error}") from error
+            raise RenderError("crashed", f"{name} crashed the renderer: {error}") from error
         if isinstance(result, Clip):
             return result
         raise RenderError("unrenderable", f"{name}: {result}")

@@ -14,7 +14,7 @@ from muscaps.corpus.synthesis.notes import Signal
 
 BAND_EDGES_HZ = (40.0, 200.0, 700.0, 2200.0, 5000.0, 8000.0)
 BAND_WEIGHTS = np.array([0.25, 0.8, 1.3, 1.5, 1.0])
-"""How much a band's energy counts for the ear, after the roll-off of loudness curves."""
+"""Weight of a band's energy in loudness, after the roll-off of loudness curves."""
 AUDIBLE_SHARE = 0.04
 AUDIBLE_BAND_SHARE = 0.35
 _FRAME = 2048
@@ -91,10 +91,10 @@ def loudness(energies: NDArray[np.float64]) -> float:
 
 
 def audibility(parts: Sequence[NDArray[np.float64]]) -> list[tuple[float, bool]]:
-    """Each part's share of the mix and whether it is heard.
+    """Return each part's share of the mix and whether it is audible.
 
-    A part is heard when it holds `AUDIBLE_SHARE` of the weighted energy, averaged over the frames of the clip, or rules
-    a band that matters.
+    A part is audible when it holds `AUDIBLE_SHARE` of the weighted energy, averaged over the frames of the clip, or
+    dominates a band that matters.
 
     Args:
         parts: Energies from `band_energies`, (frames, bands) each, at mix level.
@@ -110,9 +110,9 @@ def audibility(parts: Sequence[NDArray[np.float64]]) -> list[tuple[float, bool]]
         share = 0.5 * energy_share + 0.5 * float(shares.mean())
         in_bands = part[loud].sum(0) / band_total
         matters = band_total / band_total.sum() > 0.02
-        heard_often = float((shares > 0.03).mean()) > 0.1
-        heard = (share >= AUDIBLE_SHARE or bool((in_bands[matters] > AUDIBLE_BAND_SHARE).any())) and heard_often
-        results.append((share, heard))
+        often = float((shares > 0.03).mean()) > 0.1
+        audible = (share >= AUDIBLE_SHARE or bool((in_bands[matters] > AUDIBLE_BAND_SHARE).any())) and often
+        results.append((share, audible))
     return results
 
 

@@ -26,7 +26,7 @@ _BEAT_UNITS = {"whole": 4.0, "half": 2.0, "quarter": 1.0, "eighth": 0.5, "16th":
 
 @dataclass(frozen=True, kw_only=True)
 class ScorePart:
-    """What one player plays."""
+    """The notes of one part."""
 
     notes: tuple[Note, ...]
     """By start; velocities are MIDI's over 127."""

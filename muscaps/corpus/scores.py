@@ -1,6 +1,6 @@
 """Excerpts of MIDI and MusicXML scores, re-orchestrated.
 
-Conventions: a score's own programs only tell which family a part belongs to; who plays it here is drawn anew.
+Conventions: a score's own programs only tell which family a part belongs to; the instrument is drawn anew.
 """
 
 from functools import lru_cache
@@ -104,7 +104,7 @@ def find_scores(folders: list[Path]) -> list[Path]:
 
 
 def _is_score(path: Path) -> bool:
-    """Whether a file is a score by its name; .xml may be anything, so that is looked into."""
+    """Whether a file is a score by its name; .xml may be anything, so its content is checked."""
     suffix = path.suffix.lower()
     if suffix == ".xml" and path.is_file():
         with path.open("rb") as stream:
@@ -153,7 +153,7 @@ def _mode(notes: list[Note]) -> str:
 
 
 def excerpt(path: Path, seconds: float, rng: np.random.Generator) -> Arrangement:
-    """Cut `seconds` out of a score, transposed, its tempo changed, its players drawn anew.
+    """Cut `seconds` out of a score, transposed, its tempo changed, its instruments drawn anew.
 
     Raises:
         ValueError: The file cannot be read or has no notes.

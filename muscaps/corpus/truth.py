@@ -1,7 +1,7 @@
 """What is true of a clip: derived from what was drawn and from the audibility of each part in the mix.
 
 Conventions: tempo classes are slow below 85, medium to 128 and fast above, in beats a minute; moods are bright, dark
-or neutral; energies low, medium or high. A part that the mix hides is not named.
+or neutral; energies low, medium or high. A part that is inaudible in the mix is not named.
 """
 
 from collections.abc import Sequence
@@ -50,8 +50,8 @@ FEELS: dict[str, Feel] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeardPart:
-    """A part as it stands in the mix."""
+class MixedPart:
+    """A part in the mix."""
 
     instrument: str
     share: float
@@ -197,7 +197,7 @@ def register_of(notes: Sequence[tuple[Instrument, Note]]) -> str:
     return "low" if mean < 53 else "high" if mean > 69 else "middle"
 
 
-def heard_instruments(parts: Sequence[HeardPart]) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+def audible_instruments(parts: Sequence[MixedPart]) -> tuple[tuple[str, ...], tuple[str, ...], int]:
     """Names and families of the audible parts, the most prominent first, and the number of audible drum hits."""
     shares: dict[str, float] = {}
     hits = 0

@@ -184,7 +184,7 @@ def shards_to_do(config: RenderingConfig) -> list[tuple[int, int]]:
 
 
 OnProgress = Callable[[int, int], None]
-"""Told how many of this run's clips are done, failed ones too, and how many it has."""
+"""Called with how many of this run's clips are done, failed ones included, and how many it has."""
 
 
 def render_corpus(config: RenderingConfig, on_progress: OnProgress | None = None) -> RenderingSummary:

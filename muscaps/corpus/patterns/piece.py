@@ -45,7 +45,7 @@ class Piece:
         return self.chords[min(self.num_bars - 1, int(beat // self.beats_per_bar))]
 
     def in_seconds(self, notes: list[BeatNote], rng: np.random.Generator, looseness_s: float) -> list[Note]:
-        """Beats to seconds, with swing and a player's unevenness."""
+        """Beats to seconds, with swing and uneven timing."""
         beat_s = 60 / self.bpm
         result = []
         for beat, length, pitch, velocity in notes:

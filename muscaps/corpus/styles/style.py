@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One player's chair."""
+    """One part of a style: its role, what it can play and on what."""
 
     role: str
     """bass, chords, pad, lead, counter, arp, fx or drums."""
     patterns: tuple[str, ...]
     """Names in `patterns.PATTERNS`, or in `patterns.GROOVES` for drums."""
     instruments: tuple[str, ...]
-    """Names in `instruments.INSTRUMENTS`; repeats make a choice likelier."""
+    """Names in `instruments.INSTRUMENTS`; a repeated name is chosen more often."""
     chance: float = 1.0
-    """How often the chair is filled."""
+    """Probability that the part is there."""
     level_db: float = 0.0
     """Offset in the mix."""
 

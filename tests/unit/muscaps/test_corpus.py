@@ -15,7 +15,7 @@ from muscaps.corpus.soundfont import find_soundfonts
 from muscaps.corpus.styles import STYLES
 from muscaps.corpus.synthesis.drum_machine import play_drums, random_drum_machine
 from muscaps.corpus.synthesis.notes import Note
-from muscaps.corpus.truth import FEELS, HeardPart, count_onsets, heard_instruments, tempo_class
+from muscaps.corpus.truth import FEELS, MixedPart, audible_instruments, count_onsets, tempo_class
 
 
 def test_tempo_classes_change_at_85_and_128_beats_a_minute() -> None:
@@ -23,17 +23,17 @@ def test_tempo_classes_change_at_85_and_128_beats_a_minute() -> None:
 
 
 def test_drums_are_named_by_hits_and_not_by_length() -> None:
-    part = HeardPart(instrument="drum kit", share=0.5, audible=True, num_notes=3)
-    assert heard_instruments([part]) == ((), (), 0)
-    assert heard_instruments([replace(part, num_notes=4)]) == (("drum kit",), ("drums",), 4)
+    part = MixedPart(instrument="drum kit", share=0.5, audible=True, num_notes=3)
+    assert audible_instruments([part]) == ((), (), 0)
+    assert audible_instruments([replace(part, num_notes=4)]) == (("drum kit",), ("drums",), 4)
 
 
-def test_a_part_the_mix_hides_is_not_heard() -> None:
+def test_a_part_that_the_mix_hides_is_not_audible() -> None:
     time = np.arange(16_000 * 4) / 16_000
     loud = np.sin(2 * np.pi * 440 * time).astype(np.float32)
     parts = [band_energies(gain * loud, 16_000) for gain in (1.0, 0.01)]
-    (share, heard), (hidden_share, hidden) = audibility(parts)
-    assert heard and not hidden
+    (share, audible), (hidden_share, hidden_audible) = audibility(parts)
+    assert audible and not hidden_audible
     assert share > 0.99 and hidden_share < 0.01
 
 

@@ -22,7 +22,7 @@ from muscaps.corpus.mood_words import MOODS
 from muscaps.corpus.playing import playing_of
 from muscaps.corpus.sentences import ENSEMBLE, PLAIN, SOLO
 from muscaps.corpus.synthesis.notes import Note
-from muscaps.corpus.truth import HeardPart, Truth, facts_of_part
+from muscaps.corpus.truth import MixedPart, Truth, facts_of_part
 
 SECONDS = 8.0
 # What a reader takes a word for, written independently of the grammar and of the lexicon.
@@ -60,11 +60,11 @@ def random_truth(index: int) -> Truth:
     """Facts of a random arrangement whose parts are all audible."""
     rng = np.random.default_rng([9, index])
     arrangement = arrange(SECONDS, rng)
-    heard = [
-        HeardPart(instrument=part.instrument, share=float(rng.random()), audible=True, num_notes=len(part.notes))
+    mixed = [
+        MixedPart(instrument=part.instrument, share=float(rng.random()), audible=True, num_notes=len(part.notes))
         for part in arrangement.parts
     ]
-    return truth_of(arrangement, heard, SECONDS, rng)
+    return truth_of(arrangement, mixed, SECONDS, rng)
 
 
 @pytest.fixture(scope="module")
