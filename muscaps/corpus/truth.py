@@ -19,9 +19,8 @@ MIN_DRUM_HITS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Feel:
-    """A mood as production music is tagged with."""
+    """A mood that the mode of an arrangement suggests."""
 
-    words: tuple[str, ...]
     mood: str = ""
     """bright, dark or empty."""
     energy: str = ""
@@ -29,24 +28,24 @@ class Feel:
 
 
 FEELS: dict[str, Feel] = {
-    "bouncy": Feel(words=("bouncy",), mood="bright", energy="high"),
-    "bright": Feel(words=("bright", "cheerful", "happy", "sunny"), mood="bright"),
-    "playful": Feel(words=("playful", "fun", "light-hearted"), mood="bright"),
-    "humorous": Feel(words=("humorous", "playful"), mood="bright"),
-    "uplifting": Feel(words=("uplifting", "upbeat"), mood="bright"),
-    "grooving": Feel(words=("grooving", "groovy")),
-    "driving": Feel(words=("driving", "energetic"), energy="high"),
-    "aggressive": Feel(words=("aggressive",), mood="dark", energy="high"),
-    "action": Feel(words=("intense", "action-packed"), energy="high"),
-    "epic": Feel(words=("epic", "powerful", "rousing"), energy="high"),
-    "dark": Feel(words=("dark", "brooding", "ominous"), mood="dark"),
-    "suspenseful": Feel(words=("suspenseful", "tense", "eerie"), mood="dark"),
-    "mysterious": Feel(words=("mysterious", "haunting"), mood="dark"),
-    "melancholic": Feel(words=("melancholic", "sad", "somber"), mood="dark"),
-    "calm": Feel(words=("calm", "relaxed", "gentle", "peaceful", "mellow"), energy="low"),
-    "dreamy": Feel(words=("dreamy", "ambient", "serene"), energy="low"),
+    "bouncy": Feel(mood="bright", energy="high"),
+    "bright": Feel(mood="bright"),
+    "playful": Feel(mood="bright"),
+    "humorous": Feel(mood="bright"),
+    "uplifting": Feel(mood="bright"),
+    "grooving": Feel(),
+    "driving": Feel(energy="high"),
+    "aggressive": Feel(mood="dark", energy="high"),
+    "action": Feel(energy="high"),
+    "epic": Feel(energy="high"),
+    "dark": Feel(mood="dark"),
+    "suspenseful": Feel(mood="dark"),
+    "mysterious": Feel(mood="dark"),
+    "melancholic": Feel(mood="dark"),
+    "calm": Feel(energy="low"),
+    "dreamy": Feel(energy="low"),
 }
-"""Feels by name. A word counts for the feel's mood and energy."""
+"""Feels by name. They are stored with a clip; captions and tags do not use them, see `clip_facts`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +116,9 @@ class Truth:
     """major, minor or unclear."""
     energy: str
     mood: str
+    """bright, dark or neutral, as the mode suggests."""
     feels: tuple[str, ...]
+    """Moods that the mode suggests."""
     style: str
     nouns: tuple[str, ...]
     solo: bool
@@ -134,12 +135,14 @@ class Truth:
 
     @property
     def tags(self) -> list[str]:
-        """Tags for training a tagger: families, instruments, tempo, mode, energy, mood, feels, style and texture."""
+        """Tags for training a tagger: families, instruments, tempo, mode, energy, style and texture.
+
+        Moods are no tags: what the mode suggests is at chance on real music.
+        """
         tags = [*self.families]
         tags += [name for name in self.instruments if name not in tags]
-        tags += [f"{self.tempo} tempo", f"{self.energy} energy", f"{self.mood} mood"]
+        tags += [f"{self.tempo} tempo", f"{self.energy} energy"]
         tags += [self.mode] if self.mode != "unclear" else []
-        tags += [feel for feel in self.feels if feel not in tags]
         tags += [f"style {self.style}", "solo" if self.solo else "ensemble", f"{self.register} register"]
         tags += [] if "drums" in self.families else ["no drums"]
         return tags

@@ -1,7 +1,7 @@
 """A style of music: tempo, harmony, layers of instruments and grooves, and short ways to write styles down.
 
-A feel (see `captions.FEELS`) listed under a mode is offered only to clips in that mode; what a caption finally says
-also depends on the tempo, the density and the articulation that were drawn (`truth`).
+A feel (see `truth.FEELS`) listed under a mode is drawn only for clips in that mode. Feels are stored with a clip;
+captions and tags do not use them.
 """
 
 from dataclasses import dataclass
