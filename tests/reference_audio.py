@@ -27,6 +27,8 @@ def expected_pcm(sound: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def numbered(num_chunks: int, chunk_samples: int, rest: int = 0) -> bytes:
-    """Return WAV in which every sample is the number of its chunk."""
+    """Return WAV in which every other sample is the number of its chunk; the rest keeps the file from being silent."""
     pcm = np.repeat(np.arange(num_chunks, dtype=np.int16), chunk_samples)
-    return encode(np.concatenate([pcm, np.full(rest, num_chunks, np.int16)]), RATE, "WAV")
+    pcm = np.concatenate([pcm, np.full(rest, num_chunks, np.int16)])
+    pcm[1::2] = -20_000
+    return encode(pcm, RATE, "WAV")

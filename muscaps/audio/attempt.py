@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from muscaps.audio.blocks import PCM_SCALE, SAMPLE_RATES, SILENT_PEAK, VALUES_PER_SECOND, Mix, Reader, ReaderReport
+from muscaps.audio.blocks import SAMPLE_RATES, VALUES_PER_SECOND, Mix, Reader, ReaderReport
 from muscaps.audio.damage import repair_samples
+from muscaps.audio.data_in_pcm import CHECKED_BLOCKS, compressed_format
 from muscaps.audio.errors import AudioError, clock
 from muscaps.audio.kept_chunks import KeptPcm
 from muscaps.audio.resampling import Resampler
@@ -27,12 +28,17 @@ def run_reader(decoder: Reader, file: SourceFile, mix: Mix, resampler: Resampler
     facts = ReaderReport()
     result = Attempt(decoder=decoder, facts=facts, kept=resampler.kept)
     values_left = max_seconds * VALUES_PER_SECOND
-    repaired = 0
+    repaired = num_checked = 0
     samples_at: dict[tuple[int, int], int] = {}  # by sampling rate and number of channels
     for block, rate in decoder(file, facts):
         if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
             facts.fatal = AudioError("damaged", f"The header gives an impossible sampling rate, {rate} Hz.")
             break
+        if facts.lossless and num_checked < CHECKED_BLOCKS and block.any():
+            num_checked += 1
+            facts.carries = compressed_format(block)
+            if facts.carries:
+                break
         kind = (rate, block.shape[1])
         samples_at[kind] = samples_at.get(kind, 0) + len(block)
         result.seconds = sum(samples / of_kind[0] for of_kind, samples in samples_at.items())
@@ -41,8 +47,8 @@ def run_reader(decoder: Reader, file: SourceFile, mix: Mix, resampler: Resampler
             raise AudioError("too_long", f"The file holds more audio than is allowed, {clock(max_seconds)}.")
         with np.errstate(over="ignore", invalid="ignore"):
             mono = mix(block)
-        if result.channel_peak * PCM_SCALE <= SILENT_PEAK:
-            result.channel_peak = float(np.nan_to_num(np.abs(block).max(initial=0.0)))
+        if result.channel_peak < 1.0:
+            result.channel_peak = max(result.channel_peak, float(np.nan_to_num(np.abs(block).max(initial=0.0))))
         repaired += repair_samples(mono)
         resampler.push(mono, rate)
     resampler.finish()

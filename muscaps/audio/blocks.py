@@ -17,7 +17,6 @@ Pcm: TypeAlias = NDArray[np.int16]
 Waveform: TypeAlias = NDArray[np.float32]
 
 PCM_SCALE = 32_768  # int16 full scale: 2 ** 15
-SILENT_PEAK = 1  # one step of 16-bit audio (-90 dBFS): the level of dither on digital silence
 SAMPLE_RATES = (1_000, 1_536_000)  # lowest and highest rate that is believed, in Hz
 BLOCK_VALUES = 1 << 17  # float32 values decoded at a time, all channels together: 512 KiB
 VALUES_PER_SECOND = 192_000  # decoding effort allowed per allowed second: stereo at 96 kHz
@@ -35,6 +34,9 @@ class ReaderReport:
     doubtful: bool = False  # the file continues after the end that its header states
     changes_format: bool = False
     fatal: AudioError | None = None
+    stated_seconds: float | None = None  # the length in the header, where the file holds less
+    lossless: bool = False  # its samples are those that were encoded
+    carries: str | None = None  # the compressed format that is stored as PCM samples
 
 
 Blocks: TypeAlias = Iterator[tuple[Waveform, int]]

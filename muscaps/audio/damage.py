@@ -1,5 +1,7 @@
 """Damage that decoders do not report: impossible samples and missing ends of files."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from muscaps.audio.blocks import Waveform
@@ -19,22 +21,32 @@ def repair_samples(mono: Waveform) -> int:
     return int(wrong.sum())
 
 
-def missing_end(file: SourceFile, head: bytes, size: int) -> list[str]:
-    """Return a problem if a file states its size and is shorter; decoders do not report it."""
+@dataclass(frozen=True)
+class MissingEnd:
+    """The end of a file that its beginning states and that is not there."""
+
+    problem: str
+    """In words."""
+    share_held: float = 1.0
+    """Share of the stated bytes that are there; 1 where the file does not state them."""
+
+
+def missing_end(file: SourceFile, head: bytes, size: int) -> MissingEnd | None:
+    """Return what is missing if a file states its size and is shorter; decoders do not report it."""
     if head[:4] in (b"RIFF", b"FORM") and len(head) >= 12:
         stated = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big") + 8
         streamed = stated >= 0x7FFFFFFF  # written without knowing the length: a marker, not a size
         if not streamed and stated > size + 1:
-            return [f"the file is cut short: {size:,} of {stated:,} bytes are there"]
+            return MissingEnd(f"the file is cut short: {size:,} of {stated:,} bytes are there", size / stated)
     if head[4:8] == b"ftyp" and not _has_index(file, size):
-        return ["the index of the file is missing: it was cut short"]
+        return MissingEnd("the index of the file is missing: it was cut short")
     if head[:4] == b"OggS":
         tail = file.tail(HEAD_BYTES, size)
         page = tail.rfind(b"OggS")
         lacing = tail[page + 27 : page + 27 + tail[page + 26]] if 0 <= page < len(tail) - 27 else b""
         if page >= 0 and page + 27 + len(lacing) + sum(lacing) > len(tail):
-            return ["the file is cut short in the middle of a page"]
-    return []
+            return MissingEnd("the file is cut short in the middle of a page")
+    return None
 
 
 def _has_index(file: SourceFile, size: int) -> bool:

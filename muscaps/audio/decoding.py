@@ -16,17 +16,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from muscaps.audio.attempt import Attempt, better_of, run_reader
-from muscaps.audio.blocks import PCM_SCALE, SILENT_PEAK, Mix, Pcm, Reader, ReaderReport, Waveform
+from muscaps.audio.blocks import PCM_SCALE, Mix, Pcm, Reader, ReaderReport, Waveform
 from muscaps.audio.channels import first_channel, mean_of_channels
-from muscaps.audio.damage import missing_end
+from muscaps.audio.damage import MissingEnd, missing_end
 from muscaps.audio.errors import AudioError, clock, first_bytes
 from muscaps.audio.file_types import HEAD_BYTES, PCM_CONTAINERS, looks_like_audio, name_of_non_audio
 from muscaps.audio.kept_chunks import KeptPcm
 from muscaps.audio.needed_chunks import decode_needed
 from muscaps.audio.pyav_reader import pyav_blocks, pyav_flac_blocks
 from muscaps.audio.resampling import Resampler
+from muscaps.audio.silence import AUDIBLE_DBFS, AUDIBLE_RMS
 from muscaps.audio.soundfile_reader import soundfile_blocks
 from muscaps.audio.source_file import Source, open_source
+from muscaps.audio.trailing_tags import end_of_audio
 
 MAX_SECONDS = 24 * 3600.0  # one day: longer than any release, and a limit for decompression bombs
 MIN_SECONDS = 0.5  # too short to describe as music
@@ -45,7 +47,10 @@ class DecodedAudio:
     duration_s: float
     """Seconds of audio decoded, kept in `pcm` or not; the stated length if only the needed chunks were decoded."""
     coverage: float
-    """Fraction of the track's chunks in `pcm`, in (0, 1]."""
+    """Fraction of the track in `pcm`, in (0, 1]: chunks that were left out and audio that the header states but
+    the file does not hold both reduce it."""
+    share_kept: float = 1.0
+    """Fraction of the decoded chunks in `pcm`, in (0, 1]."""
     chunk_indices: tuple[int, ...] | None = None
     """Numbers of the chunks in `pcm`, ascending; None if it holds the whole track."""
     damaged: str | None = None
@@ -77,7 +82,8 @@ def decode_audio(
             is not detected, and `duration_s` is the stated length (for MP3 corrected by the end that was found).
         min_seconds: A track with less audio is an error.
         max_seconds: A track with more audio is an error, raised as soon as that much is decoded.
-        allow_silence: Return a silent track instead of an error. A caption of it would be made up.
+        allow_silence: Return a silent track instead of an error. A caption of it would be made up. A track is silent
+            if less than 0.5 s of it, and less than 5 %, is louder than -55 dBFS (`muscaps.audio.silence`).
 
     Returns:
         The PCM and what is known about the file. The same bytes give the same result on every call.
@@ -95,25 +101,32 @@ def decode_audio(
             raise AudioError("empty_file", "The file is empty (0 bytes).")
         if what := name_of_non_audio(head):
             raise AudioError("not_audio", f"This is {what}, not audio.")
+        size = end_of_audio(file, head, size)
+        file.end_at(size)
 
         def attempt(decoder: Reader, mix: Mix = mean_of_channels) -> Attempt:
-            kept = KeptPcm(chunk_samples, max_chunks)
+            kept = KeptPcm(chunk_samples, max_chunks, sample_rate=sample_rate)
             return run_reader(decoder, file, mix, Resampler(sample_rate, kept), max_seconds)
 
         decoders = _decoders_for(head)
         best = None
-        if only_needed and decoders[0] is soundfile_blocks and not missing_end(file, head, size):
-            best = decode_needed(file, size, sample_rate, KeptPcm(chunk_samples, max_chunks), max_seconds)
+        missing = missing_end(file, head, size)
+        if only_needed and decoders[0] is soundfile_blocks and missing is None:
+            kept = KeptPcm(chunk_samples, max_chunks, sample_rate=sample_rate)
+            best = decode_needed(file, size, sample_rate, kept, max_seconds)
         best = best or attempt(decoders[0])
         for decoder in decoders[1:]:
-            if best.facts.fatal is None and (best.facts.problems or best.facts.doubtful or not best.seconds):
+            if best.facts.carries:  # FFmpeg finds and decodes compressed audio in WAV
+                best = attempt(decoder)
+            elif best.facts.fatal is None and (best.facts.problems or best.facts.doubtful or not best.seconds):
                 best = better_of(best, attempt(decoder))
-        if best.seconds >= MIN_SECONDS and best.kept.peak <= SILENT_PEAK < best.channel_peak * PCM_SCALE:
-            # The channels are opposite and their mean is silent, although each holds music.
-            best = attempt(best.decoder, first_channel)
-            best.facts.problems.append("the channels cancel each other out, so only the first was used")
-        best.facts.problems.extend(missing_end(file, head, size))
-    return _result(best, head, min_seconds, allow_silence)
+        if best.seconds >= MIN_SECONDS and best.kept.level.is_silent and best.channel_peak * PCM_SCALE > AUDIBLE_RMS:
+            # The channels may be opposite: their mean is silent, although each holds music.
+            first = attempt(best.decoder, first_channel)
+            if not first.kept.level.is_silent:
+                best = first
+                best.facts.problems.append("the channels cancel each other out, so only the first was used")
+    return _result(best, head, missing, min_seconds, allow_silence)
 
 
 def load_audio(source: Source, *, sample_rate: int = 16_000) -> Waveform:
@@ -167,8 +180,17 @@ def _decoders_for(head: bytes) -> tuple[Reader, ...]:
     return (pyav_blocks, pyav_flac_blocks)
 
 
-def _result(best: Attempt, head: bytes, min_seconds: float, allow_silence: bool) -> DecodedAudio:
+def _result(
+    best: Attempt, head: bytes, missing: MissingEnd | None, min_seconds: float, allow_silence: bool
+) -> DecodedAudio:
     facts = best.facts
+    if missing is not None:
+        facts.problems.append(missing.problem)
+    if facts.carries:
+        raise AudioError(
+            "unsupported",
+            f"The file holds {facts.carries} data as PCM samples and would play as noise; decode it to PCM first.",
+        )
     damaged = "; ".join(dict.fromkeys(facts.problems)) or None
     if best.seconds <= 0:
         raise facts.fatal or _undecodable(facts, head)
@@ -177,17 +199,30 @@ def _result(best: Attempt, head: bytes, min_seconds: float, allow_silence: bool)
     if best.seconds < min_seconds:
         found = f"{best.seconds:.2f} s of audio"
         raise AudioError("too_short", f"The file holds only {found}; at least {min_seconds:g} s are needed.")
-    if best.kept.peak <= SILENT_PEAK and not allow_silence:
-        raise AudioError("silent", f"The whole file is silent ({clock(best.seconds)} of digital silence).")
-    pcm, chunk_indices, coverage = best.kept.finish()
+    if best.kept.level.is_silent and not allow_silence:
+        raise _silent(best)
+    pcm, chunk_indices, share_kept = best.kept.finish()
+    share_held = min(missing.share_held if missing else 1.0, best.seconds / (facts.stated_seconds or best.seconds))
     return DecodedAudio(
         pcm=pcm,
         sample_rate=facts.sample_rate,
         channels=facts.channels,
         duration_s=best.seconds,
-        coverage=coverage,
+        coverage=share_kept * share_held,
+        share_kept=share_kept,
         chunk_indices=chunk_indices,
         damaged=damaged,
+    )
+
+
+def _silent(best: Attempt) -> AudioError:
+    level = best.kept.level
+    if level.peak <= 1:  # one step of 16-bit audio: the level of dither
+        return AudioError("silent", f"The whole file is silent ({clock(best.seconds)} of digital silence).")
+    return AudioError(
+        "silent",
+        f"The file is almost silent: {level.audible_seconds:.1f} s of {clock(best.seconds)} "
+        f"are louder than {AUDIBLE_DBFS:g} dBFS.",
     )
 
 

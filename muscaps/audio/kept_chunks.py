@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscaps.audio.blocks import Pcm
+from muscaps.audio.silence import LevelMeter
 
 
 class KeptPcm:
@@ -14,19 +15,21 @@ class KeptPcm:
     twice as many as needed remain, and evenly spaced ones are chosen from them.
     """
 
-    def __init__(self, chunk_samples: int | None = None, max_chunks: int | None = None) -> None:
+    def __init__(
+        self, chunk_samples: int | None = None, max_chunks: int | None = None, *, sample_rate: int = 16_000
+    ) -> None:
         self.chunk_samples = chunk_samples or 0
         self.max_chunks = max_chunks or 0  # 0: all of the track
         self._pending = bytearray()
         self._kept: dict[int, bytes] = {}  # by number of the chunk in the track, ascending
         self._stride = 1
         self._num_chunks = 0
-        self.peak = 0
+        self.level = LevelMeter(sample_rate)
 
     def append(self, pcm: Pcm) -> None:
         if len(pcm) == 0:
             return
-        self.peak = max(self.peak, int(pcm.max()), -int(pcm.min()))
+        self.level.add(pcm)
         self._pending += pcm.tobytes()
         if self.max_chunks:
             self._cut()

@@ -8,7 +8,6 @@ from muscaps.audio.attempt import Attempt, run_reader
 from muscaps.audio.blocks import (
     LENGTH_TOLERANCE_SECONDS,
     SAMPLE_RATES,
-    SILENT_PEAK,
     VALUES_PER_SECOND,
     Blocks,
     Reader,
@@ -43,7 +42,7 @@ def decode_needed(file: SourceFile, size: int, sample_rate: int, kept: KeptPcm, 
             for index, (stretch, lead) in needed.items():
                 resampler = Resampler(sample_rate, KeptPcm())
                 part = run_reader(_stretch_decoder(audio, stretch), file, mean_of_channels, resampler, max_seconds)
-                if part.facts.problems:
+                if part.facts.problems or part.facts.carries:
                     return None
                 pcm, _, _ = part.kept.finish()
                 kept.skip_to(index)
@@ -52,7 +51,7 @@ def decode_needed(file: SourceFile, size: int, sample_rate: int, kept: KeptPcm, 
             facts = ReaderReport(sample_rate=rate, channels=audio.channels)
     except soundfile.LibsndfileError:
         return None
-    if kept.peak <= SILENT_PEAK:
+    if kept.level.is_silent:
         return None  # there may be music elsewhere, or in channels that cancel each other out
     return Attempt(decoder=soundfile_blocks, facts=facts, kept=kept, seconds=frames / rate)
 
@@ -92,6 +91,7 @@ def _stretch_decoder(audio: soundfile.SoundFile, stretch: range) -> Reader:
     """Return a reader of one stretch of an open file, which reports a file that ends within it."""
 
     def blocks(file: SourceFile, facts: ReaderReport) -> Blocks:
+        facts.lossless = not is_mpeg(audio)
         audio.seek(stretch.start)
         samples = 0
         for block in next_blocks(audio, len(stretch)):

@@ -1,9 +1,10 @@
 """All other formats through FFmpeg."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import av
+import av.stream
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,9 @@ _DEMUXERS = (
     "w64,wav,wv,xwma"
 )
 # Containers that state an exact length; for the others FFmpeg estimates it from the bit rate.
-_EXACT_LENGTH = {"aiff", "asf", "caf", "flac", "matroska", "mov", "wav", "w64"}
+_EXACT_LENGTH = {"aiff", "ape", "asf", "caf", "dsf", "flac", "iff", "matroska", "mov", "tak", "tta", "wav", "w64", "wv"}
+_LOSSLESS = {"alac", "ape", "flac", "mlp", "shorten", "tak", "truehd", "tta", "wavpack"}  # and pcm_*
+_MIXES = {"mix", "mixed", "mixture", "master", "full mix", "stereo mix"}  # titles of the mixed track of a stems file
 
 
 def pyav_flac_blocks(file: SourceFile, facts: ReaderReport) -> Blocks:
@@ -46,9 +49,7 @@ def pyav_blocks(file: SourceFile, facts: ReaderReport, format_name: str | None =
 
 def _audio_stream(container: Any, facts: ReaderReport) -> Any:
     facts.name = container.format.name.split(",")[0]
-    stream = container.streams.best("audio")
-    if stream is None and container.streams.audio:
-        stream = container.streams.audio[0]
+    stream = _main_stream(container.streams.audio)
     if stream is None:
         kinds = " and ".join(sorted({stream.type for stream in container.streams} - {None}))
         if kinds:
@@ -62,7 +63,21 @@ def _audio_stream(container: Any, facts: ReaderReport) -> Any:
         facts.fatal = AudioError("encrypted", "The file is encrypted (DRM); ask for an unprotected copy.")
         return None
     codec.thread_count = 1  # each decoding task has one core
+    facts.lossless = codec.name in _LOSSLESS or codec.name.startswith("pcm_")
     return stream
+
+
+def _main_stream(streams: Sequence[Any]) -> Any:
+    """Return the stream that holds the mixed track; None if there is no stream.
+
+    FFmpeg's own choice is the stream with the highest bit rate, which in a stems file (.stem.mp4) may be one
+    instrument. There the mix comes first and is the default. So of the streams with a decoder the one that is called
+    a mix is chosen, else the first default, else the first.
+    """
+    usable = [stream for stream in streams if stream.codec_context is not None] or list(streams)
+    named = [stream for stream in usable if str(stream.metadata.get("title", "")).strip().lower() in _MIXES]
+    default = [stream for stream in usable if stream.disposition & av.stream.Disposition.default]
+    return next(iter([*named, *default, *usable]), None)
 
 
 def _pyav_stream_blocks(container: Any, stream: Any, facts: ReaderReport) -> Blocks:
@@ -85,6 +100,7 @@ def _pyav_stream_blocks(container: Any, stream: Any, facts: ReaderReport) -> Blo
     stated = _stated_seconds(container, stream)
     if facts.name in _EXACT_LENGTH and stated - seconds > LENGTH_TOLERANCE_SECONDS:
         facts.problems.append(ended_early(seconds, stated))
+        facts.stated_seconds = stated
 
 
 def _frames(container: Any, stream: Any, facts: ReaderReport) -> Iterator[Any]:

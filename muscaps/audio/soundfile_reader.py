@@ -31,6 +31,7 @@ def soundfile_blocks(file: SourceFile, facts: ReaderReport) -> Blocks:
     try:
         with SoundFile(file) as audio:
             facts.name = audio.format
+            facts.lossless = audio.subtype.startswith(("PCM", "ALAC"))
             for block in next_blocks(audio, audio.frames):
                 samples += len(block)
                 position = file.tell()
@@ -38,6 +39,7 @@ def soundfile_blocks(file: SourceFile, facts: ReaderReport) -> Blocks:
             seconds, stated = samples / audio.samplerate, audio.frames / audio.samplerate
             if stated - seconds > (LENGTH_TOLERANCE_SECONDS if is_mpeg(audio) else 0.0):
                 facts.problems.append(ended_early(seconds, stated))
+                facts.stated_seconds = stated
             facts.doubtful = has_more_audio(audio, position, file.size())
     except soundfile.LibsndfileError as error:
         if error.code == _SFE_SEEK_FAILED:  # FLAC without a stated length, or with a changing rate, ends like this

@@ -13,6 +13,7 @@ class SourceFile:
     def __init__(self, file: BinaryIO, *, owned: bool) -> None:
         self._file = file
         self._owned = owned
+        self._end: int | None = None
         self.failure: BaseException | None = None
 
     def __enter__(self) -> "SourceFile":
@@ -22,8 +23,15 @@ class SourceFile:
         if self._owned:
             self._file.close()
 
+    def end_at(self, position: int) -> None:
+        """Make the file end at `position`; the bytes behind it are not read any more."""
+        self._end = position
+
     def read(self, count: int = -1) -> bytes:
         try:
+            if self._end is not None:
+                left = max(0, self._end - self._file.tell())
+                count = left if count is None or count < 0 else min(count, left)
             return self._file.read(count) or b""
         except Exception as error:  # the caller's file may raise anything; `raise_failure` raises it again
             self.failure = self.failure or error
@@ -35,6 +43,8 @@ class SourceFile:
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END and self._end is not None:
+            offset, whence = self._end + offset, io.SEEK_SET
         try:
             return self._file.seek(offset, whence)
         except (ValueError, OverflowError):
@@ -54,8 +64,15 @@ class SourceFile:
         return data
 
     def tail(self, count: int, size: int) -> bytes:
-        self.seek(max(0, size - count))
-        data = self.read(count)
+        return self.range(size - count, size)
+
+    def range(self, start: int, stop: int) -> bytes:
+        """Read the bytes from `start` to `stop`, as many of them as exist."""
+        start = max(0, start)
+        if stop <= start:
+            return b""
+        self.seek(start)
+        data = self.read(stop - start)
         self.raise_failure()
         return data
 

@@ -154,18 +154,6 @@ def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
         assert reason(data).error_type == "not_audio"
 
 
-def test_silence_is_an_error_unless_allowed() -> None:
-    data = encode(np.zeros((32_000, 2), np.float32), RATE, "FLAC")
-    assert reason(data).error_type == "silent"
-    assert decode_audio(data, allow_silence=True).duration_s == 2.0
-
-
-def test_a_track_that_is_silent_for_the_most_part_is_not_silent() -> None:
-    sound = np.zeros(320_000, np.float32)
-    sound[300_000:302_000] = 0.001
-    assert decode_audio(encode(sound, RATE, "WAV")).duration_s == 20.0
-
-
 def test_channels_that_cancel_are_not_silence() -> None:
     left = notes(2.0, 30, RATE)
     decoded = decode_audio(encode(np.hstack([left, -left]), RATE, "WAV", "FLOAT"))
@@ -196,6 +184,37 @@ def test_flac_with_a_wrong_length_is_decoded_to_its_end() -> None:
         decoded = decode_audio(flac[:18] + info.to_bytes(8, "big") + flac[26:])
         assert decoded.duration_s == pytest.approx(6.0)
         assert (decoded.damaged is None) == (claim != 10**9)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "aiff", "matroska"])
+def test_coverage_counts_what_the_header_states_and_the_file_lacks(suffix: str) -> None:
+    if suffix == "matroska":
+        data = encode_with_ffmpeg(np.tile(SOUND, (2, 1)), 44_100, "matroska", "aac")
+    else:
+        data = encode(np.tile(SOUND, (2, 1)), 44_100, suffix.upper())
+    whole, part = decode_audio(data), decode_audio(data[: len(data) // 4])
+    assert (whole.coverage, whole.damaged) == (1.0, None)
+    assert part.damaged is not None
+    assert part.coverage == pytest.approx(0.25, abs=0.05)
+    assert part.coverage == pytest.approx(part.duration_s / 12, abs=0.01)
+    assert part.share_kept == 1.0
+
+
+def test_a_flac_cut_from_60_s_to_8_s_has_coverage_of_an_eighth() -> None:
+    data = encode(notes(60.0, 33, RATE), RATE, "FLAC")
+    for end in range(len(data) // 10, len(data) // 5, 2_000):
+        cut = decode_audio(data[:end], chunk_samples=48_000, max_chunks=20)
+        if cut.duration_s >= 8:
+            break
+    assert cut.coverage == pytest.approx(0.13, abs=0.01)
+    assert cut.damaged is not None
+
+
+def test_chunks_left_out_and_a_missing_end_both_reduce_coverage() -> None:
+    data = encode(np.tile(SOUND, (4, 1)), 44_100, "FLAC")
+    decoded = decode_audio(data[: len(data) // 2], chunk_samples=16_000, max_chunks=3)
+    assert decoded.share_kept == pytest.approx(3 / 12, abs=0.03)
+    assert decoded.coverage == pytest.approx(decoded.share_kept * decoded.duration_s / 24, abs=0.001)
 
 
 def test_a_decompression_bomb_is_stopped_at_the_limit() -> None:
