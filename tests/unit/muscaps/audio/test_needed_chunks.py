@@ -162,7 +162,10 @@ def doubtful_files() -> dict[str, bytes]:
         "MP3 with another rate at its end": bare_mp3(45, 64_000) + bare_mp3(46, 64_000, 22_050),
         "two MP3s with lengths": encode(sound[: 5 * RATE], RATE, "MP3") * 2,
         "no numbers in a needed chunk": encode(
-            np.where(np.arange(20 * CHUNK) == 10 * CHUNK, np.nan, 0.1 * np.sin(np.arange(20 * CHUNK))), RATE, "WAV", "FLOAT"
+            np.where(np.arange(20 * CHUNK) == 10 * CHUNK, np.nan, 0.1 * np.sin(np.arange(20 * CHUNK))),
+            RATE,
+            "WAV",
+            "FLOAT",
         ),
         "silence where it is needed": encode(between, RATE, "WAV"),
         "channels that cancel": encode(sound[:, :1] * [1, -1], RATE, "WAV", "FLOAT"),

@@ -1,7 +1,7 @@
 """Tags after the audio, of any size and in any order, are no damage and change no sample."""
 
-import itertools
 import io
+import itertools
 
 import numpy as np
 import pytest
