@@ -20,10 +20,10 @@ from muscaps.corpus.facts import Facts
 from muscaps.evaluation.language import opening_pattern
 from muscaps.training.completed_facts import completed_catalogue_facts, plain_clip_facts
 
-REAL_WRITTEN, REAL_KEPT = 24, 5
-CLIP_WRITTEN, CLIP_KEPT = 12, 3
+REAL_WRITTEN, REAL_KEPT = 24, 3
+CLIP_WRITTEN, CLIP_KEPT = 12, 2
 """Captions that are written, and those of them that are kept, for each version of a track."""
-PREFERENCE = 1.0
+PREFERENCE = 2.0
 """Weight of the preference for an opening, which has mean 0 and deviation 1 over tracks."""
 
 Logits = npt.NDArray[np.float64]
