@@ -164,7 +164,7 @@ def _summary_lines(summary: "RunSummary") -> Iterator[str]:
     if summary.already_captioned or summary.already_failed:
         yield f"{summary.already_captioned:,} had a caption before, {summary.already_failed:,} cannot be retried"
     if summary.damaged:
-        yield f"{summary.damaged:,} files are damaged in part and were captioned from the rest"
+        yield f"{summary.damaged:,} files are damaged in part and were captioned from the rest; see column damage"
     for reason, count in summary.failures_by_reason.items():
         yield f"  {reason}: {count:,}"
     if summary.reason:

@@ -15,6 +15,9 @@ from jobs.options import (
 from jobs.outcomes import DONE, FAILED, explained
 from jobs.progress import duration, set_up_logging
 
+MAX_DAMAGED_SHOWN = 10
+"""Damaged tracks that `muscaps status` prints; with --json it prints all that the record names."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
@@ -103,6 +106,10 @@ def status(
     print(f"{found['captioned']:,} captioned, {found['failed']:,} failed, {found['left']:,} left of {found['to_do']:,}")
     for reason, attempts in found["failures_by_reason"].items():
         print(f"  {attempts:,} x {reason}")
+    if found["damaged"]:
+        print(f"{found['damaged']:,} captioned from damaged files; column damage of captions/ has the reasons")
+        for track in found["damaged_tracks"][:MAX_DAMAGED_SHOWN]:
+            print(f"  {track['track_id']}: {track['damage']}")
     if found["tracks_per_second"]:
         print(f"{found['tracks_per_second']:.3g} tracks/s over {duration(found['wall_seconds'])}")
     if found["seconds_left"] is not None:
@@ -140,6 +147,8 @@ def _status(output: str) -> dict[str, Any]:
         "state": state,
         **{name: record[name] for name in ("to_do", "captioned", "failed", "left", "wall_seconds", "ended_at")},
         "failures_by_reason": record.get("failures_by_reason", {}),
+        "damaged": record.get("damaged", 0),
+        "damaged_tracks": record.get("damaged_tracks", []),
         "tracks_per_second": round(rate, 4),
         "seconds_left": round(record["left"] / rate) if running and rate else None,
     }

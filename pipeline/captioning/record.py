@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 RECORD_SECONDS = 30.0
 """How often the record is written while the run works."""
+MAX_DAMAGED_NAMED = 100
+"""Captioned tracks with damage that the record names."""
 
 
 class RunRecord:
@@ -44,6 +46,7 @@ class RunRecord:
         self._first_result: float | None = None
         self.failures: Counter[str] = Counter()
         """`stage/error_type` -> attempts."""
+        self._damaged_tracks: list[dict[str, str]] = []
         self._stage_seconds: dict[str, float] = defaultdict(float)
         self._peak_bytes: dict[str, int] = {}
         self._metrics: RunMetrics | None = None
@@ -104,6 +107,10 @@ class RunRecord:
         failed = rows.filter(rows["stage"].is_valid()).select(["stage", "error_type"])
         self.failures.update(f"{row['stage']}/{row['error_type']}" for row in failed.to_pylist())
 
+        damaged = rows.filter(pc.and_(rows["caption"].is_valid(), rows["damage"].is_valid()))
+        room = MAX_DAMAGED_NAMED - len(self._damaged_tracks)
+        self._damaged_tracks.extend(damaged.select(["track_id", "damage"]).slice(0, room).to_pylist())
+
     def progress(self, counts: Counts, failed_tracks: int, step: str = "") -> Progress:
         """How far the run is, with the current step in words."""
         return Progress(total=self.summary.to_do, captioned=counts.captioned, failed=failed_tracks, step=step)
@@ -134,6 +141,7 @@ class RunRecord:
             failed=failed_tracks,
             left=self.num_left(counts, failed_tracks),
             damaged=counts.damaged,
+            damaged_tracks=list(self._damaged_tracks),
             failures_by_reason=dict(self.failures.most_common()),
             audio_seconds=round(counts.audio_seconds, 3),
             wall_seconds=round(self._written - self._started, 3),

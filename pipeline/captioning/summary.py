@@ -50,7 +50,9 @@ class RunSummary:
     left: int = 0
     """Tracks it did not process."""
     damaged: int = 0
-    """Captioned tracks whose file was damaged in part."""
+    """Captioned tracks whose file was damaged in part; column `damage` of `captions/` has the reasons."""
+    damaged_tracks: list[dict[str, str]] = field(default_factory=list)
+    """The first 100 of them, each with `track_id` and `damage`."""
     failures_by_reason: dict[str, int] = field(default_factory=dict)
     """`stage/error_type` -> attempts."""
     audio_seconds: float = 0.0

@@ -181,7 +181,7 @@ class CaptionSink:
         self._failing.difference_update(done["track_id"].to_pylist() if self._failing else ())
         self.counts.retryable += pc.sum(rows["retryable"].cast(pa.int64())).as_py() or 0
         self.counts.audio_seconds += pc.sum(done["decoded_duration_s"]).as_py() or 0.0
-        self.counts.damaged += done.num_rows - done["damaged"].null_count
+        self.counts.damaged += done.num_rows - done["damage"].null_count
 
     def _caption_rows(self, rows: pa.Table) -> pa.Table:
         """Rows of `captions/`: our columns, then the catalogue's."""

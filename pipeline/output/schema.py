@@ -67,6 +67,7 @@ CAPTION_SCHEMA = pa.schema(
         pa.field("channels", pa.int32(), nullable=False),
         pa.field("num_chunks", pa.int32(), nullable=False),
         pa.field("coverage", pa.float64(), nullable=False),
+        pa.field("damage", pa.string()),
         pa.field("model_id", pa.string(), nullable=False),
         pa.field("decoding", DECODING, nullable=False),
         pa.field("code_version", pa.string(), nullable=False),
@@ -76,7 +77,8 @@ CAPTION_SCHEMA = pa.schema(
 )
 """One captioned track. `segments` and `attention` are null unless asked for; `attention` is
 (words + <eos>, chunks); `sample_rate` and `channels` are the original file's; `coverage` is the fraction of
-the track's chunks that were processed, 0 to 1. `tags` holds calibrated scores, `evidence` those of the tags that the
+the track that was processed, 0 to 1: chunks that were left out and audio that the file's header states but the file
+does not hold both reduce it. `damage` states what was lost or repaired in the file; null for an intact one. `tags` holds calibrated scores, `evidence` those of the tags that the
 caption claims, with the claiming words; both are null where the checkpoint has no tag heads. The catalogue's other
 columns follow."""
 
@@ -113,8 +115,8 @@ FEATURE_SCHEMA = pa.schema(
 
 _FAILURE = pa.schema([FAILURE_SCHEMA.field(name) for name in ("stage", "error_type", "message", "retryable")])
 _DECODED_AUDIO = pa.schema(
-    [CAPTION_SCHEMA.field(name) for name in ("sample_rate", "channels", "num_chunks", "coverage")]
-    + [pa.field("decoded_duration_s", pa.float64()), pa.field("damaged", pa.string())]
+    [CAPTION_SCHEMA.field(name) for name in ("sample_rate", "channels", "num_chunks", "coverage", "damage")]
+    + [pa.field("decoded_duration_s", pa.float64()), pa.field("share_kept", pa.float64())]
 )
 _DECODE_COST = pa.schema(
     [(name, pa.float64()) for name in ("fetch_seconds", "decode_seconds", "decoded_at")]  # the last since 1970

@@ -78,8 +78,8 @@ class CaptionTracks:
         }
         values = self._captioned(waveforms)
         rows = [values.get(index, {}) for index in range(batch.num_rows)]
-        for row, coverage in zip(rows, batch["coverage"].to_pylist(), strict=True):
-            _scale_segments(row, coverage)
+        for row, share_kept in zip(rows, batch["share_kept"].to_pylist(), strict=True):
+            _scale_segments(row, share_kept)
         return extend_rows(batch.drop_columns(["pcm"]), RESULT, rows)
 
     def _captioned(self, waveforms: Mapping[int, np.ndarray]) -> dict[int, dict[str, Any]]:
@@ -159,12 +159,12 @@ def _caption_values(caption: "Caption") -> dict[str, Any]:
     }
 
 
-def _scale_segments(values: dict[str, Any], coverage: float | None) -> None:
-    """Scale segment times to the whole track when only evenly spaced chunks of it were processed."""
-    if values.get("segments") and coverage is not None and 0 < coverage < 1:
+def _scale_segments(values: dict[str, Any], share_kept: float | None) -> None:
+    """Scale segment times to the whole track when only evenly spaced chunks of it were kept."""
+    if values.get("segments") and share_kept is not None and 0 < share_kept < 1:
         for segment in values["segments"]:
-            segment["start_s"] = round(segment["start_s"] / coverage, 3)
-            segment["end_s"] = round(segment["end_s"] / coverage, 3)
+            segment["start_s"] = round(segment["start_s"] / share_kept, 3)
+            segment["end_s"] = round(segment["end_s"] / share_kept, 3)
 
 
 def _is_fatal(error: Exception) -> bool:

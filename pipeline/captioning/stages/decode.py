@@ -153,7 +153,8 @@ def audio_values(audio: "DecodedAudio", num_chunks: int) -> dict[str, Any]:
         "num_chunks": num_chunks,
         "coverage": audio.coverage,
         "decoded_duration_s": audio.duration_s,
-        "damaged": audio.damaged,
+        "share_kept": audio.share_kept,
+        "damage": audio.damaged,
         "decode_peak_bytes": peak_bytes(),
     }
 

@@ -18,6 +18,7 @@ from pipeline.reading.report.charts import (
 )
 from pipeline.reading.report.config import ReportConfig
 from pipeline.reading.report.formatting import clock_time, percentage, readable_duration
+from pipeline.reading.report.input_notes import damaged_files, left_out_of_listing
 from pipeline.reading.report.result_tables import FailureReason
 from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row, wall_seconds
 from pipeline.reading.report.statistics import Summary, summarise
@@ -91,6 +92,8 @@ def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
         "repeats_note": f"{summary.tracks - summary.distinct:,} captions are repeats of another",
         "failures": [_reason(reason, summary.failures[0].count) for reason in summary.failures],
         "failures_note": "tracks without a caption; the newest attempt counts",
+        "damaged": damaged_files(summary),
+        "left_out": left_out_of_listing(summary.runs),
         "run_columns": RUN_COLUMNS,
         "runs": [run_row(summary, record) for record in known_runs(summary)],
         "sample_note": (

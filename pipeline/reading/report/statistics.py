@@ -34,6 +34,10 @@ FULL_COVERAGE = 0.9995
 """Coverage from which a track counts as processed in full; below, float32 rounding is excluded."""
 
 
+MAX_DAMAGED_NAMED = 100
+"""Damaged files that the report names; all are counted."""
+
+
 @dataclass(kw_only=True)
 class Summary:
     """An output in numbers."""
@@ -50,6 +54,10 @@ class Summary:
     """Total length of all captioned tracks."""
     partly_processed: int = 0
     """Captioned tracks with coverage below 1."""
+    damaged: int = 0
+    """Captioned tracks whose file is damaged in part."""
+    damaged_examples: list[tuple[str, str]] = field(default_factory=list)
+    """`track_id` and `damage` of the first `MAX_DAMAGED_NAMED` of them."""
     failures: list[FailureReason] = field(default_factory=list)
     """Tracks without a caption, by reason, most frequent first."""
     models: Counter[str] = field(default_factory=Counter)
@@ -83,6 +91,7 @@ class Summary:
             "distinct_captions": self.distinct,
             "audio_seconds": round(self.audio_seconds, 3),
             "partly_processed": self.partly_processed,
+            "damaged": self.damaged,
             "mean_log_prob": float(self.log_probs.mean()) if self.log_probs.size else None,
             "failures": [
                 {"stage": r.stage, "error_type": r.error_type, "count": r.count, "retryable": r.retryable}
@@ -169,6 +178,7 @@ def _count_captions(captions: Table, summary: Summary, tables: ResultTables, max
         log_probs.append(_floats(batch, "log_prob"))
         durations.append(_floats(batch, "duration_s"))
         summary.partly_processed += pc.sum(pc.less(batch["coverage"], FULL_COVERAGE)).as_py() or 0
+        _count_damaged(summary, batch)
         summary.models.update(batch["model_id"].to_pylist())
         for text in batch["caption"].to_pylist():
             words = re.findall(r"[\w'’-]+", (text or "").lower())
@@ -178,6 +188,16 @@ def _count_captions(captions: Table, summary: Summary, tables: ResultTables, max
     summary.log_probs, summary.durations = np.concatenate(log_probs), np.concatenate(durations)
     summary.audio_seconds = float(np.nansum(summary.durations))
     return sample.rows()
+
+
+def _count_damaged(summary: Summary, batch: pa.RecordBatch) -> None:
+    """Count and name the tracks with damage; files of earlier versions have no such column."""
+    if "damage" not in batch.schema.names:
+        return
+    rows = batch.select(["track_id", "damage"]).filter(batch["damage"].is_valid())
+    summary.damaged += rows.num_rows
+    room = MAX_DAMAGED_NAMED - len(summary.damaged_examples)
+    summary.damaged_examples.extend((row["track_id"], row["damage"]) for row in rows.slice(0, room).to_pylist())
 
 
 class _EvenSample:

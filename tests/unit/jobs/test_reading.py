@@ -91,3 +91,15 @@ def test_status_prints_reasons_and_cost(output: Path) -> None:
     shown = muscaps("status", output, "--hourly-price", 3.6).stdout
     assert "8 x decode/not_audio" in shown
     assert "1 for 1,000 tracks at 3.6 an hour" in shown
+
+
+def test_status_names_damaged_files(output: Path) -> None:
+    tracks = [{"track_id": f"t{number}", "damage": "the file ends early"} for number in range(12)]
+    write_run(
+        output, status="done", to_do=80, captioned=80, failed=0, left=0, startup_seconds=20.0, wall_seconds=100.0,
+        ended_at="2026-11-22T21:32:00+00:00", damaged=12, damaged_tracks=tracks,
+    )  # fmt: skip
+    shown = muscaps("status", output).stdout
+    assert "12 captioned from damaged files" in shown
+    assert shown.count("the file ends early") == 10
+    assert json.loads(muscaps("status", output, "--json").stdout)["damaged_tracks"] == tracks

@@ -101,3 +101,12 @@ def test_start_up_ends_with_the_first_result(record: RunRecord) -> None:
 def test_summaries_show_how_much_faster_than_real_time() -> None:
     summary = RunSummary(run_id="r", output="o", status="done", audio_seconds=90.0, wall_seconds=3.0)
     assert summary.real_time_factor == 30
+
+
+def test_damaged_tracks_are_named_with_their_damage(record: RunRecord, tmp_path: Path) -> None:
+    cut = CAPTIONED | {"damage": "the file ends early"}
+    record.add(results(CAPTIONED, cut | {"track_id": "b"}, FAILED | {"damage": "not captioned"}))
+    record.write("done", Counts(captioned=2, failed=1, damaged=1), 1)
+    assert written(tmp_path)["damaged_tracks"] == [{"track_id": "b", "damage": "the file ends early"}]
+    record.add(results(*[cut | {"track_id": f"t{number}"} for number in range(200)]))
+    assert len(record.write("done", Counts(), 0).damaged_tracks) == 100

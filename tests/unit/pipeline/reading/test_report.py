@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from pipeline.output.newest import OutputError
+from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.reading.report import ReportConfig, render, summarise, write_report
 from pipeline.reading.report.spectrograms import spectrogram
 from tests.finished_output import (
@@ -20,6 +21,7 @@ from tests.finished_output import (
     failure_row,
     write_captions,
     write_failures,
+    write_rows,
     write_run,
 )
 
@@ -240,3 +242,36 @@ def test_invalid_configurations_are_rejected(tmp_path: Path) -> None:
         ReportConfig(output="x", file="report.pdf")
     with pytest.raises(ValueError, match="signs for a week"):
         ReportConfig(output="x", file="r.html", listen_hours=1000)
+
+
+def test_damaged_files_are_counted_and_named(tmp_path: Path) -> None:
+    damage = "the file ends early: 8.0 s of the 1:00.0 its header gives"
+    write_captions(tmp_path, [caption_row(1, damage=damage), caption_row(2)])
+    page = page_of(tmp_path)
+    assert "1 tracks were captioned from what the file holds" in page
+    assert f"<code>t000001</code> <span>{damage}</span>" in page
+    assert "<code>t000002</code>" not in page
+    summary, _ = summarise(str(tmp_path))
+    assert summary.as_json()["damaged"] == 1
+
+
+def test_an_output_without_column_damage_has_no_damaged_files(tmp_path: Path) -> None:
+    schema = CAPTION_SCHEMA.remove(CAPTION_SCHEMA.get_field_index("damage"))
+    write_rows(tmp_path / "captions", [caption_row(1)], schema, "part-000.parquet")
+    assert 'id="damaged"' not in page_of(tmp_path)
+
+
+def test_what_the_listing_left_out_is_listed_by_suffix(tmp_path: Path) -> None:
+    write_captions(tmp_path, [caption_row(1)])
+    left_out = {".jpg": {"files": 3, "example": "sub/cover.jpg"}, "": {"files": 1, "example": "README"}}
+    write_run(tmp_path, files_left_out=left_out, num_unreadable=1, unreadable=["/music/secret: access denied"])
+    page = page_of(tmp_path)
+    assert "<b>3</b> <code>.jpg</code> <span>such as sub/cover.jpg</span>" in page
+    assert "<b>1</b> <code>without suffix</code> <span>such as README</span>" in page
+    assert "/music/secret: access denied" in page
+
+
+def test_a_record_of_another_version_lists_nothing(tmp_path: Path) -> None:
+    write_captions(tmp_path, [caption_row(1)])
+    write_run(tmp_path, files_left_out=[1], unreadable="no list", num_unreadable=None)
+    assert 'id="left-out"' not in page_of(tmp_path)

@@ -129,6 +129,17 @@ def test_segments_of_a_track_processed_in_part_span_all_of_it(tiny_checkpoint: P
     assert [(s["start_s"], s["end_s"]) for s in row["segments"]] == [(0.0, 6.0), (6.0, 12.0)]
 
 
+def test_segments_of_a_cut_file_keep_their_times(tiny_checkpoint: Path, tone_files: list[Path]) -> None:
+    """Half of the stated audio is missing; the segments of the other half are not stretched."""
+    whole = tone_files[4].read_bytes()
+    tone_files[4].write_bytes(whole[: len(whole) // 2])
+    table = decoded(catalogue_rows(str(tone_files[4])), "/")
+    assert table["coverage"][0].as_py() == pytest.approx(0.5, abs=0.01)
+    assert "cut short" in table["damage"][0].as_py()
+    [row] = CaptionTracks(str(tiny_checkpoint), DecodingOptions(segment_seconds=3))(table).to_pylist()
+    assert [(s["start_s"], s["end_s"]) for s in row["segments"]] == [(0.0, 3.0), (3.0, 6.0)]
+
+
 def test_tags_and_evidence_are_columns_where_the_checkpoint_has_tag_heads(tone_files: list[Path]) -> None:
     table = decoded(catalogue_rows(str(tone_files[1])), "/")
     stage = CaptionTracks("nowhere", DecodingOptions(), load=lambda path, device, precision: TaggingCaptioner())
