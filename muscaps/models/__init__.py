@@ -1,1 +1,1 @@
-"""The networks of the paper, a file each."""
+"""The networks of the paper, one per file; `architectures.py` builds any of them from a configuration."""

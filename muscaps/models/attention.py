@@ -15,7 +15,7 @@ class TemporalAttention(nn.Module):
     def forward(self, hidden: Tensor, keys: Tensor, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Weight a track's chunks by relevance to the next word.
 
-        A search keeps several hypotheses per track. Their rows follow one another and share the track's audio.
+        Beam search keeps several hypotheses per track. They are consecutive rows and share the track's audio.
 
         Args:
             hidden: Encoder LSTM state h_t, (batch * beams, hidden).

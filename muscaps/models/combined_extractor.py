@@ -1,8 +1,4 @@
-"""Several extractors side by side: a chunk's feature is their features one after another.
-
-The shipped captioner reads the original musicnn (trained on real music) and a small musicnn (trained on rendered
-music); what each of them is worth was measured, see docs/training.md.
-"""
+"""Several extractors on the same chunk: the chunk's feature is the concatenation of their features."""
 
 from collections.abc import Sequence
 
@@ -28,15 +24,15 @@ class CombinedExtractor(FeatureExtractor):
     """Extractors that read the same chunk and whose spectrograms have the same shape."""
 
     def __init__(self, parts: Sequence[FeatureExtractor]) -> None:
-        """Put extractors side by side.
+        """Combine extractors.
 
         Raises:
-            ValueError: They need chunks of different lengths.
+            ValueError: The extractors need chunks of different lengths.
         """
         super().__init__()
         lengths = {part.chunk_seconds for part in parts}
         if len(lengths) != 1:
-            raise ValueError(f"extractors that are combined must read chunks of one length, not of {sorted(lengths)} s")
+            raise ValueError(f"combined extractors must have the same chunk length, not {sorted(lengths)} s")
         [self.chunk_seconds] = lengths
         self.parts = nn.ModuleList(parts)
         self.spectrogram = StackedSpectrograms([part.spectrogram for part in parts])

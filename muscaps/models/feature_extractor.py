@@ -6,13 +6,16 @@ from muscaps.models.spectrograms import SAMPLE_RATE
 
 
 class FeatureExtractor(nn.Module):
-    """What all extractors share: audio to spectrogram to frames to one vector per chunk."""
+    """Base class of all extractors: audio to spectrogram, to frames, to one vector per chunk.
+
+    A subclass sets the attributes and implements `frames`.
+    """
 
     spectrogram: nn.Module
     feature_dim: int
     """Width of a chunk's feature vector."""
     chunk_seconds: float
-    """Length of audio the network was designed for, in seconds."""
+    """Chunk length that the network was designed for, in seconds."""
 
     @property
     def chunk_samples(self) -> int:

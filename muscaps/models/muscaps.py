@@ -26,7 +26,7 @@ def mean_over_chunks(features: Tensor, mask: Tensor) -> Tensor:
 
 
 class MusCaps(CaptionNetwork):
-    """The captioner around a feature extractor; the configuration says which fusion."""
+    """The captioner around a feature extractor; `config.fusion` selects the variant."""
 
     def __init__(self, config: ModelConfig, feature_extractor: FeatureExtractor) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class MusCaps(CaptionNetwork):
         return EncodedAudio(embedding, features, self.attention.project_audio(features), mask)
 
     def start(self, encoded: EncodedAudio) -> DecoderState:
-        """Return the state before the first word: the audio embedding, and zeros for an attention-free encoder."""
+        """Return the state before the first word: the audio embedding; without attention, zeros for the encoder."""
         audio = encoded.embedding
         if encoded.mask is not None:
             return DecoderState(audio, audio, audio, audio, torch.zeros_like(encoded.mask, dtype=audio.dtype))
@@ -100,11 +100,11 @@ class MusCaps(CaptionNetwork):
         return DecoderState(hidden, cell, decoded, decoder_cell, weights)
 
     def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
-        """Read one word a row and predict the next (Eq. 7).
+        """Read one word per row and predict the next (Eq. 7).
 
         Args:
             encoded: Tracks, one row each.
-            state: Hypotheses; a track's follow each other, (batch * beams, hidden).
+            state: Hypotheses, those of a track in consecutive rows, (batch * beams, hidden).
             word_ids: The last word of each hypothesis, (batch * beams,).
 
         Returns:

@@ -1,7 +1,7 @@
-"""The settings that a folder is filled with, recorded in it before the work begins.
+"""The settings of the command that fills a folder, recorded there before the work begins.
 
-The same command finds its own settings and continues. A command with other settings is refused, because its results
-would mix with those of the first one.
+The same command finds the same settings and continues. A command with other settings is rejected, because its results
+would be mixed with those of the first.
 """
 
 import json
@@ -15,17 +15,17 @@ SHOWN_DIFFERENCES = 3
 
 
 def claim(folder: Path | str, name: str, what: str, settings: Mapping[str, Any]) -> None:
-    """Record the settings that a folder is filled with, or check that they are the same.
+    """Record the settings of a folder, or check that the recorded ones are the same.
 
     Args:
-        folder: Local, or a bucket prefix.
-        name: Of the file that records them.
-        what: The kind of content, for the message: corpus, training...
-        settings: All that the content depends on; values that are not JSON become their `str`.
+        folder: Local folder or bucket prefix.
+        name: Name of the file that records the settings.
+        what: Kind of content, for the message, e.g. corpus or training.
+        settings: All settings on which the content depends; values that are not JSON are recorded as `str`.
 
     Raises:
-        ValueError: The folder holds the same kind of content with other settings; the message names them.
-        StorageError: It cannot be reached.
+        ValueError: The folder has content with other settings; the message names them.
+        StorageError: The folder cannot be read or written.
     """
     uri = storage.join(str(folder), name)
     text = json.dumps(settings, indent=2, default=str) + "\n"
@@ -35,7 +35,7 @@ def claim(folder: Path | str, name: str, what: str, settings: Mapping[str, Any])
     differences = list(_differences(json.loads(storage.read_bytes(uri)), json.loads(text)))
     if differences:
         shown = "; ".join(differences[:SHOWN_DIFFERENCES]) + ("; ..." if len(differences) > SHOWN_DIFFERENCES else "")
-        raise ValueError(f"{folder} holds another {what} ({shown}); name another folder")
+        raise ValueError(f"{folder} has another {what} ({shown}); choose another folder")
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Commits: result rows become Parquet files, whole and once each, under the lease."""
+"""Commits: result rows are written as whole Parquet files, each row once, under the lease."""
 
 import logging
 import time
@@ -21,12 +21,12 @@ from pipeline.output.schema import CAPTION_SCHEMA, DECODING, FAILURE_SCHEMA, FEA
 logger = logging.getLogger(__name__)
 
 OUTAGE_PAUSE_SECONDS = 5.0
-"""Pause between two attempts to write a part while the store does not answer."""
+"""Pause between two attempts to write a part while the store does not answer, in seconds."""
 
 
 @dataclass(kw_only=True)
 class Counts:
-    """What a run has taken in: committed, or waiting for the next commit."""
+    """Numbers of the results of a run, committed or waiting for the next commit."""
 
     captioned: int = 0
     failed: int = 0
@@ -36,15 +36,15 @@ class Counts:
 
     @property
     def attempted(self) -> int:
-        """Tracks with a result, captions and failures together."""
+        """Attempts with a result: captions and failures together."""
         return self.captioned + self.failed
 
 
 class CaptionSink:
-    """Collects result rows and commits them, one Parquet object per table and write.
+    """Collects result rows and commits them, one Parquet object per table and commit.
 
-    Rows wait until there are `max_rows` of them, `max_bytes`, or the oldest has waited `max_seconds`; a crash loses
-    at most those. A track whose result arrives twice in a round is taken once.
+    Rows wait until one of the limits `max_rows`, `max_bytes` and `max_seconds` is reached. A crash loses at most the
+    waiting rows. If a track has two results in a round, only the first is used.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class CaptionSink:
         Args:
             output: Folder or bucket prefix.
             lease: Held by this process.
-            model_id: Of the checkpoint that captions.
-            options: How it decodes.
-            extra_columns: The catalogue's own columns, which follow ours.
-            max_rows: Rows at which a part is written.
-            max_bytes: Bytes at which a part is written.
-            max_seconds: Age at which rows are written, however few.
+            model_id: Model id of the checkpoint.
+            options: Options of the beam search.
+            extra_columns: Further columns of the catalogue; they follow those of `CAPTION_SCHEMA`.
+            max_rows: Number of waiting rows at which they are committed.
+            max_bytes: Size of the waiting rows at which they are committed.
+            max_seconds: Age of the oldest waiting row at which all are committed.
         """
         self._output, self._lease, self._run_id = output, lease, lease.run_id
         self._model_id = model_id
@@ -95,18 +95,18 @@ class CaptionSink:
         self._caption_schema = pa.schema([*CAPTION_SCHEMA, *columns])
 
     def start_round(self) -> None:
-        """Begin a round: results of tracks that had one in the last round count again, as another attempt."""
+        """Begin a round. A track with a result in the last round may have another one, as another attempt."""
         self._with_result.clear()
 
     def add(self, rows: pa.Table) -> pa.Table:
-        """Take result rows, see `schema.RESULT`, and commit when a limit is reached.
+        """Add result rows, see `schema.RESULT`, and commit if a limit is reached.
 
         Returns:
-            Those of them whose tracks had no result in this round.
+            The rows of tracks that had no result in this round.
 
         Raises:
-            LeaseLostError: Another run took over.
-            StorageError: The store failed for longer than `OUTAGE_SECONDS`, or refuses to be written.
+            LeaseLostError: Another run has taken over the output.
+            StorageError: The store failed for longer than `OUTAGE_SECONDS`, or rejects the write.
         """
         rows = rows.combine_chunks()  # one chunk per track would make every step below slow
         is_new = []
@@ -125,7 +125,7 @@ class CaptionSink:
         return rows
 
     def commit_if_due(self) -> None:
-        """Commit the waiting rows if there are enough of them or the oldest is old enough."""
+        """Commit the waiting rows if a limit is reached."""
         if not self._waiting:
             return
         old = time.monotonic() - self._oldest >= self._max_seconds
@@ -136,8 +136,8 @@ class CaptionSink:
         """Write all waiting rows; on return they are stored.
 
         Raises:
-            LeaseLostError: Another run took over.
-            StorageError: The store failed for longer than `OUTAGE_SECONDS`, or refuses to be written.
+            LeaseLostError: Another run has taken over the output.
+            StorageError: The store failed for longer than `OUTAGE_SECONDS`, or rejects the write.
         """
         if not self._waiting:
             return
@@ -184,7 +184,7 @@ class CaptionSink:
         self.counts.damaged += done.num_rows - done["damage"].null_count
 
     def _caption_rows(self, rows: pa.Table) -> pa.Table:
-        """Rows of `captions/`: our columns, then the catalogue's."""
+        """Return rows of `captions/`: the columns of `CAPTION_SCHEMA`, then those of the catalogue."""
         values = {
             "duration_s": rows["decoded_duration_s"],
             "model_id": self._model_id,
@@ -204,7 +204,7 @@ class CaptionSink:
 
 
 def _conformed(rows: pa.Table, schema: pa.Schema, values: Mapping[str, Any]) -> pa.Table:
-    """Rows with just the schema's columns: from `values`, a column or one value for all, else from the rows."""
+    """Return rows with the columns of a schema: from `values` (a column, or one value for all), else from `rows`."""
     columns = []
     for column in schema:
         value = values.get(column.name, rows[column.name] if column.name in rows.column_names else None)
@@ -216,5 +216,5 @@ def _conformed(rows: pa.Table, schema: pa.Schema, values: Mapping[str, Any]) -> 
 
 
 def _times(rows: pa.Table) -> pa.ChunkedArray:
-    """When each row was made; a failure's time is now."""
+    """Return the time of each row; for failures, the time of the commit."""
     return pc.coalesce(rows["created_at"].cast(TIMESTAMP), pa.scalar(datetime.now(UTC), TIMESTAMP))

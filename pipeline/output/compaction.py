@@ -1,10 +1,11 @@
-"""Fewer, larger Parquet files, merged so that a reader sees every row once at any moment.
+"""Compaction: small Parquet files are merged into larger ones, and a reader sees every row once at any time.
 
-The journal `compaction.json` is written first. It names the new files and the old ones they replace. Readers
-(`part_files`) ignore the new files until all of them exist, and from then on the old ones. Then the old files are
-removed, and the journal last. After an interruption the next run finishes or undoes the merge. A reader that does not
-know the journal, such as DuckDB on the folder, sees rows twice for the seconds between the last new file and the last
-removal.
+1. The journal `compaction.json` is written. It names the new files and the old files that they replace.
+2. The new files are written. Readers (`part_files`) ignore them until all exist, and then ignore the old files.
+3. The old files are removed, then the journal.
+
+After an interruption the next run finishes or undoes the merge. A reader without the journal, such as DuckDB on the
+folder, sees rows twice for the seconds between steps 2 and 3.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ from pipeline.output.type_changes import unify_types
 logger = logging.getLogger(__name__)
 
 TARGET_BYTES = 128 * 2**20
-"""Size up to which files are merged: large enough for query engines, small enough to hold in memory."""
+"""Maximum size of a merged file: large enough for query engines, small enough for memory."""
 
 _TABLES: tuple[TableName, ...] = ("captions", "failures", "features")
 _IDENTITY = {
@@ -49,14 +50,14 @@ _IDENTITY = {
 
 @dataclass(frozen=True, kw_only=True)
 class CompactionSummary:
-    """What a compaction did."""
+    """Result of a compaction."""
 
     files_before: int
     """Parquet files, all tables together."""
     files_after: int
     """Parquet files after the merge."""
     rows_dropped: int
-    """Copies of rows that were stored twice."""
+    """Duplicate rows that were removed."""
 
 
 def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSummary:
@@ -64,7 +65,7 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
 
     Args:
         output: Folder or bucket prefix of the output.
-        target_bytes: Size up to which files are merged.
+        target_bytes: Maximum size of a merged file.
 
     Raises:
         LeaseHeldError: A run is writing to the output.
@@ -74,7 +75,7 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
     if target_bytes < 1:
         raise ValueError(f"target_bytes must be positive, not {target_bytes}")
     if not _has_parts(output):
-        raise ValueError(f"{output}: there are no captions; `muscaps caption CATALOGUE OUTPUT` makes one")
+        raise ValueError(f"{output}: no captions; write them with `muscaps caption CATALOGUE OUTPUT`")
     before = after = dropped = 0
     with Lease(output, new_run_id()) as lease:
         finish(output)
@@ -92,7 +93,7 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
 
 
 def finish(output: str) -> None:
-    """Finish an interrupted merge, or undo it where not all new files were written. Needs the lease.
+    """Finish an interrupted merge, or undo it if not all new files were written. Needs the lease.
 
     Raises:
         StorageError: The output cannot be read or written.
@@ -103,7 +104,7 @@ def finish(output: str) -> None:
     folder = storage.join(output, journal.table)
     present = {part_name(file.uri) for file in storage.list_files(folder, suffix=".parquet")}
     superseded = journal.old if present.issuperset(journal.new) else journal.new
-    logger.info("a merge of %s was interrupted; removing %d files of it", folder, len(superseded))
+    logger.info("a merge of %s was interrupted; removing %d of its files", folder, len(superseded))
     for name in superseded:
         storage.delete(storage.join(folder, name))
     storage.delete(compaction_uri(output))
@@ -114,7 +115,7 @@ def _has_parts(output: str) -> bool:
 
 
 def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[list[storage.StoredFile]]:
-    """Group small files, two or more, up to the target size."""
+    """Group small files: at least two per group, together at most the target size."""
     group: list[storage.StoredFile] = []
     for file in files:
         if file.size >= target_bytes / 2:
@@ -129,7 +130,7 @@ def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[
 
 
 def _merge(output: str, table: TableName, group: Sequence[storage.StoredFile]) -> int:
-    """Replace some files by one; return how many duplicate rows were dropped."""
+    """Replace a group of files by one file; return the number of duplicate rows that were removed."""
     filesystem, _ = storage.filesystem(group[0].uri)
     parts = [pq.read_table(storage.filesystem(file.uri)[1], filesystem=filesystem) for file in group]
     schema = unified_schema([part.schema.remove_metadata() for part in parts])

@@ -1,7 +1,7 @@
-"""Files that an interrupted run leaves behind, removed by the next one.
+"""Removal of the files that an interrupted run left.
 
-Features are committed before the captions of the same rows and under the same name, so a features file whose captions
-are missing is left over from a crash.
+Features are committed before the captions of the same rows, under the same name. A features file without its captions
+was therefore left by a crash.
 """
 
 import logging
@@ -25,7 +25,7 @@ def remove_leftovers(output: str) -> None:
     Only the holder of the lease may call it.
 
     Raises:
-        StorageError: The output cannot be listed, or a file not removed.
+        StorageError: The output cannot be listed, or a file cannot be removed.
     """
     for folder in (output, *(storage.join(output, name) for name in ("captions", "failures", "features", "runs"))):
         storage.remove_partial_writes(folder, older_than_s=LEASE_SECONDS)
@@ -43,7 +43,7 @@ def remove_leftovers(output: str) -> None:
 
 
 def _is_captioned(features: storage.StoredFile, captions: Sequence[storage.StoredFile]) -> bool:
-    """Check whether the captions that belong to a features file were committed, in their own part or a merged one."""
+    """Return whether the captions of a features file were committed, in their own part or in a merged file."""
     run_id = part_name(features.uri).removeprefix("part-").rpartition("-")[0]
     written = read_parts([features], pa.schema([FEATURE_SCHEMA.field("track_id")]))
     by_run = pyarrow.dataset.field("run_id") == run_id

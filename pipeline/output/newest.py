@@ -1,9 +1,9 @@
 """The tables of an output, and the newest row of every track.
 
-Conventions: an output is the folder or bucket prefix `muscaps caption` wrote to; a table is one of its
-folders of Parquet files. Nothing here loads a whole table: rows arrive in record batches, and finding the
-newest row per track keeps 24 bytes a row. A column that has another type in another file is read as the common type of
-both, see `column_types`.
+Conventions: an output is the folder or bucket prefix to which `muscaps caption` wrote. A table is one of its folders of
+Parquet files. No function here loads a whole table: rows are read in record batches, and the search for the newest row
+of each track needs 24 bytes of memory per row. A column whose type differs between files is read as
+the common type, see `column_types`.
 """
 
 import logging
@@ -23,16 +23,16 @@ from pipeline.output.parts import TableName, part_files
 logger = logging.getLogger(__name__)
 
 _HASH_KEYS = ("muscaps-track-k1", "muscaps-track-k2")
-"""Two keys of 16 bytes: ids are compared by 128 bits, so no two of 100 million tracks collide."""
+"""Two keys of 16 bytes. Ids are compared by 128 bits, so that 100 million tracks have no collision."""
 
 
 class OutputError(ValueError):
-    """The output does not hold what was requested; the message names the command that writes it."""
+    """The requested data is not in the output; the message names the command that writes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One table of an output: its files, oldest first, and the columns they hold together."""
+    """One table of an output: its files, oldest first, and the columns of all of them."""
 
     output: str
     """Folder or bucket prefix of the run."""
@@ -41,7 +41,7 @@ class Table:
     uris: tuple[str, ...]
     """Every Parquet file, oldest first."""
     schema: pa.Schema
-    """All columns of all files; a column a file lacks reads as null."""
+    """All columns of all files; a column that a file lacks is read as null."""
 
     def batches(
         self, columns: Sequence[str] | None = None, *, batch_rows: int = 8192
@@ -66,7 +66,7 @@ class Table:
         """Look up a column.
 
         Raises:
-            OutputError: No file has it; the message lists those there are.
+            OutputError: No file has the column; the message lists the columns.
         """
         if name not in self.schema.names:
             raise OutputError(
@@ -85,7 +85,7 @@ class Table:
 
         Args:
             columns: Columns wanted, in that order; None for all.
-            model_id: Only rows of this model; None takes the newest of any.
+            model_id: Only rows of this model; None for the rows of all models.
             batch_rows: Most rows in one batch.
 
         Raises:
@@ -112,7 +112,7 @@ class Table:
         return np.split(keep, np.cumsum(counts)[:-1])
 
     def _newest_rows(self, model_id: str | None) -> np.ndarray:
-        """True, (rows,), where a row is its track's newest."""
+        """Return a mask, (rows,), that is true for the newest row of each track."""
         has_time = "created_at" in self.schema.names
         columns = ["track_id", "model_id", *(["created_at"] if has_time else [])]
         hashes: list[np.ndarray] = []
@@ -132,27 +132,27 @@ class Table:
         allowed = np.concatenate(of_model)
         if model_id is not None and not allowed.any():
             raise OutputError(
-                f"{self.output} holds nothing by model {model_id!r}; it has: "
+                f"{self.output} has no rows of model {model_id!r}; its models: "
                 f"{', '.join(sorted(name for name in models if name))}"
             )
         return _newest_per_id(np.concatenate(hashes, axis=1), np.concatenate(times), allowed)
 
 
 def _hashed(track_ids: pa.Array) -> np.ndarray:
-    """Hash ids with both keys, (2, rows)."""
-    import pandas as pd  # imported here because it takes long and only reading outputs needs it
+    """Hash ids with both keys, uint64 (2, rows)."""
+    import pandas as pd  # imported here because the import is slow and only readers of outputs need it
 
     names = track_ids.to_numpy(zero_copy_only=False)
     return np.stack([pd.util.hash_array(names, hash_key=key, categorize=False) for key in _HASH_KEYS])
 
 
 def _newest_per_id(hashes: np.ndarray, times: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Mark the newest allowed row of each id; of rows with the same time the last.
+    """Mark the newest allowed row of each id; of rows with the same time, the last one.
 
     Args:
-        hashes: Of the ids, (2, rows).
+        hashes: Hashes of the ids, (2, rows).
         times: When each row was written, (rows,).
-        allowed: Rows to choose from, (rows,) bool.
+        allowed: True for rows that may be chosen, (rows,) bool.
     """
     candidates = np.flatnonzero(allowed)
     first, second = hashes[:, candidates]
@@ -172,8 +172,8 @@ def open_table(output: str, name: TableName) -> Table:
         name: captions, failures or features.
 
     Raises:
-        OutputError: The output has no such table; the message says which command writes it.
-        StorageError: The storage could not be read.
+        OutputError: The output has no such table; the message names the command that writes it.
+        StorageError: The storage cannot be read.
     """
     stored = sorted(part_files(output, name), key=lambda file: (file.modified, file.uri))
     if not stored:
@@ -192,7 +192,7 @@ def open_table(output: str, name: TableName) -> Table:
 _HOW_TO_GET: dict[TableName, str] = {
     "captions": "run `muscaps caption CATALOGUE OUTPUT` first, or check the path",
     "failures": "no track has failed, or check the path",
-    "features": "run `muscaps caption CATALOGUE OUTPUT --save-features`, with a new OUTPUT where this one has captions",
+    "features": "run `muscaps caption CATALOGUE OUTPUT --save-features`, with a new OUTPUT if this one has captions",
 }
 
 
@@ -214,7 +214,7 @@ def _open(uri: str) -> Any:
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch with the schema's columns; missing ones are null."""
+    """Return the batch with the schema's columns; missing columns are null."""
     arrays = [
         converted(batch[field.name], field.type)
         if field.name in batch.schema.names

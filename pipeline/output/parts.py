@@ -1,11 +1,11 @@
-"""The Parquet files of an output: which of them count, and reading columns of many at once.
+"""The Parquet files of an output: which of them are valid, and reading columns of many files at once.
 
 Conventions:
 
 - `OUTPUT/captions/`, `failures/` and `features/` hold Parquet files. Each is written whole under a name that no other
-  write uses: `part-<run>-<number>.parquet`. What is done is read from them and from nothing else.
-- While files are being merged, `OUTPUT/compaction.json` says which of them count. `part_files` obeys it, so a reader
-  sees every row once at any moment.
+  write uses: `part-<run>-<number>.parquet`. They are the only record of finished work.
+- While files are merged, `OUTPUT/compaction.json` lists the old and the new files. `part_files` leaves out those
+  that are not valid, so that a reader sees every row once at any time.
 """
 
 import json
@@ -23,7 +23,7 @@ TableName = Literal["captions", "failures", "features"]
 
 
 def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
-    """List a table's Parquet files that count, sorted by URI.
+    """List a table's valid Parquet files, sorted by URI.
 
     Args:
         output: Folder or bucket prefix of the output.
@@ -32,25 +32,25 @@ def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
     Raises:
         StorageError: The output cannot be listed.
     """
-    journal = read_compaction(output)  # before the listing, so that the files it names are surely listed
+    journal = read_compaction(output)  # read before the listing, so that the files that it names are listed
     files = list(storage.list_files(storage.join(output, table), suffix=".parquet"))
     return list(_without_superseded(files, journal, table))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compaction:
-    """A merge of part files in progress: as soon as all new files are there, they replace the old ones."""
+    """A merge of part files in progress. The new files replace the old ones as soon as all new files exist."""
 
     table: str
     """captions, failures or features."""
     new: tuple[str, ...]
     """Names of the merged files."""
     old: tuple[str, ...]
-    """Names of the files they replace."""
+    """Names of the files that are replaced."""
 
 
 def read_compaction(output: str) -> Compaction | None:
-    """Read `compaction.json`; None where no merge is in progress."""
+    """Read `compaction.json`; None if no merge is in progress."""
     try:
         record = json.loads(storage.read_bytes(compaction_uri(output)))
     except storage.StorageError as error:
@@ -61,7 +61,7 @@ def read_compaction(output: str) -> Compaction | None:
 
 
 def compaction_uri(output: str) -> str:
-    """Return where a merge in progress is recorded."""
+    """Return the URI of the record of a merge in progress."""
     return storage.join(output, "compaction.json")
 
 
@@ -84,7 +84,7 @@ def part_name(uri: str) -> str:
 def read_parts(
     files: Sequence[storage.StoredFile], schema: pa.Schema, condition: pyarrow.dataset.Expression | None = None
 ) -> pa.Table:
-    """Read some columns of part files, many files at a time; a column a file lacks reads as null.
+    """Read some columns of part files, many files at a time; a column that a file lacks is read as null.
 
     Raises:
         StorageError: A file cannot be read.

@@ -1,7 +1,7 @@
-"""A name for a process that no other process has or will have, on this machine or another.
+"""Names of processes that are unique over time and machines.
 
-A process number alone is not enough: numbers are used again, and mean something else in another container or after a
-restart. The name therefore holds the machine, its boot, the process namespace and the process's start time.
+A process number is not unique: the system uses numbers again, and every container has its own. The name therefore also
+has the machine, its boot, the process namespace and the start time of the process.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import socket
 
 
 def machine_identity() -> str:
-    """Return a name for this boot of this machine, as seen from this process's namespace."""
+    """Return a name for this boot of this machine and the process namespace of this process."""
     boot = namespace = ""
     with contextlib.suppress(OSError):
         with open("/proc/sys/kernel/random/boot_id") as file:
@@ -20,7 +20,7 @@ def machine_identity() -> str:
 
 
 def process_identity(pid: int) -> str:
-    """Return the name of the running process `pid`; empty where there is none."""
+    """Return the name of the running process `pid`; empty if there is none."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()

@@ -9,12 +9,12 @@ from pipeline import storage
 
 
 def new_run_id() -> str:
-    """Name a run: its start in UTC and six random hex digits, e.g. `20261122T213000Z-ab12cd`."""
+    """Return a new run id: the time in UTC and six random hex digits, e.g. `20261122T213000Z-ab12cd`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def last_run(output: str) -> dict[str, Any] | None:
-    """Read the record of the newest run that had work to do, or of the newest of all; None without any.
+    """Read the record of the newest run that had work to do, otherwise of the newest run; None without runs.
 
     Raises:
         StorageError: The output cannot be read.

@@ -1,4 +1,4 @@
-"""Whether an output holds every track of a catalogue exactly once, counted from the files themselves."""
+"""Check that an output has every track of a catalogue exactly once, by counting rows of the files."""
 
 from dataclasses import dataclass
 
@@ -28,17 +28,17 @@ class Verification:
     num_tracks: int
     """Tracks in the catalogue."""
     captioned: int
-    """Of those, with a caption."""
+    """Tracks of the catalogue with a caption."""
     failed: int
-    """Of those, without a caption but with a failure that says why."""
+    """Tracks of the catalogue with a failure and without a caption."""
     missing: int
-    """Of those, with neither."""
+    """Tracks of the catalogue with neither."""
     doubled: int
-    """Tracks with several caption rows for the same version of their file."""
+    """Tracks with more than one caption row for the same version of their file."""
     not_in_catalogue: int
-    """Captioned tracks that the catalogue does not name; this is no error."""
+    """Captioned tracks that are not in the catalogue; not an error."""
     examples: tuple[str, ...] = ()
-    """The first few missing or doubled tracks."""
+    """The first missing or doubled tracks, at most `MAX_NAMED`."""
 
     @property
     def is_complete(self) -> bool:
@@ -52,21 +52,21 @@ def verify(
     """Compare a catalogue with an output.
 
     Args:
-        catalogue: As for `read_catalogue`.
+        catalogue: Catalogue as for `read_catalogue`.
         output: Folder or bucket prefix of the output.
-        model_id: Model whose captions count; None for the last run's.
-        options: Which decoding counts; None for the last run's.
+        model_id: Model whose captions are counted; None for that of the last run.
+        options: Decoding whose captions are counted; None for that of the last run.
 
     Raises:
         CatalogueError: The catalogue cannot be used.
-        ValueError: The output has no run to take model and decoding from.
-        StorageError: Catalogue or output cannot be reached.
+        ValueError: Model or decoding is None and the output has no run.
+        StorageError: Catalogue or output cannot be read.
     """
     tracks = read_catalogue(catalogue)
     if model_id is None or options is None:
         record = last_run(output)
         if record is None:
-            raise ValueError(f"{output}: no run has written there; `muscaps caption CATALOGUE OUTPUT` does")
+            raise ValueError(f"{output}: no run has written to it; run `muscaps caption CATALOGUE OUTPUT` first")
         used = record["config"]["options"]
         model_id = model_id or record["model_id"]
         options = options or DecodingOptions(**{part.name: used.get(part.name) for part in DECODING})

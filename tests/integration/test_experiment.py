@@ -102,7 +102,7 @@ def test_an_experiment_fills_every_table_and_a_relaunch_repeats_nothing(
     monkeypatch.setattr(experiment, "run_cell", refuse)
     again = run_experiment(config, on_ray=False)
     assert (again.done, again.failed) == (summary.done, {})
-    with pytest.raises(ValueError, match=r"holds another experiment .dcase_hidden_dim was"):
+    with pytest.raises(ValueError, match=r"has another experiment .dcase_hidden_dim was"):
         run_experiment(replace(config, dcase_hidden_dim=5), on_ray=False)
 
 

@@ -150,7 +150,7 @@ def test_a_folder_keeps_to_its_training(ray_here: None, prepared: tuple[Path, Pa
     again: list[object] = []
     assert train_captioner(run, Hardware(threads=1), again.append) == first
     assert not again  # finished: nothing was trained anew
-    with pytest.raises(ValueError, match=r"holds another training \(run.config.max_epochs was 1, is 2\)"):
+    with pytest.raises(ValueError, match=r"has another training \(run.config.max_epochs was 1, is 2\)"):
         train_captioner(a_run(prepared, tmp_path / "out", max_epochs=2), Hardware(threads=1))
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "poem.txt").write_text("mine")

@@ -56,7 +56,7 @@ def test_a_second_run_renders_only_what_is_missing(corpus: RenderingConfig) -> N
 
 def test_a_folder_keeps_to_its_corpus(corpus: RenderingConfig) -> None:
     with pytest.raises(
-        ValueError, match=r"holds another corpus .seconds was 3.0, is 4.0; seed was 1, is 2.; name another"
+        ValueError, match=r"has another corpus .seconds was 3.0, is 4.0; seed was 1, is 2.; choose another"
     ):
         render_corpus(replace(corpus, clip=replace(corpus.clip, seed=2, seconds=4.0)))
     assert render_corpus(corpus).num_clips == 5

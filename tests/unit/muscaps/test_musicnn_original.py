@@ -161,7 +161,7 @@ def test_a_combined_extractor_concatenates_its_parts():
 
 
 def test_parts_that_read_other_chunks_cannot_be_combined():
-    with pytest.raises(ValueError, match="chunks of one length"):
+    with pytest.raises(ValueError, match="same chunk length"):
         CombinedExtractor([build_extractor(ExtractorConfig()), build_extractor(ExtractorConfig(name="hcnn"))])
 
 
