@@ -33,7 +33,7 @@ _REASONS = (
     ("fetch", "forbidden", "the bucket refuses to hand it out: check the role's s3:GetObject", False),
     ("decode", "not_audio", "not an audio file: it begins like an HTML page", False),
     ("decode", "truncated", "the file ends after 3 of 187 seconds", False),
-    ("fetch", "throttled", "the storage asked to slow down and still did after 60 s", True),
+    ("fetch", "throttled", "the store throttled requests for more than 60 s", True),
 )
 
 

@@ -1,4 +1,4 @@
-"""Local disk: a write is a hidden temporary file, fsync and `os.replace`, so readers see all of it or none."""
+"""Local disk: a write is a hidden temporary file, fsync and `os.replace`, so that readers see all of it or none."""
 
 import contextlib
 import errno
@@ -21,11 +21,11 @@ from pipeline.storage.store import OnUnreadable, StoredFile
 from pipeline.storage.uris import local_path, scheme_of
 
 COPY_BYTES = 8 * 2**20
-"""Copied at a time of a large file."""
+"""Bytes of a large file that are copied at a time."""
 
 
 class LocalStore:
-    """Files of this machine, and of network drives mounted on it."""
+    """Files of this machine and of network drives mounted on it."""
 
     def exists(self, uri: str) -> bool:
         """Check for a file or folder."""
@@ -76,7 +76,7 @@ class LocalStore:
             _sync_folder(path.parent)
 
     def create_exclusively(self, uri: str, data: bytes) -> bool:
-        """Create a file by a hard link, which fails where the name exists."""
+        """Create a file by a hard link, which fails if the name exists."""
         path = local_path(uri)
         with _explained(uri), _temporary(path, data) as temporary, _locked(path):
             try:
@@ -86,7 +86,7 @@ class LocalStore:
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
                     raise
-                # No hard links here (exFAT, some network drives); the lock still excludes our own callers.
+                # No hard links here (exFAT, some network drives); the lock still excludes other muscaps processes.
                 if path.exists():
                     return False
                 os.replace(temporary, path)
@@ -125,7 +125,7 @@ class LocalStore:
 
 
 def explain(error: Exception, uri: str) -> StorageError | None:
-    """Explain what the operating system raises; None for other exceptions."""
+    """Explain an error of the operating system; None for other exceptions."""
     if isinstance(error, ValueError):
         return StorageError(f"{uri!r}: not a valid path", "bad_uri")
     if not isinstance(error, OSError):
@@ -147,7 +147,7 @@ def explain(error: Exception, uri: str) -> StorageError | None:
 
 @contextlib.contextmanager
 def _explained(uri: str) -> Iterator[None]:
-    """Turn exceptions about a local file into a StorageError."""
+    """Convert exceptions about a local file to a StorageError."""
     try:
         yield
     except StorageError:
@@ -207,7 +207,7 @@ def _stored(path: str, status: os.stat_result, *, as_url: bool) -> StoredFile:
     try:
         path.encode()
     except UnicodeEncodeError:
-        as_url = True  # a name that is not UTF-8 fits into no table; percent-encoded it does
+        as_url = True  # tables hold UTF-8 only, so that any other name must be percent-encoded
     if as_url:
         path = "file://" + urllib.parse.quote(os.fsencode(os.path.abspath(path)))
     return StoredFile(
@@ -224,11 +224,11 @@ def _digest(data: bytes) -> str:
 
 @contextlib.contextmanager
 def _temporary(path: Path, data: bytes | Path) -> Iterator[Path]:
-    """Give a synced, hidden file with `data`, or a copy of that file, beside `path`; removed if left there."""
+    """Provide a hidden, synced file with `data` (bytes, or a file to copy) beside `path`; removed afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{uuid.uuid4().hex}.part"
     try:
-        # "x" rather than tempfile: the file becomes the result, so it must get the user's umask, not 0600.
+        # "x" instead of tempfile: the file becomes the result and must have the permissions of the umask, not 0600.
         with open(temporary, "xb") as file:
             if isinstance(data, Path):
                 with data.open("rb") as source:
@@ -244,7 +244,7 @@ def _temporary(path: Path, data: bytes | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder's hidden lock file, so that compare and replace are one step among our processes."""
+    """Lock the folder's hidden lock file, so that compare and replace are atomic among muscaps processes."""
     import fcntl  # imported here because Windows lacks it
 
     with open(path.parent / ".muscaps.lock", "ab") as lock:
@@ -253,7 +253,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the file system lets a folder be synced."""
+    """Sync a folder, so that a rename survives a power failure; do nothing if the file system cannot."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""What can only be read, through smart-open: `http(s)://`, `gs://` and `azure://`."""
+"""Read-only locations, through smart-open: `http(s)://`, `gs://` and `azure://`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +13,14 @@ from pipeline.storage.uris import SCHEMES, redacted, scheme_name
 
 HTTP_TIMEOUT_SECONDS = 60
 _PACKAGE_EXTRAS = {"gs": "gcs"}
-"""Extras of smart-open that have another name than the scheme."""
+"""Extras of smart-open whose name differs from the scheme."""
 
 
 class ReadOnlyStore:
-    """Reads whole files and streams; lists and writes nothing."""
+    """Reads whole files and streams; cannot list or write."""
 
     def exists(self, uri: str) -> bool:
-        """Open the file to find out."""
+        """Return whether the file can be opened."""
         try:
             self.open(uri).close()
         except StorageError as error:
@@ -54,54 +54,54 @@ class ReadOnlyStore:
         self, uri: str, suffix: str | tuple[str, ...], on_unreadable: OnUnreadable | None
     ) -> Iterator[StoredFile]:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
     def read_versioned(self, uri: str) -> tuple[bytes, str]:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
     def write(self, uri: str, data: bytes | Path) -> None:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
     def create_exclusively(self, uri: str, data: bytes) -> bool:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
     def replace_if_unchanged(self, uri: str, data: bytes, etag: str) -> bool:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
     def delete(self, uri: str) -> None:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
     def remove_partial_writes(self, uri: str, older_than_s: float) -> None:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
     def filesystem(self, uri: str) -> tuple[fs.FileSystem, str]:
         """Raise: unsupported."""
-        _refuse(uri)
+        _raise_unsupported(uri)
 
 
-def _refuse(uri: str) -> NoReturn:
+def _raise_unsupported(uri: str) -> NoReturn:
     raise StorageError(f"{redacted(uri)}: only s3:// and local folders are listed and written", "unsupported")
 
 
 def _open(uri: str) -> BinaryIO:
-    import smart_open  # imported here because it takes long and few runs need it
+    import smart_open  # imported here because the import is slow and few runs need it
 
     name = scheme_name(uri)
     if name not in SCHEMES:
-        raise StorageError(f"{redacted(uri)}: {name}:// is not read", "bad_uri")
+        raise StorageError(f"{redacted(uri)}: {name}:// is not supported", "bad_uri")
     parameters = {"timeout": HTTP_TIMEOUT_SECONDS} if SCHEMES[name].percent_encoded else {}
     file: BinaryIO = smart_open.open(uri, "rb", compression="disable", transport_params=parameters)
     return file
 
 
 def explain(error: Exception, uri: str) -> StorageError | None:
-    """Explain what smart-open and the libraries below it raise; their texts hold whole URLs, so none is quoted."""
+    """Explain errors of smart-open and the libraries below it. Their texts contain whole URLs and are not quoted."""
     from urllib3.exceptions import HTTPError  # imported here because local work does not need it
 
     location, scheme = redacted(uri), scheme_name(uri)
@@ -118,7 +118,7 @@ def explain(error: Exception, uri: str) -> StorageError | None:
         if isinstance(status, int):
             return explain_status(status, location)
     if isinstance(error, OSError) and not isinstance(error, ValueError):  # requests' bad URLs are both
-        return StorageError(f"{location}: the server does not answer or broke off", "unavailable", True)
+        return StorageError(f"{location}: the server does not answer, or the connection broke", "unavailable", True)
     if isinstance(error, ValueError):
         return StorageError(f"{location}: not a valid location", "bad_uri")
     return StorageError(f"{location}: could not be read ({type(error).__name__})", "unavailable")

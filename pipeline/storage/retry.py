@@ -1,4 +1,4 @@
-"""Retries of storage operations: throttling, server errors and cut connections are tried again for a limited time."""
+"""Retries of storage operations: throttling, server errors and broken connections are retried for a limited time."""
 
 import logging
 import os
@@ -12,27 +12,27 @@ from pipeline.storage.errors import StorageError
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
-"""Upper limits of the random pause before the first and before a late attempt; it doubles in between."""
+"""Upper limit of the random pause before the first retry, and its maximum; the limit doubles with each retry."""
 WARN_AT_ATTEMPT = 4
-"""The failed attempt that is logged as a warning; the others are logged for debugging."""
+"""Number of the failed attempt that is logged as a warning; the others are logged as debug messages."""
 
 Result = TypeVar("Result")
 Explain = Callable[[Exception, str], StorageError | None]
-"""Turns an exception about a URI into a StorageError; None where it is not about storage."""
+"""Converts an exception about a URI to a StorageError; None if it is not about storage."""
 
 
 def retry_seconds() -> float:
-    """Return how long retryable errors are retried, in seconds: MUSCAPS_RETRY_SECONDS, or 60."""
+    """Return the time for which retryable errors are retried, in seconds: MUSCAPS_RETRY_SECONDS, default 60."""
     return float(os.environ.get("MUSCAPS_RETRY_SECONDS", "60"))
 
 
 def retried(uri: str, operation: Callable[[], Result], explain: Explain) -> Result:
-    """Run an operation, again while its error is retryable.
+    """Run an operation, and repeat it while its error is retryable.
 
     Args:
-        uri: What it works on.
-        operation: Safe to repeat.
-        explain: Explains what it raises.
+        uri: Location that the operation reads or writes.
+        operation: A function that is safe to repeat.
+        explain: Explains exceptions of the operation.
 
     Raises:
         StorageError: The error is not retryable, or `retry_seconds()` have passed.
@@ -46,12 +46,12 @@ def retried(uri: str, operation: Callable[[], Result], explain: Explain) -> Resu
             failure = error if isinstance(error, StorageError) else explain(error, uri)
             if failure is None:
                 raise
-            # Full jitter: callers that were throttled together must not come back together.
+            # Full jitter: callers that were throttled at the same time must not retry at the same time.
             pause = random.uniform(0.02, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt))
             attempt += 1
             # A changed file does not change back to the version that is being read.
             final = not failure.retryable or failure.error_type == "changed"
             if final or time.monotonic() + pause > deadline:
                 raise failure from None
-            logger.log(logging.WARNING if attempt == WARN_AT_ATTEMPT else logging.DEBUG, "%s; trying again", failure)
+            logger.log(logging.WARNING if attempt == WARN_AT_ATTEMPT else logging.DEBUG, "%s; retrying", failure)
             time.sleep(pause)

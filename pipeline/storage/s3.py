@@ -1,4 +1,4 @@
-"""S3: whole-object PUTs and the conditional PUTs that leases are made of."""
+"""S3: whole-object PUTs, and the conditional PUTs of leases."""
 
 import base64
 import hashlib
@@ -18,22 +18,22 @@ from pipeline.storage.store import OnUnreadable, StoredFile
 from pipeline.storage.uris import bucket_and_key
 
 LARGEST_PUT_BYTES = 5 * 2**30
-"""The largest object S3 takes in one PUT, 5 GiB."""
+"""Maximum size of an object in one PUT of S3, 5 GiB."""
 UPLOAD_ATTEMPTS = 10
-"""How often boto3 tries each part of a multipart upload."""
+"""Attempts of boto3 for each part of a multipart upload."""
 
 
 class S3Store:
     """Objects of any S3 store."""
 
     def exists(self, uri: str) -> bool:
-        """Check for an object, or for objects below it."""
+        """Return whether there is an object at `uri`, or an object below it."""
         key = bucket_and_key(uri)[1]
         is_file = bool(key) and not key.endswith("/") and describe(uri) is not None
         return is_file or is_prefix(uri)
 
     def is_folder(self, uri: str) -> bool:
-        """Check for objects below it."""
+        """Return whether there is an object below `uri`."""
         return is_prefix(uri)
 
     def list_files(
@@ -55,7 +55,7 @@ class S3Store:
         return open_object(uri)
 
     def write(self, uri: str, data: bytes | Path) -> None:
-        """Write an object with one PUT, or a local file of any size in parts; it appears when all are there."""
+        """Write bytes with one PUT, or a local file of any size in parts; the object appears after the last part."""
         if isinstance(data, Path):
             _upload(uri, str(data))
         else:
@@ -70,12 +70,12 @@ class S3Store:
         return _put_if(uri, data, {"IfMatch": f'"{etag}"'})
 
     def delete(self, uri: str) -> None:
-        """Remove an object; S3 accepts a delete of none."""
+        """Remove an object; for S3 a missing object is not an error."""
         bucket, key = bucket_and_key(uri, need_key=True)
         retried(uri, lambda: client().delete_object(Bucket=bucket, Key=key), explain)
 
     def remove_partial_writes(self, uri: str, older_than_s: float) -> None:
-        """Do nothing: S3 shows nothing of an interrupted write."""
+        """Do nothing: an interrupted write is not visible in S3."""
 
     def filesystem(self, uri: str) -> tuple[fs.FileSystem, str]:
         """Return a pyarrow file system with this store's retries and errors."""
@@ -86,24 +86,27 @@ class S3Store:
 def _put(uri: str, data: bytes, condition: dict[str, str]) -> None:
     bucket, key = bucket_and_key(uri, need_key=True)
     if len(data) > LARGEST_PUT_BYTES:
-        raise ValueError(f"{uri}: {len(data):,} bytes are more than one PUT takes, 5 GiB; use write_file_once")
+        raise ValueError(f"{uri}: {len(data):,} bytes are more than 5 GiB, the maximum of one PUT; use write_file_once")
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     client().put_object(Bucket=bucket, Key=key, Body=data, ContentMD5=md5, **condition)
 
 
 def _put_if(uri: str, data: bytes, condition: dict[str, str]) -> bool:
-    """PUT on a condition; after an answer was lost, a refusal is checked against what is there.
+    """PUT on a condition.
+
+    If the answer to an attempt was lost, a later "condition failed" may be caused by that attempt. The object is then
+    read and compared with `data`.
 
     Args:
         uri: The object.
         data: Must differ between callers.
-        condition: `IfNoneMatch` or `IfMatch`, as boto3 takes it.
+        condition: `IfNoneMatch` or `IfMatch`, an argument of boto3.
 
     Returns:
-        Whether the object is now `data` by this call.
+        Whether this call wrote `data`.
 
     Raises:
-        StorageError: unsupported, where the store refuses conditional PUTs.
+        StorageError: unsupported, if the store has no conditional PUTs.
     """
     from botocore.exceptions import ClientError  # imported here, see s3_client
 
@@ -140,7 +143,7 @@ def _upload(uri: str, path: str) -> None:
         try:
             client(attempts=UPLOAD_ATTEMPTS).upload_file(path, bucket, key)
         except S3UploadFailedError as error:
-            # boto3 wraps the store's answer, which alone says what went wrong.
+            # boto3 wraps the store's answer; only the answer has the cause.
             raise (error.__context__ if isinstance(error.__context__, ClientError) else error) from None
 
     retried(uri, attempt, explain)

@@ -11,11 +11,12 @@ from pipeline.storage.s3_ranges import open_object
 
 
 class S3FileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
-    """Gives pyarrow the reads of `S3Store`.
+    """Implements the reads of a pyarrow file system with `S3Store`.
 
-    pyarrow's own S3FileSystem is not used. Its SDK fails on throttled and cut answers instead of retrying, it does not
-    know all of boto3's ways to find credentials and endpoints, and it needs three requests for a part file that costs
-    one here. Writing is refused: a file written as a stream would be committed when an exception closes it.
+    pyarrow's own S3FileSystem is not used, for three reasons: it fails on throttled requests and broken connections
+    instead of retrying, it does not support all sources of credentials and endpoints that boto3 has, and it needs three
+    requests for a part file instead of one. Writing is not supported: pyarrow writes a stream, and a stream that an
+    exception closes would be committed.
     """
 
     def __eq__(self, other: object) -> bool:
@@ -45,7 +46,7 @@ class S3FileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
         root = selector.base_dir.rstrip("/")
         files = list(list_objects(f"s3://{root}", ""))
         if not files and not selector.allow_not_found:
-            raise FileNotFoundError(f"s3://{root}: there is nothing below it")
+            raise FileNotFoundError(f"s3://{root}: no objects below it")
         infos = {}
         for file in files:
             path = file.uri.removeprefix("s3://")
@@ -61,8 +62,8 @@ class S3FileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
 
     open_input_stream = open_input_file
 
-    def _refuse(self, *_arguments: object, **_options: object) -> Any:
+    def _raise_unsupported(self, *_arguments: object, **_options: object) -> Any:
         raise StorageError("files are written with pipeline.storage, whole or not at all", "unsupported")
 
-    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
-    move = copy_file = open_output_stream = open_append_stream = _refuse
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _raise_unsupported
+    move = copy_file = open_output_stream = open_append_stream = _raise_unsupported

@@ -1,8 +1,8 @@
 """One boto3 client per process and environment.
 
-Endpoint, region and credentials come from the standard AWS chain. boto3 makes one attempt per call; retries are
-`retry.retried`, because only the caller knows whether a repeated conditional PUT has already succeeded, and because a
-body that breaks off half-way must be read again, which boto3 leaves to its caller.
+Endpoint, region and credentials come from the standard AWS chain. boto3 makes one attempt per call, and
+`retry.retried` repeats it. boto3's own retries are not used for two reasons: only the caller can find out whether a
+repeated conditional PUT had already succeeded, and boto3 does not repeat a response whose body breaks off.
 """
 
 import functools
@@ -15,12 +15,12 @@ _client_lock = threading.Lock()
 
 
 def client(*, attempts: int = 1) -> Any:
-    """Return this process's boto3 client for the AWS_* environment as it is now.
+    """Return this process's boto3 client for the current AWS_* environment variables.
 
-    Clients can be neither pickled nor shared across a fork, so no caller keeps one.
+    Clients can be neither pickled nor shared across a fork. Callers therefore do not keep them.
 
     Args:
-        attempts: How often boto3 itself tries; more than once only for multipart uploads, whose parts it repeats.
+        attempts: Attempts of boto3 itself; more than one only for multipart uploads, whose parts it repeats.
     """
     environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     with _client_lock:
@@ -29,7 +29,7 @@ def client(*, attempts: int = 1) -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _client_for(_process: int, _environment: Environment, attempts: int) -> Any:
-    import boto3  # imported here because it takes 0.2 s, which local work need not wait for
+    import boto3  # imported here because it takes 0.2 s and local work does not need it
     from botocore.config import Config
 
     config = Config(

@@ -1,4 +1,4 @@
-"""What S3 and boto3 say, in a catalogue editor's words."""
+"""Errors of S3 and boto3, explained to a catalogue editor."""
 
 import os
 from typing import Any
@@ -15,7 +15,7 @@ _BAD_CREDENTIALS = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
-_PASSING = {"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
+_TEMPORARY = {"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
 
 
 def error_code(error: Any) -> str:
@@ -24,8 +24,8 @@ def error_code(error: Any) -> str:
 
 
 def explain(error: Exception, uri: str) -> StorageError | None:
-    """Explain what an S3 request raises; None where it is not about storage."""
-    # Imported here because they take 0.2 s, which local work need not wait for.
+    """Explain the error of an S3 request; None if it is not about storage."""
+    # Imported here because they take 0.2 s and local work does not need them.
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
@@ -42,34 +42,34 @@ def explain(error: Exception, uri: str) -> StorageError | None:
 
 
 def _explain_answer(error: Any, location: str, bucket: str) -> StorageError:
-    """Explain an error the store answered with."""
+    """Explain an error in the answer of the store."""
     code = error_code(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "NoSuchBucket":
-        return StorageError(f"{location}: there is no bucket called {bucket}", "no_bucket")
+        return StorageError(f"{location}: there is no bucket {bucket}", "no_bucket")
     if code in _BAD_CREDENTIALS:
         return StorageError(
-            f"{location}: the store refuses the AWS credentials ({code}); check AWS_PROFILE, AWS_ACCESS_KEY_ID "
+            f"{location}: the store rejects the AWS credentials ({code}); check AWS_PROFILE, AWS_ACCESS_KEY_ID "
             "and AWS_SECRET_ACCESS_KEY, and that they belong to this endpoint",
             "credentials",
         )
     if code == "RequestTimeTooSkewed":
         return StorageError(
-            f"{location}: this machine's clock is wrong, so the store refuses its requests", "credentials"
+            f"{location}: this machine's clock is wrong, so that the store rejects its requests", "credentials"
         )
     if code in _THROTTLED or status == 429:
-        return StorageError(f"{location}: the store asks to slow down ({code or status})", "throttled", True)
+        return StorageError(f"{location}: the store throttles requests ({code or status})", "throttled", True)
     if status == 501 or code == "NotImplemented":
-        return StorageError(f"{location}: the store does not offer this kind of request", "unsupported")
-    if status >= 500 or code in _PASSING:
-        return StorageError(f"{location}: the store failed for a moment ({code or status})", "unavailable", True)
+        return StorageError(f"{location}: the store does not support this kind of request", "unsupported")
+    if status >= 500 or code in _TEMPORARY:
+        return StorageError(f"{location}: temporary failure of the store ({code or status})", "unavailable", True)
     if code == "InvalidObjectState":
         return StorageError(f"{location}: archived (Glacier); restore it to the bucket first", "forbidden")
     return explain_status(status, location, code)
 
 
 def _explain_client(error: Exception, location: str) -> StorageError:
-    """Explain what botocore raises before or instead of an answer."""
+    """Explain an error of botocore without an answer of the store."""
     from botocore import exceptions as boto  # imported here, see `explain`
 
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
@@ -92,6 +92,6 @@ def _explain_client(error: Exception, location: str) -> StorageError:
     if isinstance(error, boto.ParamValidationError):
         return StorageError(f"{location}: not a valid bucket or key", "bad_uri")
     if isinstance(error, boto.ProfileNotFound):
-        return StorageError(f"{location}: AWS_PROFILE names a profile that ~/.aws does not have", "credentials")
-    # Expired single sign-on, unreadable configuration: the class name says it, the text may hold secrets.
+        return StorageError(f"{location}: ~/.aws does not have the profile of AWS_PROFILE", "credentials")
+    # Such as expired single sign-on, or an unreadable configuration. The text of the error may contain secrets.
     return StorageError(f"{location}: the AWS configuration does not work ({type(error).__name__})", "credentials")

@@ -1,4 +1,4 @@
-"""S3 listings, and whether there is an object or a prefix."""
+"""Listings of S3, and checks for objects and prefixes."""
 
 from collections.abc import Iterator
 from datetime import UTC
@@ -16,7 +16,7 @@ from pipeline.storage.uris import bucket_and_key, scheme_name
 def describe(uri: str) -> StoredFile | None:
     """Return an object's size and etag, or None if there is none."""
     try:
-        # Not HEAD, whose refusals have no body and so do not say what is wrong.
+        # Not HEAD: its error answers have no body and therefore no cause.
         first = get_range(uri, 0, 1)
     except StorageError as error:
         if error.error_type != "not_found":
@@ -26,14 +26,14 @@ def describe(uri: str) -> StoredFile | None:
 
 
 def is_prefix(uri: str) -> bool:
-    """Check for an object below `uri/`."""
+    """Return whether there is an object below `uri/`."""
     bucket, prefix = _bucket_and_prefix(uri)
     page = retried(uri, lambda: client().list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1), explain)
     return bool(page["KeyCount"])
 
 
 def list_objects(uri: str, suffix: str | tuple[str, ...]) -> Iterator[StoredFile]:
-    """List the objects below `uri/`; see `storage.list_files` for what is left out."""
+    """List the objects below `uri/`; `storage.list_files` says which are left out."""
     bucket, prefix = _bucket_and_prefix(uri)
     root = f"{scheme_name(uri)}://{bucket}/"
     request = {"Bucket": bucket, "Prefix": prefix}
@@ -57,6 +57,6 @@ def _list_page(request: dict[str, str]) -> dict[str, Any]:
 
 
 def _bucket_and_prefix(uri: str) -> tuple[str, str]:
-    """Split `s3://bucket/folder` into the bucket and `folder/`, or nothing for the bucket itself."""
+    """Split `s3://bucket/folder` into the bucket and `folder/`; the prefix of the bucket itself is empty."""
     bucket, key = bucket_and_key(uri)
     return bucket, key if not key or key.endswith("/") else f"{key}/"

@@ -1,4 +1,4 @@
-"""Reading S3 objects in ranges of one version: whole, in parallel, or as a seekable file."""
+"""Reading one version of an S3 object in ranges: as a whole, in parallel, or as a seekable file."""
 
 import contextlib
 import io
@@ -14,26 +14,26 @@ from pipeline.storage.s3_errors import error_code, explain
 from pipeline.storage.uris import bucket_and_key, redacted
 
 RANGE_BYTES = 8 * 2**20
-"""An object up to this size is read with one request, a larger one in ranges of it, several at a time."""
+"""Size of a range. An object up to this size is read with one request, a larger one in parallel ranges."""
 PARALLEL_RANGES = 4
-"""Ranges of one large object in flight; one S3 connection gives some 90 MB/s, four fill a 2.5 Gbit/s card."""
+"""Parallel requests for one large object. One S3 connection has about 90 MB/s, four fill a 2.5 Gbit/s network card."""
 READ_AHEAD_BYTES = 2**20
-"""What a reader fetches at least, so that a header, or the whole of a small part file, costs one request."""
+"""Minimum size of a request of a reader, so that a header or a small part file needs one request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Some bytes of an object, and what the answer says about the whole."""
+    """Some bytes of an object, and properties of the whole object."""
 
     data: bytes
     size: int
-    """Of the whole object, in bytes."""
+    """Size of the whole object in bytes."""
     etag: str
     modified: datetime
 
 
 def get_range(uri: str, start: int, length: int, etag: str | None = None) -> Range:
-    """Return up to `length` bytes from `start`; of version `etag` if given."""
+    """Return up to `length` bytes from `start`, of version `etag` if given."""
     bucket, key = bucket_and_key(uri, need_key=True)
     return retried(uri, lambda: _get_range(bucket, key, start, length, etag), explain)
 
@@ -63,7 +63,7 @@ def read_object(uri: str, max_bytes: int | None = None) -> tuple[bytes, str]:
     """Read an object and its etag; a large one in parallel ranges of one version.
 
     Raises:
-        StorageError: too_large, if it has more than `max_bytes`; changed, if it did between two ranges.
+        StorageError: too_large, if the object has more than `max_bytes`; changed, if it changed between two ranges.
     """
     first = get_range(uri, 0, RANGE_BYTES)
     if max_bytes is not None and first.size > max_bytes:
@@ -85,7 +85,7 @@ def open_object(uri: str) -> io.BufferedReader:
 
 
 class _ObjectReader(io.RawIOBase):
-    """One version of an S3 object, fetched in ranges as they are asked for."""
+    """One version of an S3 object, fetched in ranges when they are read."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri

@@ -1,4 +1,4 @@
-"""What a store offers: the few operations that outputs, catalogues and leases are made of."""
+"""The interface of a store: the operations that outputs, catalogues and leases need."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class StoredFile:
     """One file of a listing."""
 
     uri: str
-    """Where it is; the same text that every function of `pipeline.storage` takes."""
+    """Location, as the functions of `pipeline.storage` accept it."""
     size: int
-    """In bytes."""
+    """Size in bytes."""
     etag: str
-    """Changes when the file does: S3's ETag without quotes, locally modification time and size."""
+    """Version of the content: S3's ETag without quotes; locally, modification time and size."""
     modified: datetime
-    """When it was last written, UTC."""
+    """Time of the last write, UTC."""
 
 
 OnUnreadable = Callable[[StorageError], None]
@@ -56,7 +56,7 @@ class Store(Protocol):
         """See `pipeline.storage.open_for_reading`."""
 
     def write(self, uri: str, data: bytes | Path) -> None:
-        """See `pipeline.storage.write_once`; a path is a file of this machine to copy."""
+        """See `pipeline.storage.write_once` (bytes) and `write_file_once` (path of a local file)."""
 
     def create_exclusively(self, uri: str, data: bytes) -> bool:
         """See `pipeline.storage.create_exclusively`."""

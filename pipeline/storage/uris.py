@@ -1,7 +1,8 @@
-"""URIs: their schemes, joining names, what a catalogue's relative URI means, and hiding secrets.
+"""URIs: schemes, joining names, resolving relative URIs of a catalogue, and removing secrets.
 
-Conventions: only `scheme://` is a scheme, so a file may be called `Requiem: Kyrie.mp3`. S3 keys and local paths are
-literal: `#`, `?`, `%`, `+` and spaces mean themselves. `file://` and `http(s)://` are URLs and percent-encoded.
+Conventions: only `scheme://` is a scheme, so that a file may have the name `Requiem: Kyrie.mp3`. S3 keys and local
+    paths
+are literal: `#`, `?`, `%`, `+` and spaces have no special meaning. `file://` and `http(s)://` are percent-encoded URLs.
 """
 
 import os
@@ -17,14 +18,14 @@ from pipeline.storage.errors import StorageError
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """What the part before `://` says about a URI."""
+    """Properties of URIs with the same scheme, the part before `://`."""
 
     store: Literal["local", "s3", "read_only"]
-    """Which store serves it."""
+    """The store that reads and writes them."""
     percent_encoded: bool = False
-    """Whether its path is percent-encoded."""
+    """Whether the path is percent-encoded."""
     has_query: bool = False
-    """Whether `?` and `#` end its path."""
+    """Whether `?` and `#` end the path."""
 
 
 SCHEMES = {
@@ -38,7 +39,7 @@ SCHEMES = {
     "azure": Scheme(store="read_only", has_query=True),
 }
 UNKNOWN = Scheme(store="read_only", has_query=True)
-"""What is assumed of a scheme that no store reads, in messages about it."""
+"""Assumed for schemes that no store reads, in messages about them."""
 NAMED_IN_MESSAGES = "s3://, http://, https://, gs://, azure://, file://"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -46,23 +47,23 @@ _SECRET_QUERY = re.compile(r"[?&](x-amz-|x-goog-|[^=&]*(sig|token|key|auth|pass|
 
 
 def scheme_name(uri: str) -> str:
-    """Return what stands before `://`, in lower case; empty for a path."""
+    """Return the part before `://` in lower case; empty for a path."""
     match = _SCHEME.match(uri)
     return match[1].lower() if match else ""
 
 
 def scheme_of(uri: str) -> Scheme:
-    """Return what the scheme of `uri` says about it."""
+    """Return the properties of the scheme of `uri`."""
     return SCHEMES.get(scheme_name(uri), UNKNOWN)
 
 
 def is_remote(uri: str) -> bool:
-    """Tell whether `uri` is anything but a file of this machine."""
+    """Return whether `uri` is not a file of this machine."""
     return scheme_of(uri).store != "local"
 
 
 def join(uri: str, *names: str) -> str:
-    """Return the location of `names` below the folder `uri`; `names` are literal and may hold slashes."""
+    """Return the location of `names` below the folder `uri`; `names` are literal and may contain slashes."""
     below = "/".join(names)
     if scheme_of(uri).percent_encoded:
         below = urllib.parse.quote(below)
@@ -70,7 +71,7 @@ def join(uri: str, *names: str) -> str:
 
 
 def redacted(uri: str) -> str:
-    """Return `uri` fit for a log, a report or a table: without a URL's user, password, query, fragment."""
+    """Return `uri` for a log, a report or a table: without user, password, query and fragment of a URL."""
     if not is_remote(uri):
         return uri
     name = scheme_name(uri)
@@ -82,16 +83,16 @@ def redacted(uri: str) -> str:
 
 
 def public_uri(uri: str) -> str:
-    """Return `uri` as tables may hold it: without user and password, and without a query that grants access."""
+    """Return `uri` for a table: without user and password, and without a query that grants access."""
     plain = redacted(uri)
     _, mark, query = uri.partition("?")
-    if "?" in plain or _SECRET_QUERY.search(uri):  # in a path or an S3 key a question mark means itself
+    if "?" in plain or _SECRET_QUERY.search(uri):  # in a path or an S3 key a question mark is literal
         return plain
     return plain + mark + query
 
 
 def local_path(uri: str) -> Path:
-    """Return the path that a local path or a `file://` URI names.
+    """Return the path of a local path or a `file://` URI.
 
     Raises:
         StorageError: bad_uri, for a file of another machine.
@@ -108,7 +109,7 @@ def bucket_and_key(uri: str, *, need_key: bool = False) -> tuple[str, str]:
     """Split `s3://bucket/key`; the key is literal and may be empty unless `need_key`.
 
     Raises:
-        StorageError: bad_uri, without a bucket or with credentials in it.
+        StorageError: bad_uri, if there is no bucket, or credentials are in the URI.
     """
     bucket, _, key = uri.partition("://")[2].partition("/")
     if "@" in bucket or ":" in bucket:
@@ -122,15 +123,15 @@ def bucket_and_key(uri: str, *, need_key: bool = False) -> tuple[str, str]:
 
 
 def resolve(uri: str, base: str, *, allow_local: bool = False) -> str:
-    """Return the location a catalogue means by `uri`.
+    """Return the absolute location of a URI of a catalogue.
 
-    A relative `uri` counts from the catalogue's folder. A local catalogue may use `..` and absolute paths freely: its
-    author can read those files anyway. A remote catalogue may come from anyone, so it may use `..` only within its
-    bucket or host, and files of this machine only with `allow_local`.
+    A relative `uri` starts at the catalogue's folder. A local catalogue may contain `..` and absolute paths, because
+    its author can read those files anyway. A remote catalogue may be written by anyone. It may contain `..` only within
+    its bucket or host, and files of this machine only with `allow_local`.
 
     Args:
-        uri: What the catalogue says: `piano/take 1.mp3`, `../audio/x.flac`, `s3://bucket/key`, `/x.wav`.
-        base: The catalogue file itself; end it with a slash where it is a folder.
+        uri: URI in the catalogue: `piano/take 1.mp3`, `../audio/x.flac`, `s3://bucket/key`, `/x.wav`.
+        base: The catalogue file, or a folder with a slash at the end.
         allow_local: Whether a remote catalogue may name files of this machine.
 
     Returns:
@@ -141,10 +142,10 @@ def resolve(uri: str, base: str, *, allow_local: bool = False) -> str:
             remote catalogue, or a `..` that leaves its bucket or host.
     """
     if not uri.strip() or "\0" in uri:
-        raise StorageError("the uri is empty or holds a NUL character", "bad_uri")
+        raise StorageError("the uri is empty or contains a NUL character", "bad_uri")
     name = scheme_name(uri)
     if name not in SCHEMES:
-        raise StorageError(f"{redacted(uri)}: {name}:// is not read; use {NAMED_IN_MESSAGES} or a path", "bad_uri")
+        raise StorageError(f"{redacted(uri)}: {name}:// is not supported; use {NAMED_IN_MESSAGES} or a path", "bad_uri")
     if scheme_of(uri).store == "s3":
         bucket_and_key(uri)
     if is_remote(uri):
@@ -152,8 +153,8 @@ def resolve(uri: str, base: str, *, allow_local: bool = False) -> str:
     if name or uri.startswith("/"):
         if is_remote(base) and not allow_local:
             raise StorageError(
-                f"{uri}: a file of this machine, named by the remote catalogue {redacted(base)}, is not "
-                "read; copy it to the bucket or allow local files",
+                f"{uri}: the remote catalogue {redacted(base)} may not name files of this machine; copy the file "
+                "to the bucket or allow local files",
                 "bad_uri",
             )
         return str(local_path(uri))
@@ -176,14 +177,14 @@ def _resolve_remote(relative: str, base: str) -> str:
 
 
 def _descend(folder: str, relative: str, shown: str) -> str:
-    """Apply `relative` to `folder`; S3 keys may hold empty names, so only `.` and `..` are resolved."""
+    """Apply `relative` to `folder`; only `.` and `..` are resolved, because S3 keys may contain empty names."""
     if not {".", ".."} & set(relative.split("/")):
         return f"{folder}/{relative}" if folder else relative
     names = folder.split("/") if folder else []
     for name in relative.split("/"):
         if name == "..":
             if not names:
-                raise StorageError(f"{shown}: climbs out of the catalogue's bucket or host", "bad_uri")
+                raise StorageError(f"{shown}: leaves the catalogue's bucket or host", "bad_uri")
             names.pop()
         elif name != ".":
             names.append(name)

@@ -22,7 +22,7 @@ class Operation:
 
 
 def busy() -> StorageError:
-    return StorageError("s3://b/x: the store asks to slow down", "throttled", True)
+    return StorageError("s3://b/x: the store throttles requests", "throttled", True)
 
 
 def explain(error: Exception, uri: str) -> StorageError | None:
@@ -74,7 +74,7 @@ def test_pauses_are_random_and_grow_to_a_limit(pauses: list[float]) -> None:
 def test_trying_ends_after_the_configured_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSCAPS_RETRY_SECONDS", "0.05")
     operation = Operation(*(busy() for _ in range(100)))
-    with pytest.raises(StorageError, match="slow down") as caught:
+    with pytest.raises(StorageError, match="throttles requests") as caught:
         retried("s3://b/x", operation, explain)
     assert caught.value.retryable
     assert operation.calls < 100
