@@ -1,4 +1,4 @@
-"""Checkpoints as local directories: fetched from a bucket by the driver, unpacked by workers of other machines."""
+"""Checkpoints as local directories: the driver fetches them from a bucket, workers of other machines unpack them."""
 
 import contextlib
 import tempfile
@@ -13,10 +13,10 @@ def local_checkpoint(checkpoint: str | None) -> Iterator[Path]:
     """Provide a checkpoint as a directory of this machine; a remote one is fetched and removed afterwards.
 
     Args:
-        checkpoint: Directory or bucket prefix; None for the bundled one.
+        checkpoint: Directory or bucket prefix; None for the bundled checkpoint.
 
     Raises:
-        StorageError: It cannot be fetched.
+        CheckpointError: The prefix has no checkpoint, or it cannot be read.
     """
     from muscaps.checkpoint import BUNDLED, CARD, WEIGHTS, WORDS, CheckpointError  # imports torch
 
@@ -46,14 +46,14 @@ def checkpoint_directory(checkpoint: str | Mapping[str, bytes]) -> Iterator[str]
 
 
 def checkpoint_for_workers(directory: Path, address: str | None) -> str | dict[str, bytes]:
-    """Return a checkpoint as the workers of a Ray need it, for `checkpoint_directory`.
+    """Return a checkpoint in the form that workers need for `checkpoint_directory`.
 
     Args:
-        directory: On this machine.
-        address: Of the cluster; None for a Ray of this machine.
+        directory: Directory on this machine.
+        address: Address of the cluster; None for Ray on this machine.
 
     Returns:
-        The directory's path, or its files by name where workers may be on other machines.
+        The path of the directory; for a cluster, whose workers may be on other machines, its files by name.
     """
     if address is None:
         return str(directory.resolve())

@@ -12,10 +12,11 @@ _peak = 0
 def peak_bytes() -> int:
     """Largest resident size of this process so far, in bytes.
 
-    Pages of Ray's object store are excluded: a process that reads a block maps its pages, in time all of the store's,
-    which all processes share and which is limited as a whole. The kernel reports shared pages only as of now. Each
-    call therefore resets the kernel's maximum, and the result is too small by what was mapped between two calls: call
-    it after each piece of work. Where the kernel reports no shared pages, they are included.
+    Pages of Ray's object store are excluded, because all processes share them: a process that reads a block maps the
+    pages of the block, and in time those of the whole store. The kernel reports only the present number of shared
+    pages. Each call therefore resets the kernel's maximum. The result is too small by the pages that were mapped
+    between two calls, so that the function should be called after each piece of work. If the kernel reports no shared
+    pages, they are included.
     """
     global _peak
     _peak = max(_peak, _largest_since_last_call())

@@ -1,4 +1,4 @@
-"""What a run has to do: the catalogue minus what the output holds, cut into shards."""
+"""The plan of a run: the catalogue without finished tracks, divided into shards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from pipeline.catalogue import Catalogue
 from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
 
 SHARD_TRACKS, SHARD_TRACKS_PER_CPU = (2_000, 100_000), 1_000
-"""Tracks of one Ray execution, at least and at most, and per core: some ten minutes of work, so that starting the
-workers does not count. Ray's bookkeeping in the driver grows by 5 KB a track and is freed with the execution."""
+"""Tracks of one Ray execution: minimum, maximum, and number per core. An execution is about ten minutes of work, so
+that the start of the workers is negligible. Ray's bookkeeping in the driver grows by 5 KB per track until the execution
+ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +23,13 @@ class Plan:
     """The tracks of a catalogue that a run processes."""
 
     selected: np.ndarray
-    """(num_tracks,) bool, true where there is work."""
+    """True for tracks to process, (num_tracks,) bool."""
     attempts: np.ndarray
-    """Earlier attempts of each selected track, (num_selected,) int."""
+    """Number of earlier attempts of each selected track, (num_selected,) int."""
     already_captioned: int
-    """Tracks that earlier runs captioned."""
+    """Tracks with a caption of an earlier run."""
     already_failed: int
-    """Tracks that failed for good in earlier runs and are not tried again."""
+    """Tracks whose last failure is final, and which are therefore not processed."""
 
     @property
     def num_tracks(self) -> int:
@@ -37,7 +38,7 @@ class Plan:
 
 
 def plan_run(catalogue: Catalogue, config: CaptioningConfig, model_id: str) -> Plan:
-    """Read what the output holds and choose the tracks to process.
+    """Read finished and failed tracks from the output and select the tracks to process.
 
     Raises:
         StorageError: The output cannot be read.
@@ -58,15 +59,15 @@ def select_tracks(
     only_failed: bool = False,
     limit: int | None = None,
 ) -> Plan:
-    """Choose the tracks without a caption, except those whose last failure is final.
+    """Select the tracks without a caption, except those whose last failure is final.
 
     Args:
-        catalogue: What was asked for.
+        catalogue: The tracks that are wanted.
         captioned: `track_id` and `etag` of tracks with a caption of this model and decoding.
         failures: The last failure of each failed track, see `FAILURE_SCHEMA`.
-        model_id: Of the checkpoint; a failure to caption counts for that model only.
-        only_failed: Choose the tracks whose last attempt failed, final or not, and no others.
-        limit: Most tracks to choose, the first of the catalogue.
+        model_id: Model of this run; failures of the caption stage with another model are ignored.
+        only_failed: Select only tracks whose last attempt failed, with a final failure or not.
+        limit: Maximum number of tracks, the first of the catalogue.
     """
     same_model = pc.or_(pc.not_equal(failures["stage"], "caption"), pc.equal(failures["model_id"], model_id))
     failures = failures.filter(pc.fill_null(same_model, True))
@@ -86,15 +87,15 @@ def select_tracks(
 
 
 def shards(catalogue: Catalogue, plan: Plan, num_cpus: int) -> Iterator[pa.Table]:
-    """Cut the planned tracks into executions.
+    """Divide the planned tracks into shards, one per Ray execution.
 
     Args:
-        catalogue: What was asked for.
+        catalogue: The tracks that are wanted.
         plan: The tracks to process.
-        num_cpus: Cores of the cluster; more cores get larger shards.
+        num_cpus: Cores of the cluster; shards are larger with more cores.
 
     Yields:
-        Rows for the first stage, see `rows.input_rows`; `attempt` counts the attempt that follows.
+        Rows for the first stage, see `rows.input_rows`; `attempt` is the number of the coming attempt.
     """
     least, most = SHARD_TRACKS
     size = min(most, max(least, SHARD_TRACKS_PER_CPU * num_cpus))
@@ -103,7 +104,7 @@ def shards(catalogue: Catalogue, plan: Plan, num_cpus: int) -> Iterator[pa.Table
 
 
 def _earlier_attempts(track_ids: pa.ChunkedArray, failures: pa.Table) -> np.ndarray:
-    """How often each track has failed before, (num_tracks,) int."""
+    """Return the number of earlier attempts of each track, (num_tracks,) int."""
     positions = pc.index_in(track_ids, value_set=failures["track_id"].combine_chunks())
     attempts = failures["attempt"].combine_chunks().take(positions.combine_chunks())
     return np.asarray(pc.fill_null(attempts, 0).to_numpy(zero_copy_only=False))

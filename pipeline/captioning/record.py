@@ -1,4 +1,4 @@
-"""The run's record: totals over result rows, `OUTPUT/runs/<run_id>.json`, and the same as metrics."""
+"""The record of a run: totals over result rows, written to `OUTPUT/runs/<run_id>.json` and reported as metrics."""
 
 import json
 import logging
@@ -25,33 +25,33 @@ from pipeline.output.commit import Counts
 logger = logging.getLogger(__name__)
 
 RECORD_SECONDS = 30.0
-"""How often the record is written while the run works."""
+"""Time between two writes of the record during a run, in seconds."""
 MAX_DAMAGED_NAMED = 100
-"""Captioned tracks with damage that the record names."""
+"""Maximum number of damaged tracks that the record lists."""
 
 
 class RunRecord:
-    """What a run has done so far."""
+    """The totals of a run so far."""
 
     def __init__(self, config: CaptioningConfig, *, run_id: str, model_id: str, catalogue: Catalogue) -> None:
-        """Start the run's clock.
+        """Begin the record; the run's time starts now.
 
         Args:
-            config: What was asked for.
-            run_id: The run's name.
-            model_id: Of the checkpoint.
-            catalogue: The tracks, and what its listing left out.
+            config: Configuration of the run.
+            run_id: Name of the run.
+            model_id: Model id of the checkpoint.
+            catalogue: The tracks, and the files that its listing left out.
         """
         self._started = self._written = time.monotonic()
         self._first_result: float | None = None
         self.failures: Counter[str] = Counter()
-        """`stage/error_type` -> attempts."""
+        """`stage/error_type` -> number of attempts."""
         self._damaged_tracks: list[dict[str, str]] = []
         self._stage_seconds: dict[str, float] = defaultdict(float)
         self._peak_bytes: dict[str, int] = {}
         self._metrics: RunMetrics | None = None
         self.num_rounds = 0
-        """Ray executions so far."""
+        """Number of Ray executions so far."""
         self._output = config.output
         self.summary = RunSummary(
             run_id=run_id,
@@ -83,7 +83,7 @@ class RunRecord:
         return time.monotonic() - self._written > RECORD_SECONDS
 
     def set_plan(self, plan: Plan) -> None:
-        """Note what the run sets out to process."""
+        """Record the plan of the run."""
         self.summary = replace(
             self.summary,
             already_captioned=plan.already_captioned,
@@ -112,24 +112,24 @@ class RunRecord:
         self._damaged_tracks.extend(damaged.select(["track_id", "damage"]).slice(0, room).to_pylist())
 
     def progress(self, counts: Counts, failed_tracks: int, step: str = "") -> Progress:
-        """How far the run is, with the current step in words."""
+        """Return the progress of the run, with the current step in words."""
         return Progress(total=self.summary.to_do, captioned=counts.captioned, failed=failed_tracks, step=step)
 
     def num_left(self, counts: Counts, failed_tracks: int) -> int:
-        """Tracks that have neither caption nor failure yet."""
+        """Return the number of tracks that have neither caption nor failure yet."""
         return max(0, self.summary.to_do - counts.captioned - failed_tracks)
 
     def write(self, status: Status, counts: Counts, failed_tracks: int, reason: str = "") -> RunSummary:
         """Write `runs/<run_id>.json` and the metrics as of now.
 
         Args:
-            status: How the run stands.
-            counts: What the sink has taken.
-            failed_tracks: Tracks, rather than attempts, that have no caption.
+            status: Status of the run.
+            counts: Numbers of results in the sink.
+            failed_tracks: Number of failed tracks (not attempts).
             reason: Why the run ends early.
 
         Raises:
-            StorageError: The record cannot be written; while the run works, passing trouble is logged only.
+            StorageError: The record cannot be written. Temporary errors during the run are only logged.
         """
         self._written = time.monotonic()
         first = self._written if self._first_result is None else self._first_result
@@ -166,8 +166,8 @@ class RunRecord:
             logger.warning("the run's record could not be written: %s", error)
 
     def _update_metrics(self) -> None:
-        """Report the totals as metrics, while this process has a Ray to report to."""
-        ray = sys.modules.get("ray")  # a run with nothing to do never imports it
+        """Report the totals as metrics, if this process is connected to Ray."""
+        ray = sys.modules.get("ray")  # a run with nothing to do does not import it
         if ray is None or not ray.is_initialized():
             return
         self._metrics = self._metrics or RunMetrics(self.summary.run_id)
@@ -176,7 +176,7 @@ class RunRecord:
 
 
 def config_as_json(config: CaptioningConfig) -> dict[str, Any]:
-    """The configuration without anything that is secret or not JSON."""
+    """Return the configuration as JSON values, without secrets."""
     values = asdict(config)
     for name in ("catalogue", "output", "checkpoint"):
         if values[name] is not None:

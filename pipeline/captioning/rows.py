@@ -1,9 +1,10 @@
 """Rows between the stages: preparing catalogue rows, adding columns, failures.
 
-Conventions: a batch is a `pyarrow.Table` with one row per track: the catalogue's columns, `attempt` (how often the
-track has been tried, this time included) and what the stages so far have added (`schema.DECODED`, `schema.RESULT`). A
-track that fails keeps its row, with stage and reason, through the later stages. PCM is mono int16, little-endian, as
-binary; features are float16, row-major, as binary."""
+Conventions: a batch is a `pyarrow.Table` with one row per track. It has the catalogue's columns, `attempt` (number of
+this attempt, from 1) and the columns of the stages so far (`schema.DECODED`, `schema.RESULT`). A failed track keeps its
+row, with stage and reason, through the later stages. PCM is mono int16, little-endian, as binary; features are float16,
+row-major, as binary.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,26 +18,26 @@ from pipeline.output.schema import CATALOGUE_SCHEMA, RESULT
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a track has no caption, as in `failures/`."""
+    """The reason why a track has no caption, as in `failures/`."""
 
     stage: str
     """fetch, decode or caption."""
     error_type: str
-    """An identifier in snake_case, to count by."""
+    """An identifier in snake_case, by which failures are counted."""
     message: str
     """An explanation for a catalogue editor."""
     retryable: bool
-    """Whether a retry may succeed although nothing was changed."""
+    """Whether a retry may succeed although nothing is changed."""
 
 
 def failure_rows(rows: pa.Table, failure: Failure) -> pa.Table:
-    """Turn catalogue rows into result rows with one and the same failure."""
+    """Convert catalogue rows to result rows that all have the same failure."""
     values = failure_values(failure.stage, failure.error_type, failure.message, failure.retryable)
     return extend_rows(rows, RESULT, [values] * rows.num_rows)
 
 
 def result_schema(catalogue: pa.Schema) -> pa.Schema:
-    """The schema of result rows, given that of the rows the first stage received."""
+    """Return the schema of result rows for the schema of the first stage's input."""
     return pa.schema([*catalogue, *RESULT])
 
 
@@ -44,8 +45,8 @@ def input_rows(rows: pa.Table, attempts: pa.Array) -> pa.Table:
     """Prepare catalogue rows for the first stage.
 
     Args:
-        rows: Of the catalogue.
-        attempts: Number of the coming attempt at each track, (rows,) int.
+        rows: Rows of the catalogue.
+        attempts: Number of the coming attempt of each track, (rows,) int.
     """
     own = [name for name in rows.column_names if name in CATALOGUE_SCHEMA.names]
     others = [name for name in rows.column_names if name not in CATALOGUE_SCHEMA.names]
@@ -53,7 +54,7 @@ def input_rows(rows: pa.Table, attempts: pa.Array) -> pa.Table:
 
 
 def failure_values(stage: str, error_type: str, error: Exception | str, retryable: bool) -> dict[str, Any]:
-    """The columns of a failure, its message on one line of at most 1,000 characters."""
+    """Return the columns of a failure; the message is one line of at most 1,000 characters."""
     message = " ".join(str(error).split()) or type(error).__name__
     return {
         "stage": stage,
@@ -64,7 +65,7 @@ def failure_values(stage: str, error_type: str, error: Exception | str, retryabl
 
 
 def extend_rows(rows: pa.Table, schema: pa.Schema, values: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Add the schema's columns to rows, or fill them in: from `values` where given, else from the rows, else null."""
+    """Add a schema's columns to rows: from `values` if it has the column, otherwise from the rows, otherwise null."""
     for column in schema:
         given = [value.get(column.name) for value in values]
         present = column.name in rows.column_names
@@ -82,13 +83,13 @@ def extend_rows(rows: pa.Table, schema: pa.Schema, values: Sequence[Mapping[str,
 
 
 def binary_array(samples: np.ndarray) -> pa.Array:
-    """An array of one binary value that shares a NumPy array's memory."""
+    """Return an array with one binary value that shares the memory of a NumPy array."""
     data = pa.py_buffer(np.ascontiguousarray(samples))
     offsets = pa.py_buffer(np.array([0, data.size], dtype=np.int64))
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
 
 
 def error_type_of(error: Exception) -> str:
-    """Name an unexpected error for `error_type`: `OutOfMemoryError` -> `out_of_memory`."""
+    """Return the `error_type` of an unexpected error: `OutOfMemoryError` -> `out_of_memory`."""
     name = type(error).__name__.removesuffix("Error")
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).strip("_") or "error"

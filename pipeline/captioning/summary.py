@@ -1,90 +1,91 @@
-"""What a run did, as its caller and `OUTPUT/runs/<run_id>.json` get it."""
+"""The result of a run, for the caller and for `OUTPUT/runs/<run_id>.json`."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["running", "done", "nothing_to_do", "drained", "stopped", "failed"]
-"""How a run stands:
+"""Status of a run:
 
-- `running`: it works, or ended without writing its record (see `ended_at`).
-- `done`: every track it set out to process has a caption or a failure.
-- `nothing_to_do`: the output held everything already.
-- `drained`: it ended early, on a signal or the time limit; the rest is left for the next run.
+- `running`: it is in progress, or ended without writing its record (see `ended_at`).
+- `done`: every planned track has a caption or a failure.
+- `nothing_to_do`: no track of the catalogue was left to process.
+- `drained`: it ended early, on a signal or the time limit; the next run processes the rest.
 - `stopped`: it ended early because too many tracks failed.
-- `failed`: an error ended it, see `reason`.
+- `failed`: it ended with an error, see `reason`.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run did."""
+    """The result of a run."""
 
     run_id: str
-    """Its name, also in every row it wrote."""
+    """Name of the run, also in every row that it wrote."""
     output: str
-    """Where it wrote."""
+    """Folder or bucket prefix of the output."""
     status: Status
-    """How it ended."""
+    """See `Status`."""
     reason: str = ""
-    """Why it ended before all was done."""
+    """Why the run ended early; empty otherwise."""
     model_id: str = ""
-    """Of the checkpoint."""
+    """Model id of the checkpoint."""
     num_tracks: int = 0
-    """In the catalogue."""
+    """Number of tracks in the catalogue."""
     files_left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Files of a listed folder that are not audio: suffix -> `files`, their number, and `example`, one of them."""
+    """Files of a listed folder that are not audio: suffix -> `files` (their number) and `example` (one of them)."""
     num_unreadable: int = 0
     """Folders and links of a listed folder that could not be read."""
     unreadable: list[str] = field(default_factory=list)
-    """The first 1,000 of them, each with its reason."""
+    """The first 1,000 folders and links that could not be read, each with its reason."""
     already_captioned: int = 0
-    """Tracks of the catalogue that earlier runs captioned."""
+    """Tracks with a caption of an earlier run."""
     already_failed: int = 0
-    """Tracks of the catalogue that failed for good in earlier runs and are not tried again."""
+    """Tracks whose last failure is final, and which are therefore not processed."""
     to_do: int = 0
-    """Tracks this run set out to process."""
+    """Tracks that this run planned to process."""
     captioned: int = 0
-    """Tracks it captioned."""
+    """Tracks that this run captioned."""
     failed: int = 0
-    """Tracks it ended without a caption for."""
+    """Tracks that failed in this run and have no caption."""
     left: int = 0
-    """Tracks it did not process."""
+    """Planned tracks that were not processed."""
     damaged: int = 0
-    """Captioned tracks whose file was damaged in part; column `damage` of `captions/` has the reasons."""
+    """Captioned tracks whose file is partly damaged; column `damage` of `captions/` has the reasons."""
     damaged_tracks: list[dict[str, str]] = field(default_factory=list)
-    """The first 100 of them, each with `track_id` and `damage`."""
+    """The first 100 damaged tracks, each with `track_id` and `damage`."""
     failures_by_reason: dict[str, int] = field(default_factory=dict)
-    """`stage/error_type` -> attempts."""
+    """`stage/error_type` -> number of attempts."""
     audio_seconds: float = 0.0
-    """Length of the tracks captioned."""
+    """Total length of the captioned tracks."""
     wall_seconds: float = 0.0
-    """From the first line to the last."""
+    """Duration of the run."""
     startup_seconds: float = 0.0
-    """Of those, until the first track was returned, its own processing included."""
+    """Time from the start until the first track was finished."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
-    """Work by stage (fetch, decode, feature, search), summed over workers; commit is the driver's."""
+    """Working time by stage (fetch, decode, feature, search), summed over workers; `commit` is time of the driver."""
     peak_memory_bytes: dict[str, int] = field(default_factory=dict)
-    """Most memory of the driver, of any decode worker and of any captioning worker, the object store excluded."""
+    """Peak memory of the driver, and the largest of all decode workers and of all captioning workers, without Ray's
+    object store."""
     rounds: int = 0
-    """Ray executions it took."""
+    """Number of Ray executions."""
     started_at: str = ""
-    """UTC."""
+    """Start, UTC."""
     ended_at: str = ""
-    """UTC; while it runs, when the record was last written."""
+    """End, UTC; during the run, time of the last write of the record."""
     config: dict[str, Any] = field(default_factory=dict)
-    """Its configuration, without secrets."""
+    """Configuration of the run, without secrets."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Of Python, muscaps and what it builds on."""
+    """Versions of Python, muscaps and its dependencies."""
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of audio captioned per second of the run."""
+        """Seconds of captioned audio per second of the run."""
         return self.audio_seconds / self.wall_seconds if self.wall_seconds else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a run is."""
+    """The progress of a run."""
 
     total: int
     """Tracks to process."""

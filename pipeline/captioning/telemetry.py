@@ -1,8 +1,7 @@
-"""A run's metrics for Prometheus, exported by Ray, shown by `infra/grafana-dashboard.json`.
+"""Prometheus metrics of a run, exported by Ray and shown by `infra/grafana-dashboard.json`.
 
-Conventions: names start with `muscaps_`, Ray adds the prefix `ray_` and, to a counter, the suffix `_total`; every
-sample has the tag `run`. Only the run's driver reports, so nothing is counted twice. Time is in seconds, summed over
-workers.
+Conventions: names start with `muscaps_`. Ray adds the prefix `ray_`, and the suffix `_total` to counters. Every sample
+has the tag `run`. Only the driver reports, so that nothing is counted twice. Time is in seconds, summed over workers.
 """
 
 from typing import Any
@@ -21,7 +20,7 @@ _TAGS = {"muscaps_tracks": "status", "muscaps_failures": "reason", "muscaps_stag
 
 
 class RunMetrics:
-    """A run's totals as Prometheus metrics; needs Ray to be running."""
+    """The totals of a run as Prometheus metrics; Ray must be running."""
 
     def __init__(self, run_id: str) -> None:
         """Register the metrics.
@@ -50,7 +49,7 @@ class RunMetrics:
         failures_by_reason: dict[str, int],
         stage_seconds: dict[str, float],
     ) -> None:
-        """Report the run's totals; a counter grows by the difference to the last call.
+        """Report the totals of the run; counters grow by the difference to the last call.
 
         Args:
             captioned: Tracks captioned.
@@ -72,7 +71,7 @@ class RunMetrics:
         self._metrics["muscaps_wall_seconds"].set(wall_seconds, tags=self._run)
 
     def _count(self, name: str, value: str, total: float) -> None:
-        """Raise a counter to a total. A total that fell, as when a failed track is captioned later, changes nothing."""
+        """Raise a counter to a total; a smaller total is ignored, e.g. after a failed track was captioned."""
         new = total - self._reported.get((name, value), 0.0)
         if new > 0:
             tags = self._run | ({_TAGS[name]: value} if name in _TAGS else {})
