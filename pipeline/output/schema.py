@@ -75,12 +75,18 @@ CAPTION_SCHEMA = pa.schema(
         pa.field("created_at", TIMESTAMP, nullable=False),
     ]
 )
-"""One captioned track. `segments` and `attention` are null unless asked for; `attention` is
-(words + <eos>, chunks); `sample_rate` and `channels` are the original file's; `coverage` is the fraction of
-the track that was processed, 0 to 1: chunks that were left out and audio that the file's header states but the file
-does not hold both reduce it. `damage` states what was lost or repaired in the file; null for an intact one. `tags` holds calibrated scores, `evidence` those of the tags that the
-caption claims, with the claiming words; both are null where the checkpoint has no tag heads. The catalogue's other
-columns follow."""
+"""One captioned track.
+
+- `segments` and `attention` are null unless requested; `attention` is (words + <eos>, chunks).
+- `sample_rate` and `channels` are those of the original file.
+- `coverage` is the fraction of the track that was processed, 0 to 1. Two things reduce it: chunks that were left out,
+  and audio that the file's header states but the file does not have.
+- `damage` states what was lost or repaired in the file; null for an intact file.
+- `tags` has calibrated scores, `evidence` the scores of the tags that the caption claims, with the words. Both are null
+  if the checkpoint has no tag heads.
+
+The catalogue's other columns follow.
+"""
 
 FAILURE_SCHEMA = pa.schema(
     [
