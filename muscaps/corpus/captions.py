@@ -16,12 +16,14 @@ from muscaps.corpus.wording import Wording, content_stems
 
 MIN_WORDS = 5
 MAX_WORDS = 22
+RICH_WORDS = 10
+"""Captions of fewer words are written only where the facts do not fill more."""
 FUNCTION_WORDS = frozenset(
     "a an and at by for from in of on over the then that to with where as first later one".split()
 )
 """Words that may occur twice in a caption."""
 _SLOT = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
-MOOD_SHARE = 0.6
+MOOD_SHARE = 0.9
 """How often a sentence without a mood is dropped, where moods are known."""
 _TRIES = 20
 """Sentences tried for each caption that is wanted."""
@@ -72,12 +74,16 @@ def describe(facts: Facts, rng: np.random.Generator, num_captions: int = 5) -> l
         At most `num_captions` distinct sentences; none when too little is known for five words.
     """
     found: list[str] = []
-    for known in (facts, replace(facts, genres=())):  # the name of a genre may claim what the clip lacks
+    unnamed = replace(facts, genres=())  # the name of a genre may claim what the clip lacks
+    passes = [(facts, MIN_WORDS), (unnamed, MIN_WORDS)]
+    if len(facts.instruments) > 1 or (facts.instruments and facts.moods):
+        passes.insert(0, (facts, RICH_WORDS))
+    for known, min_words in passes:
         for _ in range(num_captions * _TRIES):
             if len(found) == num_captions:
                 return found
             text = write_sentence(known, rng)
-            if text and text not in found and is_acceptable(text, known):
+            if len(tokens(text)) >= min_words and text not in found and is_acceptable(text, known):
                 found.append(text)
     return found
 

@@ -116,7 +116,7 @@ def test_the_language_is_varied(captions: list[str]) -> None:
     assert statistics.top_opening_share <= 0.1, statistics.top_openings
     assert statistics.distinct_share >= 0.95
     assert 250 <= statistics.vocabulary_size <= 700
-    assert 8 <= statistics.words_per_caption <= 14
+    assert 9 <= statistics.words_per_caption <= 14
     assert statistics.repeated_content_share == 0
 
 
