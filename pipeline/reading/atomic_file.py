@@ -5,18 +5,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from pipeline import storage
+from pipeline.storage.uris import local_path
 
 
 def plain_path(uri: str) -> str:
     """Return a local path made absolute, and a remote URI unchanged."""
     if storage.is_remote(uri):
         return uri
-    parts = urlsplit(uri)
-    path = unquote(parts.path) if parts.scheme == "file" else uri
-    return str(Path(path).absolute())
+    return str(local_path(uri).absolute())
 
 
 @contextmanager

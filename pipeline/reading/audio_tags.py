@@ -1,33 +1,29 @@
 """Captions track by track: sidecar files, tagged copies, or tags in the original files.
 
-Conventions: an audio file is changed only where the target is `originals`. Audio is tagged in a temporary file
-that then replaces the target, so a file is never half-written.
+Conventions: an audio file is changed only where the target is `originals`. A track that cannot be written is one line
+of the log; the others are written.
 """
 
 import importlib.util
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pipeline import storage
-from pipeline.output.newest import open_table
+from pipeline.output.newest import Table, open_table
 from pipeline.output.text_values import strict_json
-from pipeline.reading.atomic_file import atomic_file, created_file_mode, plain_path
-from pipeline.reading.comment_tags import tag_file
+from pipeline.reading.atomic_file import atomic_file
 from pipeline.reading.descriptor import AI_COLUMN
 from pipeline.reading.shortening import shorten_caption
-from pipeline.reading.track_paths import copy_path, track_path
+from pipeline.reading.tagged_files import tag_original, write_tagged_copy
+from pipeline.reading.track_paths import LOG_NAME, SharedNames, audio_suffix, shared_names, track_path
 
 TagTarget = Literal["sidecars", "copies", "originals"]
 
 _COLUMNS = ("track_id", "uri", "caption", "log_prob", "segments", "model_id", "created_at")
 """Columns of a sidecar file."""
+_SIDECAR_SUFFIX = ".caption.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +65,7 @@ class TagSummary:
 def write_tags(config: TagConfig) -> TagSummary:
     """Write each track's newest caption to a sidecar or into a comment tag.
 
-    An original keeps its modification time and permissions.
+    An original keeps its owner, permissions and times.
 
     Raises:
         OutputError: No captions.
@@ -82,78 +78,45 @@ def write_tags(config: TagConfig) -> TagSummary:
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
     columns = [name for name in _COLUMNS if name in table.schema.names]
+    shared = _shared_names(table, config.target)
     written, failed = 0, []
-    log = folder / "muscaps-tags.jsonl"
-    with atomic_file(str(log)) as path, path.open("w", encoding="utf-8", newline="\n") as lines:
+    log = folder / LOG_NAME
+    with (
+        atomic_file(str(log)) as path,
+        path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines,
+    ):
         for batch in table.newest(columns, model_id=config.model_id):
             for row in batch.to_pylist():
                 if config.max_chars is not None:
                     row["caption"] = shorten_caption(row["caption"], config.max_chars)
                 entry = {"track_id": row["track_id"], "uri": row["uri"]}
                 try:
-                    entry["written"] = str(_WRITERS[config.target](row, folder))
+                    entry["written"] = str(_write_one(config.target, row, folder, shared))
                     written += 1
-                except (OSError, ValueError) as error:
-                    entry["error"] = str(error)
-                    failed.append((row["track_id"], str(error)))
+                except Exception as error:  # whatever a damaged file causes, the other tracks are written
+                    entry["error"] = " ".join(str(error).split()) or type(error).__name__
+                    failed.append((row["track_id"], entry["error"]))
                 lines.write(json.dumps(entry, ensure_ascii=False) + "\n")
     return TagSummary(written=written, failed=tuple(failed), log=str(log))
 
 
-def _write_sidecar(row: dict[str, Any], folder: Path) -> Path:
-    """Write a track's caption to a JSON file; return its path."""
-    path = track_path(folder, row["track_id"], ".caption.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_one(target: TagTarget, row: dict[str, Any], folder: Path, shared: SharedNames | None) -> Path:
+    """Write one track's caption; return the path of the file."""
+    if target == "originals":
+        return tag_original(row["uri"], row["caption"], model_id=row["model_id"])
+    if target == "copies":
+        path = track_path(folder, row["track_id"], audio_suffix(row["uri"]), shared)
+        write_tagged_copy(row["uri"], path, row["caption"], model_id=row["model_id"])
+        return path
+    path = track_path(folder, row["track_id"], _SIDECAR_SUFFIX, shared)
     body = {key: value for key, value in row.items() if value is not None}
     text = json.dumps(strict_json({**body, AI_COLUMN: True}), indent=2, ensure_ascii=False)
     storage.write_once(str(path), text.encode() + b"\n")
     return path
 
 
-def _tag_copy(row: dict[str, Any], folder: Path) -> Path:
-    """Copy a track's audio into the folder and tag the copy; return its path."""
-    path = copy_path(folder, row["track_id"], row["uri"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not storage.is_remote(row["uri"]) and path.exists() and path.samefile(plain_path(row["uri"])):
-        raise ValueError(f"the copy would replace the original {path}: choose another folder")
-    with _replacement(path) as temporary:
-        with storage.open_for_reading(row["uri"]) as source, temporary.open("wb") as sink:
-            shutil.copyfileobj(source, sink, 8 << 20)
-        tag_file(temporary, row["caption"], model_id=row["model_id"])
-    return path
-
-
-def _tag_original(row: dict[str, Any], folder: Path) -> Path:
-    """Tag a track's own audio file; return its path."""
-    if storage.is_remote(row["uri"]):
-        raise ValueError("remote originals are not rewritten: use sidecars or copies")
-    path = Path(plain_path(row["uri"]))
-    with _replacement(path) as temporary:
-        shutil.copy2(path, temporary)
-        times = path.stat()
-        tag_file(temporary, row["caption"], model_id=row["model_id"])
-        os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
-    return path
-
-
-_WRITERS: dict[TagTarget, Callable[[dict[str, Any], Path], Path]] = {
-    "sidecars": _write_sidecar,
-    "copies": _tag_copy,
-    "originals": _tag_original,
-}
-
-
-@contextmanager
-def _replacement(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path`, with its suffix; it replaces `path` when the block ends without an error."""
-    handle, name = tempfile.mkstemp(prefix=".tag-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    temporary.chmod(created_file_mode())
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _shared_names(table: Table, target: TagTarget) -> SharedNames | None:
+    """Find the names that several tracks would have."""
+    if target == "originals":
+        return None
+    return shared_names(table, _SIDECAR_SUFFIX if target == "sidecars" else None)

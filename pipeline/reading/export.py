@@ -15,12 +15,12 @@ import pyarrow.csv
 
 from pipeline import storage
 from pipeline.output.column_types import converted
-from pipeline.output.newest import OutputError, Table, open_table
-from pipeline.reading.atomic_file import atomic_file, plain_path
+from pipeline.output.newest import Table, open_table
+from pipeline.reading.atomic_file import atomic_file
+from pipeline.reading.audiofolder import AudioPaths
 from pipeline.reading.descriptor import AI_COLUMN, DISCLOSURE, data_package
 from pipeline.reading.formats import ExportFormat, batch_writer, is_csv_type
 from pipeline.reading.shortening import shorten_caption
-from pipeline.reading.track_paths import copy_path
 
 FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
 """Start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), full-width signs included."""
@@ -91,11 +91,12 @@ def export_captions(config: ExportConfig) -> ExportSummary:
     """
     table = open_table(config.output, "captions")
     columns, schema = _columns_and_schema(table, config)
+    audio_paths = AudioPaths(table, config.file)
     counts = {"rows": 0, "cut": 0, "escaped": 0}
     with atomic_file(config.file) as path:
         with batch_writer(path, schema, config.format, byte_order_mark=config.excel) as write:
             for batch in table.newest(columns, model_id=config.model_id):
-                write(_converted(batch, schema, config, counts))
+                write(_converted(batch, schema, config, audio_paths, counts))
                 counts["rows"] += batch.num_rows
         size, digest = path.stat().st_size, _sha256(path)
     descriptor = data_package(
@@ -133,7 +134,7 @@ def _columns_and_schema(table: Table, config: ExportConfig) -> tuple[list[str], 
 
 
 def _converted(
-    batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, counts: dict[str, int]
+    batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, audio_paths: AudioPaths, counts: dict[str, int]
 ) -> pa.RecordBatch:
     """Convert a batch to the schema to write; add to `counts`."""
     arrays = []
@@ -142,7 +143,7 @@ def _converted(
             array = pa.array([True] * batch.num_rows)
         elif field.name == "file_name":
             rows = zip(batch["track_id"].to_pylist(), batch["uri"].to_pylist(), strict=True)
-            array = pa.array([_relative_audio_path(uri, track_id, config.file) for track_id, uri in rows], pa.string())
+            array = pa.array([audio_paths.relative(uri, track_id) for track_id, uri in rows], pa.string())
         else:
             array = batch[field.name]
         if field.name == "caption" and config.max_chars is not None:
@@ -157,21 +158,6 @@ def _converted(
             array = pc.if_else(is_formula, pc.binary_join_element_wise("'", array, ""), array)
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _relative_audio_path(uri: str, track_id: str, file: str) -> str:
-    """Return the path relative to the metadata file, of the audio or of its tagged copy in that folder."""
-    folder = plain_path(file).rpartition("/")[0] + "/"
-    path = plain_path(uri)
-    if not path.startswith(folder):
-        copy = copy_path(Path(folder), track_id, uri)
-        if storage.is_remote(file) or not copy.exists():
-            raise OutputError(
-                f"{uri} is not in {folder}: write audiofolder metadata to the folder of the audio, "
-                f"or copy the audio there first: muscaps export OUTPUT {folder} --tags copies"
-            )
-        path = str(copy)
-    return path[len(folder) :]
 
 
 def _sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipeline import storage
+from pipeline.reading.atomic_file import plain_path
 from pipeline.reading.report.config import ReportConfig
 
 
@@ -25,8 +26,8 @@ def audio_linker(config: ReportConfig) -> Callable[[str], str | None]:
             return sign(uri) if sign is not None else None
         if storage.is_remote(uri) or page_folder is None:
             return None
-        path = Path(uri.removeprefix("file://")).absolute()
-        return quote(os.path.relpath(path, page_folder)) if path.exists() else None
+        path = Path(plain_path(uri))
+        return quote(os.fsencode(os.path.relpath(path, page_folder))) if path.exists() else None
 
     return link
 
