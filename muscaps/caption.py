@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from muscaps.decoding import Hypothesis
-from muscaps.evidence import Evidence, TrackEvidence
+from muscaps.evidence import Evidence
+from muscaps.search_rules import TrackRules
 from muscaps.vocabulary import Vocabulary, detokenize
 
 
@@ -54,7 +55,7 @@ def to_caption(
     hypotheses: list[Hypothesis],
     vocabulary: Vocabulary,
     num_alternatives: int,
-    evidence: TrackEvidence | None = None,
+    rules: TrackRules | None = None,
 ) -> Caption:
     """Turn a track's ranked hypotheses into a caption.
 
@@ -64,18 +65,18 @@ def to_caption(
         hypotheses: Best first.
         vocabulary: The words.
         num_alternatives: Most other hypotheses to keep.
-        evidence: Ranks hypotheses anew, finished ones first, by log-probability plus what their claims are worth.
+        rules: Compare hypotheses anew, finished ones first: by the claims of the whole text; None keeps their order.
     """
     texts = [(hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids))) for hypothesis in hypotheses]
-    if evidence is not None:
-        texts.sort(key=lambda pair: (not pair[0].finished, -pair[0].log_prob - evidence.worth(pair[1])))
+    if rules is not None:
+        texts.sort(key=lambda pair: (not pair[0].finished, -rules.score(*pair)))
     (best, text), *others = [pair for pair in texts if pair[1]] or texts
     return Caption(
         text=text,
         words=tuple(vocabulary.words[index] for index in best.word_ids),
         word_ids=best.word_ids,
         log_prob=best.log_prob,
-        evidence=evidence.entries(text) if evidence is not None else (),
+        evidence=rules.entries(text) if rules is not None else (),
         alternatives=tuple(
             Alternative(text=text, log_prob=other.log_prob) for other, text in others[:num_alternatives]
         ),

@@ -17,13 +17,12 @@ from muscaps.caption import Caption, Segment, to_caption
 from muscaps.checkpoint import BUNDLED, Checkpoint, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import beam_search
-from muscaps.evidence import EvidenceConfig, EvidenceGuide, EvidenceScorer, TrackEvidence
 from muscaps.inference import convolution_precision, fold_weight_norm, prepare_decoder, prepare_extractor
 from muscaps.models.caption_model import EncodedAudio
+from muscaps.search_rules import SearchRules
 from muscaps.tagger import Tag, TagHeads
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 from muscaps.waveforms import Waveform, of_one_type
-from muscaps.word_constraints import WordConstraints
 
 FEATURE_BATCH = {"cpu": 4, "cuda": 256}
 """Chunks per forward pass: the activations of a small batch stay in a CPU's cache; a GPU needs many."""
@@ -68,11 +67,7 @@ class Captioner:
         self.precision: Precision = precision
         self._extract = prepare_extractor(self.model.feature_extractor, precision)
         self._decoder = prepare_decoder(self.model)
-        self._scorer: EvidenceScorer | None = None
-        if self.tagger is not None:
-            evidence = EvidenceConfig.of_card(self.card.get("decoding", {}))
-            self._scorer = EvidenceScorer(self.vocabulary.words, self.tagger.names, evidence, self.device)
-        self._constraints_by_options: dict[tuple[bool, bool], WordConstraints] = {}
+        self._rules = SearchRules(self.vocabulary.words, self.tagger, self.card.get("decoding", {}), self.device)
 
     @classmethod
     def load(
@@ -180,11 +175,11 @@ class Captioner:
 
     def _caption_some(self, features: Sequence[Features], options: DecodingOptions) -> list[Caption]:
         encoded = self._encode(features)
-        guide, evidence = self._evidence(features)
-        searched = beam_search(self._decoder, encoded, options, self._constraints(options), guide)
+        guide, rules = self._rules.of_tracks(features, options)
+        searched = beam_search(self._decoder, encoded, options, self._rules.constraints(options), guide)
         found = [
             to_caption(hypotheses, self.vocabulary, options.num_alternatives, of_track)
-            for hypotheses, of_track in zip(searched, evidence, strict=True)
+            for hypotheses, of_track in zip(searched, rules, strict=True)
         ]
         if not options.attention or encoded.mask is None:
             return found
@@ -192,25 +187,6 @@ class Captioner:
             replace(caption, attention=self._attention(encoded, row, caption.word_ids)[:, : len(features[row])])
             for row, caption in enumerate(found)
         ]
-
-    def _evidence(self, features: Sequence[Features]) -> tuple[EvidenceGuide | None, Sequence[TrackEvidence | None]]:
-        """Return the evidence for words while searching and for finished captions; none without tag heads."""
-        if self.tagger is None or self._scorer is None:
-            return None, [None] * len(features)
-        scores = torch.from_numpy(self.tagger.scores(features))
-        guide = self._scorer.guide(scores.to(self.device)) if self._scorer.config.weight else None
-        return guide, [self._scorer.of_track(row) for row in scores]
-
-    def _constraints(self, options: DecodingOptions) -> WordConstraints | None:
-        """Return the constraints on words, None if there are none; created once per choice of options."""
-        chosen = bool(options.no_repeated_words), options.allow_unknown is not False
-        if chosen == (False, True):
-            return None
-        if chosen not in self._constraints_by_options:
-            self._constraints_by_options[chosen] = WordConstraints(
-                self.vocabulary.words, no_repeated_words=chosen[0], allow_unknown=chosen[1], device=self.device
-            )
-        return self._constraints_by_options[chosen]
 
     def _encode(self, features: Sequence[Features]) -> EncodedAudio:
         """Pad tracks to one length and encode them."""

@@ -155,6 +155,9 @@ class DecodingOptions:
     default."""
     allow_unknown: bool | None = None
     """Captions may contain `<unk>`; None for the value in the checkpoint's card, there True by default."""
+    word_reward: float | None = None
+    """Nats added per word when hypotheses are compared, against the preference for short captions; None for the value
+    in the checkpoint's card, there 0 by default. A caption's log-probability does not contain it."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.beam_size <= 100:
@@ -168,6 +171,8 @@ class DecodingOptions:
             )
         if self.segment_seconds is not None and self.segment_seconds <= 0:
             raise ValueError(f"segment_seconds must be positive, not {self.segment_seconds}")
+        if self.word_reward is not None and not 0 <= self.word_reward <= 10:
+            raise ValueError(f"word_reward must lie in 0 to 10, not {self.word_reward}")
 
     def with_defaults(self, decoding: Mapping[str, Any]) -> "DecodingOptions":
         """Fill in what is left to the checkpoint.
@@ -175,15 +180,10 @@ class DecodingOptions:
         Args:
             decoding: The section `decoding` of its card; empty where the card has none.
         """
-        return replace(
-            self,
-            no_repeated_words=bool(decoding.get("no_repeated_words", False))
-            if self.no_repeated_words is None
-            else self.no_repeated_words,
-            allow_unknown=bool(decoding.get("allow_unknown", True))
-            if self.allow_unknown is None
-            else self.allow_unknown,
-        )
+        defaults: dict[str, Any] = {"no_repeated_words": False, "allow_unknown": True, "word_reward": 0.0}
+        gaps = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        found: dict[str, Any] = {name: type(value)(decoding.get(name, value)) for name, value in gaps.items()}
+        return replace(self, **found)
 
 
 TRAINED_DECODING: Mapping[str, Any] = {"no_repeated_words": True, "allow_unknown": False}

@@ -31,9 +31,10 @@ DECODING = pa.struct(
         pa.field("max_words", pa.int32()),
         pa.field("no_repeated_words", pa.bool_()),
         pa.field("allow_unknown", pa.bool_()),
+        pa.field("word_reward", pa.float64()),
     ]
 )
-"""Options of the beam search. The last two are null if the value of the checkpoint's model card was used."""
+"""Options of the beam search. The last three are null if the value of the checkpoint's model card was used."""
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 CATALOGUE_SCHEMA = pa.schema(
@@ -151,6 +152,6 @@ RESULT = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _CAPTIONED)
 `stage` is not."""
 
 
-def decoding_of(options: DecodingOptions) -> dict[str, int | bool | None]:
+def decoding_of(options: DecodingOptions) -> dict[str, int | float | bool | None]:
     """Return the values of column `decoding`: a track is captioned again if one of these options changes."""
     return {part.name: getattr(options, part.name) for part in DECODING}

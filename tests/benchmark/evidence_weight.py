@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.3, 0.6, 1.0])
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.2, 0.35, 0.5])
     parser.add_argument("--limit", type=float, default=3.0, help="Most nats that one claim counts.")
+    parser.add_argument("--word-reward", type=float, default=0.0, help="Nats per word.")
     parser.add_argument("--beam-size", type=int, default=5)
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)
@@ -62,12 +63,13 @@ def main() -> None:
         "weight threshold | " + " | ".join(f"{layer}: precision recall lift claims" for layer in LAYERS),
         "| distinct words",
     )
+    search = DecodingOptions(beam_size=options.beam_size, word_reward=options.word_reward)
     for weight in options.weights:
         for threshold in options.thresholds if weight else options.thresholds[:1]:
             captioner = captioner_with(
                 checkpoint, evidence_weight=weight, evidence_threshold=threshold, evidence_limit=options.limit
             )
-            captions = captioner.caption_features(features, DecodingOptions(beam_size=options.beam_size))
+            captions = captioner.caption_features(features, search)
             print(f"{weight:6.2f} {threshold:9.2f} | {line([one.text for one in captions], rows)}", flush=True)
 
 

@@ -1,5 +1,7 @@
 """The library API: batch invariance, alternatives, segments, attention, scores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -171,3 +173,34 @@ def test_segments_follow_the_same_options(repeating):
     options = DecodingOptions(segment_seconds=9, no_repeated_words=True, allow_unknown=False)
     [caption] = repeating.caption([signal(30, 3)], options)
     assert not any(repeated_words(segment.text) for segment in caption.segments)
+
+
+@pytest.fixture(scope="module")
+def stopping(tiny_checkpoint):
+    """A captioner that prefers short captions."""
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    checkpoint.model.output.bias.data[EOS] += 8
+    return Captioner(checkpoint)
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_a_reward_per_word_makes_captions_longer_and_leaves_log_prob_alone(stopping, tracks, beam_size):
+    features = stopping.features(tracks)
+    options = DecodingOptions(beam_size=beam_size, no_repeated_words=True)
+    plain, rewarded = (
+        stopping.caption_features(features, replace(options, word_reward=reward)) for reward in (0.0, 10.0)
+    )
+    mean_words = [np.mean([len(caption.words) for caption in captions]) for captions in (plain, rewarded)]
+    assert mean_words[1] > mean_words[0] + 1
+    for track, caption in zip(features, rewarded, strict=True):
+        if len(caption.words) < 22:
+            assert stopping.score([track], " ".join(caption.words))[0] == pytest.approx(caption.log_prob, abs=1e-3)
+
+
+def test_the_card_gives_the_reward_where_options_do_not():
+    card = {"word_reward": 1}
+    assert DecodingOptions().with_defaults(card).word_reward == 1.0
+    assert DecodingOptions(word_reward=0).with_defaults(card).word_reward == 0
+    assert DecodingOptions().with_defaults({}).word_reward == 0.0
+    with pytest.raises(ValueError, match="word_reward must lie in 0 to 10"):
+        DecodingOptions(word_reward=-1)

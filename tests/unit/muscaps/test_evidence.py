@@ -11,6 +11,7 @@ from muscaps.caption import to_caption
 from muscaps.checkpoint import load_checkpoint, save_checkpoint
 from muscaps.decoding import Hypothesis
 from muscaps.evidence import Evidence, EvidenceConfig, EvidenceScorer
+from muscaps.search_rules import TrackRules
 from muscaps.tagger import TagHeads
 from muscaps.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -102,7 +103,7 @@ def test_finished_hypotheses_are_ranked_by_log_probability_plus_worth():
         Hypothesis(word_ids=tuple(ids("a cello")), log_prob=-5.0, finished=True),
         Hypothesis(word_ids=tuple(ids("a dark")), log_prob=-1.0, finished=False),
     ]
-    caption = to_caption(hypotheses, Vocabulary(WORDS), 2, scorer().of_track(SCORES))
+    caption = to_caption(hypotheses, Vocabulary(WORDS), 2, TrackRules(evidence=scorer().of_track(SCORES)))
     assert (caption.text, caption.log_prob) == ("A cello.", -5.0)
     assert [other.text for other in caption.alternatives] == ["A piano.", "A dark."]
     assert [one.tag for one in caption.evidence] == ["strings"]

@@ -12,6 +12,7 @@ from muscaps.lexicon import content_word
 from muscaps.models.caption_model import DecoderState, EncodedAudio
 from muscaps.vocabulary import EOS, SOS, SPECIAL_TOKENS, UNK
 from muscaps.word_constraints import WordConstraints
+from muscaps.word_reward import WordReward
 
 WORDS = [*SPECIAL_TOKENS, ",", "a", "with", "guitar", "guitars", "bass", "drum", "drums", "dark"]
 INF = float("inf")
@@ -50,8 +51,12 @@ def may_follow(words, word, no_repeated_words, allow_unknown):
     return not (no_repeated_words and key is not None and key in {content_word(WORDS[w]) for w in words})
 
 
-def plain_search(table, beam, max_words, **rules):
-    """Search one track, a hypothesis at a time."""
+def plain_search(table, beam, max_words, reward=0.0, **rules):
+    """Search one track, a hypothesis at a time; every word but `<eos>`, commas and special tokens earns the reward."""
+
+    def score(one):
+        return one[1] + reward * sum(WORDS[word][0].isalnum() for word in one[0])
+
     live, finished, room = [((), 0.0)], [], beam
     for t in range(max_words):
         grown = [
@@ -60,17 +65,18 @@ def plain_search(table, beam, max_words, **rules):
             for word in range(len(WORDS))
             if may_follow(words, word, **rules)
         ]
-        best = sorted((one for one in grown if one[1] > -INF), key=lambda one: -one[1])[:room]
+        best = sorted((one for one in grown if one[1] > -INF), key=lambda one: -score(one))[:room]
         finished += [(words[:-1], log_prob) for words, log_prob in best if words[-1] == EOS]
         live = [one for one in best if one[0][-1] != EOS]
         room = beam - len(finished)
-    return sorted(finished, key=lambda one: -one[1]) + sorted(live, key=lambda one: -one[1])
+    return sorted(finished, key=lambda one: -score(one)) + sorted(live, key=lambda one: -score(one))
 
 
-def found(model, tracks, beam, max_words, **rules):
+def found(model, tracks, beam, max_words, reward=0.0, **rules):
     constraints = WordConstraints(WORDS, **rules)
     options = DecodingOptions(beam_size=beam, max_words=max_words)
-    return beam_search(model, model.encoded(tracks), options, constraints)
+    guide = WordReward(WORDS, reward) if reward else None
+    return beam_search(model, model.encoded(tracks), options, constraints, guide)
 
 
 @pytest.mark.parametrize("no_repeated_words", [True, False])
@@ -79,6 +85,16 @@ def found(model, tracks, beam, max_words, **rules):
 def test_many_tracks_at_once_give_what_a_plain_search_gives(beam, no_repeated_words, allow_unknown):
     rules = {"no_repeated_words": no_repeated_words, "allow_unknown": allow_unknown}
     model = TableModel(num_tracks=9, seed=beam)
+    for track, hypotheses in enumerate(found(model, list(range(9)), beam, 9, **rules)):
+        expected = plain_search(model.table[track], beam, 9, **rules)
+        assert [one.word_ids for one in hypotheses] == [words for words, _ in expected]
+        np.testing.assert_allclose([one.log_prob for one in hypotheses], [log_prob for _, log_prob in expected])
+
+
+@pytest.mark.parametrize("beam", [1, 2, 5])
+def test_with_a_reward_per_word_many_tracks_give_what_a_plain_search_gives(beam):
+    rules = {"no_repeated_words": True, "allow_unknown": False, "reward": 0.8}
+    model = TableModel(num_tracks=9, seed=10 + beam)
     for track, hypotheses in enumerate(found(model, list(range(9)), beam, 9, **rules)):
         expected = plain_search(model.table[track], beam, 9, **rules)
         assert [one.word_ids for one in hypotheses] == [words for words, _ in expected]

@@ -23,7 +23,9 @@ def test_done_tracks_are_those_of_this_model_and_decoding(tmp_path: Path) -> Non
     assert captioned_tracks(str(tmp_path / "nowhere"), MODEL_ID, OPTIONS).num_rows == 0
 
 
-@pytest.mark.parametrize("changes", [{"no_repeated_words": True}, {"allow_unknown": False}, {"max_words": 10}])
+@pytest.mark.parametrize(
+    "changes", [{"no_repeated_words": True}, {"allow_unknown": False}, {"word_reward": 0.5}, {"max_words": 10}]
+)
 def test_a_caption_decoded_with_other_options_is_other_work(tmp_path: Path, changes: dict[str, Any]) -> None:
     commit_rows(tmp_path, result_rows("a"))
     assert captioned_tracks(str(tmp_path), MODEL_ID, replace(OPTIONS, **changes)).num_rows == 0

@@ -1,0 +1,101 @@
+"""What guides a captioner's searches beside its model: constraints on words, a reward per word, evidence.
+
+Each comes from the options or from the section `decoding` of the checkpoint's card. Without them the search is the
+model's own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from muscaps.config import DecodingOptions
+from muscaps.decoding import Hypothesis, WordGuide
+from muscaps.evidence import Evidence, EvidenceConfig, EvidenceScorer, TrackEvidence
+from muscaps.tagger import Features, TagHeads
+from muscaps.word_constraints import WordConstraints
+from muscaps.word_reward import WordReward
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrackRules:
+    """How one track's finished hypotheses are compared."""
+
+    reward: WordReward | None = None
+    evidence: TrackEvidence | None = None
+
+    def score(self, hypothesis: Hypothesis, text: str) -> float:
+        """Return log-probability plus rewards plus what the claims of the text are worth, in nats."""
+        reward = 0.0 if self.reward is None else self.reward.total(hypothesis.word_ids)
+        worth = 0.0 if self.evidence is None else self.evidence.worth(text)
+        return hypothesis.log_prob + reward + worth
+
+    def entries(self, text: str) -> tuple[Evidence, ...]:
+        """Return the tag scores of a caption's claims; empty without tag heads."""
+        return () if self.evidence is None else self.evidence.entries(text)
+
+
+class SearchRules:
+    """The rules of a captioner's searches."""
+
+    def __init__(
+        self, words: Sequence[str], tagger: TagHeads | None, decoding: Mapping[str, Any], device: torch.device
+    ) -> None:
+        """Read the evidence settings of a card.
+
+        Args:
+            words: The vocabulary by id.
+            tagger: Tag heads, where the checkpoint has them.
+            decoding: The card's section `decoding`; empty where it has none.
+            device: Device of the search.
+        """
+        self._words, self._tagger, self._device = words, tagger, device
+        self._constraints: dict[tuple[bool, bool], WordConstraints] = {}
+        self._evidence: EvidenceScorer | None = None
+        if tagger is not None:
+            self._evidence = EvidenceScorer(words, tagger.names, EvidenceConfig.of_card(decoding), device)
+
+    def constraints(self, options: DecodingOptions) -> WordConstraints | None:
+        """Return the constraints on words, None if there are none; created once per choice of options."""
+        chosen = bool(options.no_repeated_words), options.allow_unknown is not False
+        if chosen == (False, True):
+            return None
+        if chosen not in self._constraints:
+            self._constraints[chosen] = WordConstraints(
+                self._words, no_repeated_words=chosen[0], allow_unknown=chosen[1], device=self._device
+            )
+        return self._constraints[chosen]
+
+    def of_tracks(
+        self, features: Sequence[Features], options: DecodingOptions
+    ) -> tuple[WordGuide | None, Sequence[TrackRules | None]]:
+        """Return what guides the search for some tracks, and how their finished hypotheses are compared; None for none.
+
+        Args:
+            features: Tracks, (chunks, feature) each.
+            options: Options without gaps, see `DecodingOptions.with_defaults`.
+        """
+        reward = WordReward(self._words, options.word_reward, self._device) if options.word_reward else None
+        if self._evidence is None or self._tagger is None:
+            return reward, [None if reward is None else TrackRules(reward=reward)] * len(features)
+        scores = torch.from_numpy(self._tagger.scores(features))
+        rules = [TrackRules(reward=reward, evidence=self._evidence.of_track(row)) for row in scores]
+        if not self._evidence.config.weight:
+            return reward, rules
+        guide = self._evidence.guide(scores.to(self._device))
+        return guide if reward is None else _GuideSum((guide, reward)), rules
+
+
+class _GuideSum:
+    """Several guides at once."""
+
+    def __init__(self, parts: Sequence[WordGuide]) -> None:
+        self._parts = parts
+
+    def select(self, rows: Tensor) -> "_GuideSum":
+        return _GuideSum([part.select(rows) for part in self._parts])
+
+    def bonus(self, words: Tensor) -> Tensor:
+        return torch.stack([part.bonus(words) for part in self._parts]).sum(dim=0)
