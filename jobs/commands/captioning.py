@@ -62,6 +62,14 @@ def caption(
     max_runtime: Annotated[
         float | None, typer.Option(metavar="S", help="Stop after S seconds; finished tracks are written.")
     ] = None,
+    match_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="track_id or uri: what makes a captioned track the catalogue's. Default: track_id; files that OUTPUT "
+            "holds under other ids are refused.",
+        ),
+    ] = None,
     address: RunAddressOption = None,
     gpus: GpusOption = None,
     workers_per_gpu: WorkersPerGpuOption = 2,
@@ -90,6 +98,7 @@ def caption(
             save_features=save_features,
             max_chunks=max_chunks,
             decode_only_needed=decode_only_needed,
+            match_by=match_by,  # type: ignore[arg-type]  # checked there
             precision=precision,  # type: ignore[arg-type]  # checked there
             limit=limit,
             max_error_rate=max_error_rate,

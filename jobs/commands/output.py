@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,9 @@ from jobs.options import (
 )
 from jobs.outcomes import DONE, FAILED, explained
 from jobs.progress import duration, set_up_logging
+
+if TYPE_CHECKING:
+    from pipeline.output.verification import Verification
 
 MAX_DAMAGED_SHOWN = 10
 """Damaged tracks that `muscaps status` prints; with --json it prints all that the record names."""
@@ -35,6 +39,13 @@ def verify(
     beam_size: Annotated[
         int | None, typer.Option(metavar="N", help="Beam size to check; default: that of the last run.")
     ] = None,
+    match_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="track_id, or uri to count files that are captioned under another id; default: as the last run.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that every track is there exactly once.
@@ -48,7 +59,9 @@ def verify(
         from pipeline.output.verification import verify as compare
 
         options = DecodingOptions(beam_size=beam_size) if beam_size is not None else None
-        found = compare(catalogue, output, model_id=model, options=options)
+        if match_by not in (None, "track_id", "uri"):
+            raise ValueError(f"--match-by must be track_id or uri, not {match_by!r}")
+        found = compare(catalogue, output, model_id=model, options=options, match_by=match_by)
     if as_json:
         print(json.dumps({**asdict(found), "complete": found.is_complete}, indent=2))
     else:
@@ -58,8 +71,24 @@ def verify(
         )
         for track_id in found.examples:
             print(f"  {track_id}", file=sys.stderr)
+        for line in _other_rows(found):
+            print(line)
         print("complete" if found.is_complete else "NOT complete: `muscaps caption` captions what is missing")
     raise typer.Exit(DONE if found.is_complete else FAILED)
+
+
+def _other_rows(found: "Verification") -> Iterator[str]:
+    """Describe the rows that the catalogue does not name."""
+    if found.not_in_catalogue:
+        names = ", ".join(found.not_in_catalogue_examples)
+        yield f"{found.not_in_catalogue:,} captioned tracks are not in the catalogue: {names}"
+    if found.doubled_files:
+        yield f"{found.doubled_files:,} files of the catalogue have a second caption under such an id"
+    if found.missing_under_id:
+        yield (
+            f"{found.missing_under_id:,} missing tracks have a caption under such an id; "
+            "--match-by uri counts them as captioned"
+        )
 
 
 def compact(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import storage
@@ -9,6 +10,8 @@ from pipeline.captioning.stages.decode import DEFAULT_CHUNKS, MAX_CHUNKS
 
 WORKERS_PER_GPU = 2
 """Captioning actors that share a GPU, so that it works on the features of one while another searches."""
+
+MatchBy = Literal["track_id", "uri"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,9 @@ class CaptioningConfig:
     """Captioning actors that share a GPU."""
     cpus: int | None = None
     """Cores for an embedded Ray; None for all."""
+    match_by: MatchBy | None = None
+    """What makes a captioned track the catalogue's: its `track_id`, or its file's `uri` too. None is `track_id`, and
+    refuses a catalogue whose files the output holds under other ids."""
     allow_local: bool = False
     """Whether a remote catalogue may name files of the machines that read it."""
     commit_seconds: float = 30.0
@@ -57,6 +63,8 @@ class CaptioningConfig:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
+        if self.match_by not in (None, "track_id", "uri"):
+            raise ValueError(f"match_by must be track_id or uri, not {self.match_by!r}")
         if self.max_chunks is not None and self.max_chunks < 1:
             raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
         if self.limit is not None and self.limit < 1:

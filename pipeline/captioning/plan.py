@@ -1,5 +1,6 @@
 """The plan of a run: the catalogue without finished tracks, divided into shards."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ import pyarrow.compute as pc
 from pipeline.captioning.config import CaptioningConfig
 from pipeline.captioning.rows import input_rows
 from pipeline.catalogue import Catalogue
-from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
+from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do, tracks_of_any_model
+from pipeline.output.same_files import refusal, same_files
 
 SHARD_TRACKS, SHARD_TRACKS_PER_CPU = (2_000, 100_000), 1_000
 """Tracks of one Ray execution: minimum, maximum, and number per core. An execution is about ten minutes of work, so
@@ -42,12 +44,27 @@ def plan_run(catalogue: Catalogue, config: CaptioningConfig, model_id: str) -> P
 
     Raises:
         StorageError: The output cannot be read.
+        ValueError: The output holds files of the catalogue under other ids, and `config.match_by` is None.
     """
     captioned = captioned_tracks(config.output, model_id, config.options)
     failures = failed_tracks(config.output)
-    return select_tracks(
-        catalogue, captioned, failures, model_id=model_id, only_failed=config.only_failed, limit=config.limit
+    plan = functools.partial(
+        select_tracks,
+        catalogue,
+        captioned,
+        failures,
+        model_id=model_id,
+        only_failed=config.only_failed,
+        limit=config.limit,
     )
+    if config.match_by == "track_id":
+        return plan()
+    if config.match_by == "uri":
+        return plan(captioned_elsewhere=same_files(catalogue, captioned).rows)
+    found = same_files(catalogue, tracks_of_any_model(config.output))
+    if (found.rows & rows_to_do(catalogue, captioned)).any():
+        raise ValueError(refusal(config.output, catalogue, found))
+    return plan()
 
 
 def select_tracks(
@@ -58,6 +75,7 @@ def select_tracks(
     model_id: str,
     only_failed: bool = False,
     limit: int | None = None,
+    captioned_elsewhere: np.ndarray | None = None,
 ) -> Plan:
     """Select the tracks without a caption, except those whose last failure is final.
 
@@ -68,10 +86,13 @@ def select_tracks(
         model_id: Model of this run; failures of the caption stage with another model are ignored.
         only_failed: Select only tracks whose last attempt failed, with a final failure or not.
         limit: Maximum number of tracks, the first of the catalogue.
+        captioned_elsewhere: Tracks that count as captioned although their id is not in `captioned`, (num_tracks,) bool.
     """
     same_model = pc.or_(pc.not_equal(failures["stage"], "caption"), pc.equal(failures["model_id"], model_id))
     failures = failures.filter(pc.fill_null(same_model, True))
     without_caption = rows_to_do(catalogue, captioned)
+    if captioned_elsewhere is not None:
+        without_caption &= ~captioned_elsewhere
     blocking = failures if only_failed else failures.filter(pc.invert(failures["retryable"]))
     has_failed = ~rows_to_do(catalogue, blocking)
     skipped = without_caption & (~has_failed if only_failed else has_failed)

@@ -15,7 +15,7 @@ from pipeline.output.parts import part_files, read_parts
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, decoding_of
 
 _KEYS = pa.schema(
-    [CAPTION_SCHEMA.field(name).with_nullable(True) for name in ("track_id", "etag", "model_id", "decoding")]
+    [CAPTION_SCHEMA.field(name).with_nullable(True) for name in ("track_id", "uri", "etag", "model_id", "decoding")]
 )
 
 
@@ -23,7 +23,7 @@ def captioned_tracks(output: str, model_id: str, options: DecodingOptions) -> pa
     """List the tracks that have a caption by this model and decoding.
 
     Returns:
-        `track_id` and `etag`, one row per caption.
+        `track_id`, `uri` and `etag`, one row per caption.
 
     Raises:
         StorageError: The output cannot be read.
@@ -32,7 +32,16 @@ def captioned_tracks(output: str, model_id: str, options: DecodingOptions) -> pa
     for name, value in decoding_of(options).items():
         part = pyarrow.dataset.field("decoding", name)
         condition &= part.is_null() if value is None else part == value
-    return read_parts(part_files(output, "captions"), _KEYS, condition).select(["track_id", "etag"])
+    return read_parts(part_files(output, "captions"), _KEYS, condition).select(["track_id", "uri", "etag"])
+
+
+def tracks_of_any_model(output: str) -> pa.Table:
+    """List the tracks that have a caption by any model and decoding, in the columns of `captioned_tracks`.
+
+    Raises:
+        StorageError: The output cannot be read.
+    """
+    return read_parts(part_files(output, "captions"), _KEYS).select(["track_id", "uri", "etag"])
 
 
 def failed_tracks(output: str) -> pa.Table:

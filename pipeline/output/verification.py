@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -10,6 +9,7 @@ from muscaps.config import DecodingOptions
 from pipeline.catalogue import read_catalogue
 from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
 from pipeline.output.runs import last_run
+from pipeline.output.same_files import same_files
 from pipeline.output.schema import DECODING
 
 MAX_NAMED = 10
@@ -36,18 +36,29 @@ class Verification:
     doubled: int
     """Tracks with more than one caption row for the same version of their file."""
     not_in_catalogue: int
-    """Captioned tracks that are not in the catalogue; not an error."""
+    """Captioned tracks that are not in the catalogue; not an error by itself."""
+    doubled_files: int
+    """Tracks whose file has a second caption under an id that the catalogue does not name."""
+    missing_under_id: int
+    """Missing tracks whose file has a caption under an id that the catalogue does not name."""
     examples: tuple[str, ...] = ()
     """The first missing or doubled tracks, at most `MAX_NAMED`."""
+    not_in_catalogue_examples: tuple[str, ...] = ()
+    """The first of the captioned tracks that are not in the catalogue, at most `MAX_NAMED`."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every track has a caption or a failure, and none has two captions."""
-        return self.missing == 0 and self.doubled == 0
+        """Whether every track has a caption or a failure, and neither a track nor its file has two captions."""
+        return self.missing == 0 and self.doubled == 0 and self.doubled_files == 0
 
 
 def verify(
-    catalogue: str, output: str, *, model_id: str | None = None, options: DecodingOptions | None = None
+    catalogue: str,
+    output: str,
+    *,
+    model_id: str | None = None,
+    options: DecodingOptions | None = None,
+    match_by: str | None = None,
 ) -> Verification:
     """Compare a catalogue with an output.
 
@@ -56,6 +67,7 @@ def verify(
         output: Folder or bucket prefix of the output.
         model_id: Model whose captions are counted; None for that of the last run.
         options: Decoding whose captions are counted; None for that of the last run.
+        match_by: track_id, or uri to count a file that is captioned under another id; None for the last run's.
 
     Raises:
         CatalogueError: The catalogue cannot be used.
@@ -63,8 +75,9 @@ def verify(
         StorageError: Catalogue or output cannot be read.
     """
     tracks = read_catalogue(catalogue)
+    record = last_run(output)
+    match_by = match_by or (record or {}).get("config", {}).get("match_by")
     if model_id is None or options is None:
-        record = last_run(output)
         if record is None:
             raise ValueError(f"{output}: no run has written to it; run `muscaps caption CATALOGUE OUTPUT` first")
         used = record["config"]["options"]
@@ -72,10 +85,15 @@ def verify(
         options = options or DecodingOptions(**{part.name: used.get(part.name) for part in DECODING})
     captions = captioned_tracks(output, model_id, options)
     without_caption = rows_to_do(tracks, captions)
+    elsewhere = same_files(tracks, captions).rows
+    doubled_files = elsewhere & ~without_caption
+    if match_by == "uri":
+        without_caption &= ~elsewhere
     missing = without_caption & rows_to_do(tracks, failed_tracks(output).select(["track_id", "etag"]))
     counted = captions.group_by(["track_id", "etag"]).aggregate([([], "count_all")])
     doubled = pc.unique(counted.filter(pc.greater(counted["count_all"], 1))["track_id"])
-    known = pc.is_in(pc.unique(captions["track_id"]), value_set=tracks.rows["track_id"].combine_chunks())
+    ids = pc.unique(captions["track_id"])
+    unknown = ids.filter(pc.invert(pc.is_in(ids, value_set=tracks.rows["track_id"].combine_chunks())))
     missing_ids = tracks.rows["track_id"].filter(pa.array(missing))
     return Verification(
         model_id=model_id,
@@ -86,6 +104,9 @@ def verify(
         failed=int((without_caption & ~missing).sum()),
         missing=int(missing.sum()),
         doubled=len(doubled),
-        not_in_catalogue=int(np.sum(~np.asarray(known, dtype=bool))),
+        not_in_catalogue=len(unknown),
+        doubled_files=int(doubled_files.sum()),
+        missing_under_id=int((missing & elsewhere).sum()),
         examples=tuple([*missing_ids[:MAX_NAMED].to_pylist(), *doubled[:MAX_NAMED].to_pylist()][:MAX_NAMED]),
+        not_in_catalogue_examples=tuple(unknown[:MAX_NAMED].to_pylist()),
     )
