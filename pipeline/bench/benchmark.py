@@ -1,10 +1,13 @@
-"""`benchmark`: what this machine could do, how close the whole job comes, and what a plain program would take.
+"""`muscaps benchmark`: the rates of the parts, of the whole job and of a plain program on this machine.
 
-Conventions: seconds are wall seconds; a rate counts all workers together. The parts of the job (decode, features,
-search) are measured alone, with as many workers at once as the job has; medians count. Half of the rounds run before
-the whole job and half after it, so that a machine that becomes slower affects both. Start-up, until the first worker
-captions, is reported separately and belongs to no rate; the decoding done meanwhile is added to the job's time as if it
-had been done afterwards.
+Conventions:
+
+- Seconds are wall-clock seconds. A rate is that of all workers together.
+- The parts of the job (decode, features, search) are measured separately, with as many workers as the job has. Their
+  medians are used. Half of the rounds run before the whole job and half after it, so that a machine that becomes slower
+  affects both.
+- Start-up, until the first worker captions, is reported separately and is in no rate. Decoding during start-up is added
+  to the time of the job as if it had been done afterwards.
 """
 
 import time
@@ -31,19 +34,19 @@ Report = Callable[[str], None]
 
 
 def benchmark(config: BenchmarkConfig, report: Report = lambda step: None) -> dict[str, Any]:
-    """Measure the parts, the ceiling they set, the whole job and the plain program.
+    """Measure the parts, the whole job and the plain program, and compute the ceiling of the job from the parts.
 
     Args:
-        config: What to measure.
+        config: Configuration of the benchmark.
         report: Called with the current step, in words.
 
     Returns:
-        What was measured, ready for JSON; `efficiency` is job / ceiling, `speedup_over_reference` job / reference.
+        The measurements as JSON values; `efficiency` is job / ceiling, `speedup_over_reference` is job / reference.
 
     Raises:
         CatalogueError: The catalogue cannot be used.
         CheckpointError: The checkpoint cannot be read.
-        ValueError: There is no track that can be decoded.
+        ValueError: No track can be decoded.
         RuntimeError: The job failed.
     """
     catalogue = read_catalogue(config.catalogue)
@@ -64,7 +67,7 @@ def benchmark(config: BenchmarkConfig, report: Report = lambda step: None) -> di
 def _measure_on_ray(
     config: BenchmarkConfig, catalogue: Catalogue, directory: Path, report: Report
 ) -> tuple[dict[str, Any], bool]:
-    """Measure the parts and the whole job; whether they used GPUs comes second."""
+    """Measure the parts and the whole job; return the result and whether GPUs were used."""
     report("starting Ray")
     started = time.perf_counter()
     with ray_session(config.address):
@@ -72,14 +75,14 @@ def _measure_on_ray(
         report("loading the checkpoint in every worker")
         workers = PartWorkers(config, catalogue, directory)
         num_before = (config.repeats + 1) // 2
-        report("decode, features and search, each alone")
+        report("decode, features and search, measured separately")
         rounds = [workers.measure() for _ in range(num_before)]
         workers.stop()
         runs = []
         for count in config.num_tracks:
             report(f"the whole job, {min(count, catalogue.num_tracks)} tracks")
             runs.append(run_job(config, directory, count))
-        report("decode, features and search once more")
+        report("decode, features and search, second half of the rounds")
         workers.start()
         rounds += [workers.measure() for _ in range(config.repeats - num_before)]
         workers.stop()

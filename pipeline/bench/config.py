@@ -8,22 +8,23 @@ from pipeline.captioning.config import WORKERS_PER_GPU
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """What is measured."""
+    """Settings of a benchmark."""
 
     catalogue: str
-    """Tracks to work on; see `pipeline.catalogue`."""
+    """Tracks of the measurements; see `pipeline.catalogue`."""
     checkpoint: str | None = None
     """Checkpoint directory; None for the bundled one."""
     options: DecodingOptions = field(default_factory=DecodingOptions)
     """Beam search options."""
     precision: Precision = "float32"
-    """Arithmetic of the audio network, except the plain program's."""
+    """Number format of the audio network; the plain program always uses float32."""
     num_tracks: tuple[int, ...] = (60,)
-    """Tracks of the whole job; with several numbers it is run once for each, and the last run counts."""
+    """Number of tracks of the whole job. With several numbers, the job runs once for each; the last run is
+    the result."""
     repeats: int = 5
-    """Measurements of each part; the median counts."""
+    """Measurements of each part; the median is the result."""
     reference_words: int = 2
-    """Words after `<sos>` that are timed of the plain program; 0 leaves it out."""
+    """Words after `<sos>` for which the plain program is timed; 0 omits the plain program."""
     address: str | None = None
     """Ray cluster; None for an embedded Ray."""
     gpus: int | None = None

@@ -1,4 +1,4 @@
-"""The machine of a benchmark: its description, its rate in matrix products, and the utilization of its GPUs."""
+"""The machine of a benchmark: description, rate of matrix products, utilization of GPUs."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from muscaps.captioner import Captioner
 
 MATMUL_SIZE = {"cpu": 1_536, "cuda": 8_192}
-"""Rows and columns of the matrices whose product is timed."""
+"""Number of rows and columns of the timed matrix product, by device."""
 MATMUL_REPEATS = 5
 
 
 def describe_machine(num_gpus: int) -> dict[str, Any]:
-    """Describe processor, cores, memory, GPUs, load and versions, ready for JSON."""
+    """Return processor, cores, memory, GPUs, load and versions as JSON values."""
     import torch  # takes seconds
 
     processor = platform.processor() or platform.machine()
@@ -43,7 +43,7 @@ def matmul_flops_per_second(captioner: "Captioner") -> float:
     """Time a large matrix product in the precision of a captioner's audio network.
 
     Returns:
-        FLOP a second: a GPU's, or that of as many cores as torch has threads here; the median of `MATMUL_REPEATS`.
+        FLOP per second of a GPU, or of the cores that torch uses here; the median of `MATMUL_REPEATS`.
     """
     import torch
 
@@ -67,7 +67,7 @@ def matmul_flops_per_second(captioner: "Captioner") -> float:
 
 
 def flops_per_chunk(captioner: "Captioner") -> float:
-    """Count the FLOP of the products and convolutions that turn one chunk into its feature."""
+    """Count the FLOP of the products and convolutions of one chunk's feature."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -76,17 +76,17 @@ def flops_per_chunk(captioner: "Captioner") -> float:
     def in_place(_: Any, left: Any, right: Any, **__: Any) -> int:
         return int(2 * left[0] * left[1] * right[1])
 
-    uncounted = {torch.ops.aten.addmm_: in_place}  # torch counts the other form
+    uncounted = {torch.ops.aten.addmm_: in_place}  # torch counts only the form that is not in place
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=uncounted) as counter:
         captioner._extract(chunks)
     return float(counter.get_total_flops()) / len(chunks)
 
 
 class GpuUtilization:
-    """Samples the utilization of this machine's GPUs with `nvidia-smi`, as a context."""
+    """Context manager that samples the utilization of this machine's GPUs with `nvidia-smi`."""
 
     def __init__(self, interval_s: float = 1.0) -> None:
-        """Prepare to sample every `interval_s` seconds."""
+        """Prepare sampling at intervals of `interval_s` seconds."""
         self._interval = interval_s
         self._program = shutil.which("nvidia-smi")
         self._ended = threading.Event()
@@ -104,7 +104,7 @@ class GpuUtilization:
             self._thread.join()
 
     def utilization_since(self, moment: float) -> float | None:
-        """Share of the time since a `time.time()` in which a GPU computed, 0 to 1; None without samples."""
+        """Return the mean utilization of the GPUs since `moment` (a `time.time()`), 0 to 1; None without samples."""
         shares = [share for when, share in self._samples if when >= moment]
         return round(statistics.mean(shares), 3) if shares else None
 

@@ -14,15 +14,15 @@ MEDLEY_RATE = 44_100
 
 
 def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, seconds: int = 180) -> Path:
-    """Write MP3 tracks, each a different order of given excerpts, and a catalogue of them.
+    """Write MP3 tracks, each with the excerpts in a different order, and a catalogue of the tracks.
 
-    An excerpt is encoded once, 30 s of it (looped if shorter); a track is its MP3 streams one after the other.
+    The first 30 s of each excerpt (repeated if shorter) are encoded once. A track is a concatenation of MP3 streams.
 
     Args:
         excerpts: Audio files.
-        folder: Where to write; created if missing. Existing tracks of other names are kept.
+        folder: Folder of the tracks, created if missing. Tracks with other names are kept.
         num_tracks: Number of tracks.
-        seconds: Length of each, a multiple of 30.
+        seconds: Length of each track in seconds, a multiple of 30.
 
     Returns:
         The catalogue's path.
@@ -45,7 +45,7 @@ def write_medleys(excerpts: Sequence[Path], folder: Path, num_tracks: int, secon
 
 
 def _as_mp3(path: Path) -> bytes:
-    """The first 30 s of a file, stereo, as a bare MP3 stream of 192 kbit/s."""
+    """Return the first 30 s of a file as a stereo MP3 stream of 192 kbit/s, without headers."""
     import av  # loads FFmpeg; only the default catalogue needs it
 
     resampler = av.AudioResampler(format="s16p", layout="stereo", rate=MEDLEY_RATE)
@@ -55,9 +55,9 @@ def _as_mp3(path: Path) -> bytes:
     length = EXCERPT_SECONDS * MEDLEY_RATE
     stereo = np.ascontiguousarray(np.tile(pcm, (1, -(-length // pcm.shape[1])))[:, :length])
     buffer = io.BytesIO()
-    bare_stream = {"write_xing": "0", "id3v2_version": "0"}  # so that streams may follow one another
+    bare_stream = {"write_xing": "0", "id3v2_version": "0"}  # so that streams can be concatenated
     with av.open(buffer, "w", format="mp3", options=bare_stream) as container:
-        # The fastest of LAME's settings: sound quality does not matter here.
+        # The fastest setting of LAME: sound quality does not matter here.
         stream = container.add_stream(
             "libmp3lame", rate=MEDLEY_RATE, layout="stereo", options={"compression_level": "9"}
         )

@@ -1,4 +1,4 @@
-"""The parts of the job (decode, features, search), each measured alone with as many workers as the job has."""
+"""The parts of the job (decode, features, search), measured separately with as many workers as the job has."""
 
 import time
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ from pipeline.catalogue import Catalogue
 from pipeline.cluster.session import cluster_size
 
 TRACKS_PER_WORKER = 5
-"""Tracks a worker processes in one measurement: what one block of the job holds, at three minutes a track."""
+"""Tracks that a worker processes in one measurement: a block of the job, with tracks of three minutes."""
 
 
 class DecodeWorker:
-    """One core's share of the decoding."""
+    """A decode worker on one core."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Keep the keyword arguments of `stages.fetch_and_decode`."""
+        """Create a worker with the keyword arguments of `stages.fetch_and_decode`."""
         self._settings = settings
         self._waveforms: list[np.ndarray] = []
 
     def decode(self, rows: pa.Table) -> tuple[int, float]:
-        """Fetch and decode tracks and keep their PCM; return how many there are and their length in seconds."""
+        """Fetch and decode tracks and keep their PCM; return their number and their total length in seconds."""
         tables = list(stages.fetch_and_decode(rows, **self._settings))
         good = [table for table in tables if table["pcm"][0].is_valid]
         self._waveforms = [np.frombuffer(table["pcm"][0].as_buffer(), dtype="<i2") for table in good]
@@ -42,7 +42,7 @@ class DecodeWorker:
 
 
 class PartWorker(DecodeWorker):
-    """One captioning worker's share of every part; keeps of each part what the next one needs."""
+    """A captioning worker. It runs every part and keeps the results that the next part needs."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class PartWorker(DecodeWorker):
         precision: Precision,
         use_gpu: bool = False,
     ) -> None:
-        """Load the checkpoint, a directory here or its files by name, on one thread as the job's workers do."""
+        """Load the checkpoint (a local directory, or its files by name); like workers of the job, use one thread."""
         import torch  # in the workers only
 
         from muscaps.captioner import Captioner  # imports torch
@@ -71,28 +71,28 @@ class PartWorker(DecodeWorker):
         return sum(len(track) for track in self._features)
 
     def search(self) -> int:
-        """Search captions for the tracks; return how many."""
+        """Search captions for the tracks; return their number."""
         return len(self._captioner.caption_features(self._features, self._options))
 
     def arithmetic(self) -> tuple[float, float]:
-        """FLOP a second in a large matrix product, and FLOP of a chunk's features."""
+        """Return FLOP per second of a large matrix product, and FLOP of one chunk's features."""
         return matmul_flops_per_second(self._captioner), flops_per_chunk(self._captioner)
 
     def model_id(self) -> str:
-        """The checkpoint's identity."""
+        """Return the model id of the checkpoint."""
         return self._captioner.model_id
 
 
 class PartWorkers:
-    """As many workers as the job has, on the same Ray: one per core, or some per GPU and one decoder per core."""
+    """As many workers as the job has: one per core; with GPUs, `workers_per_gpu` per GPU and one decoder per core."""
 
     def __init__(self, config: BenchmarkConfig, catalogue: Catalogue, directory: Path) -> None:
         """Start the workers.
 
         Args:
-            config: What to measure.
-            catalogue: Tracks to work on.
-            directory: Checkpoint directory of this machine.
+            config: Configuration of the benchmark.
+            catalogue: Tracks of the measurements.
+            directory: Checkpoint directory on this machine.
 
         Raises:
             ValueError: No track can be decoded.
@@ -107,12 +107,12 @@ class PartWorkers:
         self._decoders: list[Any] = []
         self.model_id = ""
         self.totals: dict[str, PartTotals] = {}
-        """What the workers of each part process together."""
+        """Amounts that all workers of each part process."""
         self.arithmetic = Arithmetic(flops_per_second=0.0, flops_per_chunk=0.0)
         self.start()
 
     def _shares(self, num_workers: int, tracks_per_worker: int) -> list[pa.Table]:
-        """Tracks for every worker, spread over the whole catalogue."""
+        """Return tracks for every worker, evenly spaced over the catalogue."""
         count = min(self._catalogue.num_tracks, num_workers * tracks_per_worker)
         spread = np.linspace(0, self._catalogue.num_tracks - 1, count).astype(int)
         chosen = input_rows(self._catalogue.rows.take(pa.array(spread)), pa.array(np.ones(count, np.int32)))
@@ -120,7 +120,7 @@ class PartWorkers:
         return [chosen.take(pa.array(share)).combine_chunks() for share in shares]
 
     def start(self) -> None:
-        """Start the workers and let each process its tracks once, unmeasured."""
+        """Start the workers and run every part once as a warm-up."""
         import ray  # takes seconds to import
 
         self._start_actors()
@@ -136,7 +136,7 @@ class PartWorkers:
         if self.num_gpus:
             self.totals["decode"] = _totals(ray.get(self._decode_calls(self._decoders, self._decoder_rows)))
         if not self.totals["decode"].num_tracks or not captioned.num_tracks:
-            raise ValueError(f"{self._config.catalogue}: none of the tracks tried can be decoded")
+            raise ValueError(f"{self._config.catalogue}: none of the selected tracks can be decoded")
 
     def _start_actors(self) -> None:
         import ray  # see above
@@ -164,7 +164,7 @@ class PartWorkers:
         return [one.decode.remote(rows) for one, rows in zip(workers, shares, strict=True)]
 
     def measure(self) -> dict[str, float]:
-        """Seconds each part takes, all of its workers at once."""
+        """Return the seconds of each part, with all of its workers in parallel."""
         import ray  # see above
 
         def timed(calls: list[Any]) -> float:
@@ -188,7 +188,7 @@ class PartWorkers:
 
 
 def _totals(decoded: Sequence[tuple[int, float]], num_chunks: int = 0) -> PartTotals:
-    """Sum what each worker has decoded: tracks and seconds."""
+    """Sum the (number of tracks, seconds) of all workers."""
     return PartTotals(
         num_workers=len(decoded),
         num_tracks=sum(tracks for tracks, _ in decoded),

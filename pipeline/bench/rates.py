@@ -1,4 +1,4 @@
-"""Rates of the parts, and the ceiling they set for the whole job."""
+"""Rates of the parts, and the ceiling of the whole job that follows from them."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -6,42 +6,42 @@ from dataclasses import dataclass
 from typing import Any
 
 PARTS = ("decode", "features", "search")
-"""The parts of the job, measured alone."""
+"""The parts of the job that are measured separately."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartTotals:
-    """What all workers of a part process in one measurement."""
+    """Amounts that all workers of a part process in one measurement."""
 
     num_workers: int
-    """Workers."""
+    """Number of workers."""
     num_tracks: int
-    """Tracks of all workers."""
+    """Number of tracks of all workers."""
     audio_seconds: float
     """Length of those tracks."""
     num_chunks: int = 0
-    """Chunks of those tracks; counted for features only."""
+    """Number of chunks of those tracks; only for features."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arithmetic:
-    """The processors' rate and the audio network's work."""
+    """The rate of the processors and the work of the audio network."""
 
     flops_per_second: float
-    """FLOP a second of all processors in large matrix products."""
+    """FLOP per second of all processors in large matrix products."""
     flops_per_chunk: float
-    """FLOP of a chunk's features."""
+    """FLOP of the features of one chunk."""
 
 
 def part_rates(
     rounds: Sequence[Mapping[str, float]], totals: Mapping[str, PartTotals], arithmetic: Arithmetic
 ) -> dict[str, Any]:
-    """Turn measurements into rates, ready for JSON.
+    """Convert measurements to rates, as JSON values.
 
     Args:
-        rounds: Seconds of each part, one measurement per item; the median counts.
-        totals: What the workers of each part process.
-        arithmetic: To compare the features with.
+        rounds: Seconds of each part, one measurement per item; the median is used.
+        totals: Amounts that the workers of each part process.
+        arithmetic: Rate of matrix products, for comparison with the features.
     """
     parts: dict[str, Any] = {}
     for name in PARTS:
@@ -66,7 +66,7 @@ def part_rates(
 
 
 def rates(num_tracks: float, audio_seconds: float, seconds: float) -> dict[str, float]:
-    """Tracks per second, and seconds of audio per second."""
+    """Return tracks per second, and seconds of audio per second."""
     return {
         "tracks_per_second": round(num_tracks / seconds, 4),
         "real_time_factor": round(audio_seconds / seconds, 1),
@@ -74,14 +74,15 @@ def rates(num_tracks: float, audio_seconds: float, seconds: float) -> dict[str, 
 
 
 def ceiling_seconds(parts: Mapping[str, Any], audio_seconds: float, num_tracks: int, *, on_gpu: bool) -> float:
-    """Least time for some tracks: on CPUs the parts share the cores, with GPUs decoding runs beside the rest.
+    """Return the minimum time of a job in seconds, computed from the rates of the parts.
 
-    Decoding and features are scaled by the length of the audio, the search by the number of tracks.
+    Without GPUs all parts share the cores, so that their times add up. With GPUs, decoding runs at the same time as the
+    rest. Decoding and features are scaled by the length of the audio, the search by the number of tracks.
 
     Args:
-        parts: What `part_rates` returns.
-        audio_seconds: Length of the tracks.
-        num_tracks: How many there are.
+        parts: The result of `part_rates`.
+        audio_seconds: Total length of the tracks.
+        num_tracks: Number of tracks.
         on_gpu: Whether features and search run on GPUs.
     """
     decode = audio_seconds / parts["decode"]["real_time_factor"]

@@ -1,4 +1,4 @@
-"""The plain program that the job is compared with: it works as the published program does."""
+"""The plain program, with which the job is compared: the method of the published program."""
 
 import os
 import time
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class PlainProgram:
-    """Captions as the published program does: one track at a time, encoding the audio again for every word.
+    """Captions one track at a time and encodes the audio again for every word, as the published program does.
 
-    Every word of every hypothesis runs the audio network over all chunks of the track, once per hypothesis. The
-    weights are the job's; nothing is folded, rearranged or cached.
+    For every word and every hypothesis, the audio network processes all chunks of the track. The weights are those of
+    the job; no layers are folded or rearranged, and no results are cached.
     """
 
     def __init__(self, model: "CaptionNetwork") -> None:
-        """Take a model as its checkpoint holds it."""
+        """Create the program with a model as loaded from its checkpoint."""
         self._model = model.eval()
         self.num_passes = 0
         """Passes of the audio network over the track, one per hypothesis and word."""
@@ -54,8 +54,8 @@ class PlainProgram:
             chunks: Audio, (chunks, samples).
             options: Beam size and longest caption.
             max_words: Words after which to stop, for timing a part of the work.
-            features: The audio network's output for the chunks, (chunks, feature): the same search without running
-                the network, to count its passes.
+            features: Output of the audio network for the chunks, (chunks, feature). If given, the network is not run,
+                and its passes are only counted.
 
         Returns:
             The words of the best hypothesis and its log-probability; the best unfinished one if none finished.
@@ -86,7 +86,7 @@ class PlainProgram:
 
 
 def _best(scores: Any, count: int) -> list[tuple[int, int, float]]:
-    """The `count` best of the scores, (hypotheses, vocab), as (hypothesis, word, score)."""
+    """Return the `count` best of the scores, (hypotheses, vocab), as (hypothesis, word, score)."""
     top = scores.flatten().topk(min(count, scores.numel()))
     return [
         (index // scores.shape[1], index % scores.shape[1], score)
@@ -137,7 +137,7 @@ def time_reference(config: BenchmarkConfig, catalogue: Catalogue, directory: Pat
 
 
 def _first_decoded(config: BenchmarkConfig, catalogue: Catalogue, audio: AudioConfig) -> pa.Table:
-    """The first row of the catalogue that can be decoded, with its PCM."""
+    """Return the first row of the catalogue that can be decoded, with its PCM."""
     for index in range(catalogue.num_tracks):
         [row] = stages.fetch_and_decode(
             input_rows(catalogue.rows.slice(index, 1), pa.array([1], pa.int32())),

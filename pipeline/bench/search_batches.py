@@ -1,4 +1,4 @@
-"""Beam search by batch size."""
+"""Rate of beam search by batch size."""
 
 import statistics
 import time
@@ -11,9 +11,9 @@ from muscaps.config import DecodingOptions
 from pipeline.bench.threads import torch_threads
 
 SEARCH_BATCHES = (1, 8, 64, 256)
-"""Tracks searched at once."""
+"""Numbers of tracks in a batch."""
 SEARCH_CHUNKS = 60
-"""Chunks of a track: three minutes of 3 s chunks."""
+"""Chunks per track: three minutes in chunks of 3 s."""
 
 
 def search_rates(
@@ -23,10 +23,10 @@ def search_rates(
     batches: Sequence[int] = SEARCH_BATCHES,
     on_gpu: bool = False,
 ) -> dict[str, float]:
-    """Time the search alone, on one thread or one GPU, at several batch sizes in alternation.
+    """Time beam search on one thread or one GPU, with alternating batch sizes.
 
     Returns:
-        Batch size -> captions a second, the median of `repeats`.
+        Batch size -> captions per second, the median of `repeats`.
     """
     import torch  # takes seconds
 

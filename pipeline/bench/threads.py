@@ -1,4 +1,4 @@
-"""The number of threads torch computes with."""
+"""The number of threads of torch."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute on `count` threads, as a context."""
+    """Set the number of threads of torch while the context is open."""
     import torch  # takes seconds
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""The whole job, run as `muscaps caption` runs it, and its time compared with the ceiling."""
+"""The whole job, as `muscaps caption` runs it, and the comparison of its time with the ceiling."""
 
 import tempfile
 import time
@@ -21,17 +21,17 @@ class JobRun:
 
     summary: RunSummary
     startup_seconds: float
-    """Until the first worker began to caption its first batch."""
+    """Time until the first worker began to caption its first batch."""
     seconds: float
-    """From there to the end."""
+    """Time from then to the end."""
     early_audio_seconds: float
     """Length of the tracks that were decoded during start-up, on cores that were otherwise idle."""
     gpu_utilization: float | None
-    """Share of the time a GPU computed."""
+    """Mean utilization of the GPUs, 0 to 1; None if not measured."""
 
 
 def run_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> JobRun:
-    """Caption tracks as `muscaps caption` does, into a temporary folder."""
+    """Caption tracks as `muscaps caption` does, with a temporary folder as output."""
     arrivals: list[tuple[float, pa.Table]] = []
 
     def record(rows: pa.Table) -> None:
@@ -57,8 +57,8 @@ def run_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> JobRun
         )
         ended = time.time()
     if not summary.captioned or not arrivals:
-        raise RuntimeError(f"the job captioned nothing: {summary.reason or summary.failures_by_reason}")
-    # The first worker began when its first batch came out, less the time that batch took.
+        raise RuntimeError(f"the job captioned no tracks: {summary.reason or summary.failures_by_reason}")
+    # The first worker began when its first batch was finished, minus the time of that batch.
     first, rows = arrivals[0]
     start = max(began, first - sum(pc.sum(rows[f"{name}_seconds"]).as_py() or 0.0 for name in ("feature", "search")))
     decoded = pa.concat_tables([rows for _, rows in arrivals])
@@ -73,7 +73,7 @@ def run_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> JobRun
 
 
 def job_result(run: JobRun, parts: dict[str, Any], *, on_gpu: bool) -> dict[str, Any]:
-    """Compare a run with the ceiling, ready for JSON."""
+    """Compare a run with the ceiling; return JSON values."""
     summary, total = run.summary, sum(run.summary.stage_seconds.values())
     # Tracks that were decoded during start-up count as if they had been decoded afterwards.
     startup_decode_seconds = run.early_audio_seconds / parts["decode"]["real_time_factor"]
