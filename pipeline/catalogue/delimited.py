@@ -28,8 +28,10 @@ logger = logging.getLogger(__name__)
 
 DELIMITERS = ",;\t|"
 """Delimiters that a CSV file may have, the first preferred."""
-BATCH_CHARACTERS = 32 * 2**20
-"""Characters after which a batch ends before it has `BATCH_ROWS`."""
+CONVERTED_ROWS = 8_192
+"""Rows that are held as Python objects at a time: more of them slow the garbage collector down."""
+CONVERTED_CHARACTERS = 4 * 2**20
+"""Characters after which rows are converted before there are `CONVERTED_ROWS`."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -50,26 +52,36 @@ class DelimitedReader:
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows, every column text; see `Reader.tables`."""
+        parts: list[pa.Table] = []
+        for part in self._small_tables():
+            parts.append(part)
+            if sum(held.num_rows for held in parts) >= BATCH_ROWS:
+                yield pa.concat_tables(parts).combine_chunks()
+                parts = []
+        if parts:
+            yield pa.concat_tables(parts).combine_chunks()
+
+    def _small_tables(self) -> Iterator[pa.Table]:
+        """Yield `CONVERTED_ROWS` rows at a time."""
         records = self._records()
         header = next(records).fields
-        empty_lines: list[int] = []
+        num_empty = first_empty = characters = 0
         rows: list[list[str]] = []
-        characters = 0
         for record in records:
-            if _is_empty(record):
-                empty_lines.append(record.line)
+            text = "".join(record.fields)
+            if not text.strip():
+                first_empty = first_empty or record.line
+                num_empty += 1
                 continue
             rows.append(record.fields)
-            characters += len("".join(record.fields))
-            if len(rows) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            characters += len(text)
+            if len(rows) == CONVERTED_ROWS or characters >= CONVERTED_CHARACTERS:
                 yield _table(header, rows)
                 rows, characters = [], 0
         if rows:
             yield _table(header, rows)
-        if empty_lines:
-            logger.warning(
-                "%s: %d empty rows skipped, the first in line %d", self.source, len(empty_lines), empty_lines[0]
-            )
+        if num_empty:
+            logger.warning("%s: %d empty rows skipped, the first in line %d", self.source, num_empty, first_empty)
 
     def describe_rows(self, rows: Sequence[int]) -> str:
         """Name the lines at which rows begin; quoted cells may span lines."""
