@@ -102,7 +102,8 @@ def open_reader(source: str) -> Reader:
     if storage.is_remote(source):
         if name == "manifest.json":
             return InventoryReader(source)
-        if suffix in FILE_SUFFIXES and not source.endswith("/"):
+        is_spark_folder = suffix == "parquet" and storage.is_folder(source)
+        if suffix in FILE_SUFFIXES and not source.endswith("/") and not is_spark_folder:
             return _file_reader(source, suffix)
         if not storage.is_folder(source):
             raise CatalogueError(f"{source}: there is no such catalogue file, and nothing below such a prefix")
@@ -126,8 +127,8 @@ def _folder_reader(source: str) -> Reader:
     for file in storage.list_files(source, on_unreadable=lambda _: None):  # the reader reports them
         if is_audio(file.uri):
             return FolderReader(source)
-        if file.uri.lower().endswith(".parquet") and not file.uri.rpartition("/")[2].startswith("_"):
-            parquet.append(file.uri)
+        if file.uri.lower().endswith(".parquet") and "/_" not in file.uri[len(source.rstrip("/")) :]:
+            parquet.append(file.uri)  # Spark's names of unfinished and administrative files begin with "_"
     return ParquetFolderReader(source, parquet) if parquet else FolderReader(source)
 
 

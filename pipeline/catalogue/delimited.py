@@ -131,6 +131,8 @@ class DelimitedReader:
         while (line := lines.peek()) is not None:
             if declared := _EXCEL_SEPARATOR.fullmatch(line[1].strip(" \r\n")):
                 delimiter = declared[1]
+            elif "\0" in line[1]:
+                raise CatalogueError(f"{self.source}: line {line[0]} is not UTF-8 but UTF-16; save the file as UTF-8")
             elif line[1].strip(f" \r\n{DELIMITERS}"):
                 return delimiter or _most_frequent_delimiter(line[1])
             next(lines)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.catalogue.columns import KNOWN, map_columns
 from pipeline.catalogue.errors import CatalogueError
 from pipeline.catalogue.reader import BATCH_ROWS, MAX_NAMED, numbered
 from pipeline.catalogue.text_files import is_unicode, numbered_lines
@@ -32,8 +33,14 @@ class JsonLinesReader:
                 if isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER:
                     large.add(name)
         schema = pa.schema([(name, _column_type(kind, name in large)) for name, kind in kinds.items()])
+        columns_of_ours = map_columns(list(kinds), self.source) if kinds else {}
+        texts = {name for name, ours in columns_of_ours.items() if ours in KNOWN and ours != "duration_s"}
         records = self._records()
         while part := list(itertools.islice(records, BATCH_ROWS)):
+            for number, record in part:
+                for name in texts & record.keys():
+                    if isinstance(record[name], list | dict):
+                        record[name] = self._only_value(number, name, record[name])
             columns = [
                 pa.array([_fitting(record.get(column.name), column.type) for _, record in part], column.type)
                 for column in schema
@@ -72,6 +79,20 @@ class JsonLinesReader:
             if "\\u" in line:
                 self._check_characters(number, record)
             yield number, record
+
+    def _only_value(self, number: int, name: str, value: Any) -> Any:
+        """Return the value of a list of one, or the path of a Hugging Face audio object, for a column of text.
+
+        Raises:
+            CatalogueError: It is another list or object.
+        """
+        if isinstance(value, dict) and isinstance(value.get("path"), str):
+            return value["path"]
+        if isinstance(value, list) and len(value) <= 1:
+            only = value[0] if value else None
+            return self._only_value(number, name, only) if isinstance(only, list | dict) else only
+        found = "a list of several values" if isinstance(value, list) else "an object"
+        raise CatalogueError(f"{self.source}: line {number}: {name!r} is {found}; give one value")
 
     def _check_characters(self, number: int, record: dict[str, Any]) -> None:
         """Refuse halves of surrogate pairs, such as a title that was cut within an emoji."""

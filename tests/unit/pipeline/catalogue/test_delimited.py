@@ -145,3 +145,8 @@ def test_bytes_that_are_not_utf8_are_named_by_line(tmp_path: Path) -> None:
 def test_a_damaged_gzip_file_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(("uri,title\n" + "".join(f"{n},x\n" for n in range(100_000))).encode())
     assert "not a whole gzip file" in refusal(tmp_path / "c.csv.gz", whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_refused_with_its_line(tmp_path: Path, encoding: str) -> None:
+    assert "line 1 is not UTF-8" in refusal(tmp_path / "c.csv", "uri,title\na,x\n".encode(encoding))

@@ -38,3 +38,21 @@ def test_values_that_python_does_not_parse_are_refused_with_the_line(tmp_path: P
     path = write(tmp_path / "c.jsonl", f'{{"uri":"a"}}\n{{"uri":"b","x":{value}}}\n')
     with pytest.raises(CatalogueError, match="line 2 "):
         read_catalogue(path)
+
+
+def test_lists_of_one_and_audio_objects_are_their_values(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "c.jsonl", '{"audio":{"path":"a.mp3","bytes":null},"artist":["X"],"title":[],"moods":["y"]}\n'
+    )
+    assert read_catalogue(path).rows.select(["uri", "artist", "title", "moods"]).to_pylist() == [
+        {"uri": "a.mp3", "artist": "X", "title": None, "moods": '["y"]'}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [('["X", "Y"]', "a list of several values"), ('{"name": "X"}', "an object")]
+)
+def test_other_lists_and_objects_in_text_columns_are_refused(tmp_path: Path, value: str, found: str) -> None:
+    path = write(tmp_path / "c.jsonl", f'{{"uri":"a"}}\n{{"uri":"b","artist":{value}}}\n')
+    with pytest.raises(CatalogueError, match=f"line 2: 'artist' is {found}; give one value"):
+        read_catalogue(path)

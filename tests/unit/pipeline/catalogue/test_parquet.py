@@ -18,6 +18,7 @@ def test_a_folder_of_parquet_files_is_a_catalogue(tmp_path: Path) -> None:
     write(tmp_path / "tracks" / "part-0.parquet", uri=["a.mp3"], year=[1999])
     write(tmp_path / "tracks" / "part-1.parquet", uri=["sub/b.mp3"], year=["ca. 1970"], mood=["calm"])
     (tmp_path / "tracks" / "_SUCCESS").write_bytes(b"")
+    write(tmp_path / "tracks" / "_temporary" / "0" / "part-2.parquet", uri=["unfinished.mp3"])
     (tmp_path / "tracks" / ".part-0.parquet.crc").write_bytes(b"x")
     catalogue = read_catalogue(str(tmp_path / "tracks"))
     assert catalogue.rows.to_pylist() == [
