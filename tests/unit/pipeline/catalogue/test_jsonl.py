@@ -56,3 +56,10 @@ def test_other_lists_and_objects_in_text_columns_are_refused(tmp_path: Path, val
     path = write(tmp_path / "c.jsonl", f'{{"uri":"a"}}\n{{"uri":"b","artist":{value}}}\n')
     with pytest.raises(CatalogueError, match=f"line 2: 'artist' is {found}; give one value"):
         read_catalogue(path)
+
+
+def test_objects_in_columns_that_are_not_used_as_uri_pass_through(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.jsonl", '{"uri":"a.mp3","file":{"size":1},"location":["x","y"]}\n')
+    assert read_catalogue(path).rows.select(["file", "location"]).to_pylist() == [
+        {"file": '{"size": 1}', "location": '["x", "y"]'}
+    ]
