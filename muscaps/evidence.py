@@ -6,6 +6,8 @@ Conventions:
   logit of the calibrated score minus the logit of a threshold, positive above the threshold and
   negative below. It is clipped to a limit on both sides.
 - A caption's evidence is the sum over the different tags that it claims; a tag claimed by two words counts once.
+- Two tempos contradict each other, as do dark and bright, high and low energy, and vocals with none. The tag that a
+  caption claims first counts; each that contradicts it counts minus the limit.
 - The search prefers hypotheses by log-probability plus weight times evidence. Threshold, limit and weight are in the
   checkpoint's card, section `decoding`. Weight 0, or no tag heads, leaves the search as it is.
 - During the search each word counts by itself ("clarinet" of "bass clarinet" claims clarinet). Finished hypotheses are
@@ -20,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from muscaps.lexicon import Claim, claims, starts_longer_phrase
+from muscaps.lexicon import Claim, claims, exclude_each_other, starts_longer_phrase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,8 @@ class EvidenceScorer:
                 if column is not None and not starts_longer_phrase(word, claim.layer):
                     table[index, column] = 1.0
         self._claims_of_word = table
+        excludes = [[float(exclude_each_other(*one, *other)) for other in names] for one in names]
+        self._excludes = torch.tensor(excludes, device=device).reshape(len(names), len(names))
 
     def log_odds(self, scores: Tensor) -> Tensor:
         """Return the evidence of each tag in nats, same shape as the scores."""
@@ -97,7 +101,8 @@ class EvidenceScorer:
         Args:
             scores: Calibrated tag scores, (batch, tags).
         """
-        return EvidenceGuide(self._claims_of_word, self.config.weight * self.log_odds(scores).float())
+        worth = self.config.weight * self.log_odds(scores).float()
+        return EvidenceGuide(self._claims_of_word, worth, self._excludes, self.config.weight * self.config.limit)
 
     def of_track(self, scores: Tensor) -> "TrackEvidence":
         """Return what judges finished captions of one track.
@@ -106,21 +111,28 @@ class EvidenceScorer:
             scores: Calibrated tag scores, (tags,).
         """
         worth = (self.config.weight * self.log_odds(scores)).tolist()
-        return TrackEvidence(self._column, scores.tolist(), worth)
+        return TrackEvidence(self._column, scores.tolist(), worth, self.config.weight * self.config.limit)
 
 
 class TrackEvidence:
     """Evidence for whole captions of one track."""
 
-    def __init__(self, column: Mapping[tuple[str, str], int], scores: Sequence[float], worth: Sequence[float]) -> None:
+    def __init__(
+        self,
+        column: Mapping[tuple[str, str], int],
+        scores: Sequence[float],
+        worth: Sequence[float],
+        penalty: float,
+    ) -> None:
         """Keep the track's scores.
 
         Args:
             column: Index of each facet and tag.
             scores: Calibrated probabilities, (tags,).
             worth: Nats that a claim of each tag is worth, (tags,).
+            penalty: Nats that a contradiction costs.
         """
-        self._column, self._scores, self._worth = column, scores, worth
+        self._column, self._scores, self._worth, self._penalty = column, scores, worth, penalty
 
     def entries(self, text: str) -> tuple[Evidence, ...]:
         """Return the claims of a caption that have scores: one entry a phrase and tag, in the order of the text."""
@@ -131,7 +143,13 @@ class TrackEvidence:
 
     def worth(self, text: str) -> float:
         """Return what the claims of a caption are worth, in nats of log-probability; each tag counts once."""
-        return math.fsum(self._worth[index] for index in {index for _, index in self._scored(text)})
+        claimed: dict[tuple[str, str], float] = {}
+        for claim, index in self._scored(text):
+            name = (claim.facet, claim.tag)
+            if name not in claimed:
+                contradicts = any(exclude_each_other(*name, *other) for other in claimed)
+                claimed[name] = -self._penalty if contradicts else self._worth[index]
+        return math.fsum(claimed.values())
 
     def _scored(self, text: str) -> list[tuple[Claim, int]]:
         keyed = ((claim, self._column.get((claim.facet, claim.tag))) for claim in claims(text))
@@ -141,21 +159,24 @@ class TrackEvidence:
 class EvidenceGuide:
     """Evidence about the tracks of a batch, for every next word."""
 
-    def __init__(self, claims_of_word: Tensor, worth: Tensor) -> None:
+    def __init__(self, claims_of_word: Tensor, worth: Tensor, excludes: Tensor, penalty: float) -> None:
         """Keep the tables.
 
         Args:
             claims_of_word: 1 where a word claims a tag; the last row is for no word, (vocab + 1, tags).
             worth: Nats that a claim of a tag is worth, (batch, tags).
+            excludes: 1 where two tags contradict each other, (tags, tags).
+            penalty: Nats that a contradiction costs.
         """
         self._claims_of_word, self._worth = claims_of_word, worth
+        self._excludes, self._penalty = excludes, penalty
 
     def select(self, rows: Tensor) -> "EvidenceGuide":
         """Return the given tracks."""
-        return EvidenceGuide(self._claims_of_word, self._worth[rows])
+        return EvidenceGuide(self._claims_of_word, self._worth[rows], self._excludes, self._penalty)
 
     def bonus(self, words: Tensor) -> Tensor:
-        """Return what each next word would be worth; a tag that was claimed before is worth nothing.
+        """Return what each next word would be worth; a tag that was claimed before is worth nothing more.
 
         Args:
             words: Ids so far, negative where there is none; a track's hypotheses follow each other,
@@ -166,5 +187,6 @@ class EvidenceGuide:
         """
         worth = self._worth.repeat_interleave(len(words) // len(self._worth), dim=0)
         if words.shape[1]:
-            worth = worth * (1.0 - self._claims_of_word[words].amax(dim=1))
+            claimed = self._claims_of_word[words].amax(dim=1)
+            worth = torch.where(claimed @ self._excludes > 0, -self._penalty, worth) * (1.0 - claimed)
         return worth @ self._claims_of_word[:-1].T

@@ -288,6 +288,15 @@ def phrases_of(layer: Layer, tag: str) -> tuple[str, ...]:
     return _split(_PHRASES[layer][tag])
 
 
+def exclude_each_other(facet: str, tag: str, other_facet: str, other_tag: str) -> bool:
+    """Whether two tags cannot both be true of a track: two tempos, two energies, dark and bright, vocals and none."""
+    if facet != other_facet or tag == other_tag:
+        return False
+    if facet == "mood":
+        return tag in MOODS and other_tag in MOODS
+    return facet in ("tempo", "energy") or (facet == "vocals" and "none" in (tag, other_tag))
+
+
 def tempo_class(bpm: float) -> str:
     """Return slow (below 85 beats per minute), medium or fast (above 128)."""
     return "slow" if bpm < SLOW_BELOW_BPM else "fast" if bpm > FAST_ABOVE_BPM else "medium"

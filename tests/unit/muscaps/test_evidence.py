@@ -91,6 +91,30 @@ def test_a_guide_gives_every_tracks_hypotheses_their_own_bonus():
     np.testing.assert_array_equal(guide.select(torch.tensor([1])).bonus(words[:2]), guide.bonus(words)[2:])
 
 
+TEMPOS = (("tempo", "slow"), ("tempo", "medium"), ("tempo", "fast"))
+TEMPO_WORDS = (*SPECIAL_TOKENS, "slow", "slowly", "moderate", "fast", "piano")
+
+
+def tempo_scorer():
+    return EvidenceScorer(TEMPO_WORDS, TEMPOS, EvidenceConfig(weight=2.0, threshold=0.3, limit=3.0))
+
+
+def test_a_claim_that_contradicts_an_earlier_one_costs_the_limit():
+    guide = tempo_scorer().guide(torch.tensor([[0.5, 0.4, 0.1]]))
+    bonus = guide.bonus(torch.tensor([[TEMPO_WORDS.index("moderate")]]))[0]
+    column = {word: index for index, word in enumerate(TEMPO_WORDS)}
+    assert bonus[column["slow"]] == bonus[column["fast"]] == -6
+    assert bonus[column["moderate"]] == bonus[column["piano"]] == 0
+
+
+def test_a_finished_caption_pays_for_contradictions_too():
+    track = tempo_scorer().of_track(torch.tensor([0.5, 0.4, 0.1]))
+    moderate = 2 * (logit(0.4) - logit(0.3))
+    assert track.worth("A moderate piece") == pytest.approx(moderate)
+    assert track.worth("A moderate piece at a slow tempo") == pytest.approx(moderate - 6)
+    assert track.worth("A slow, slowly moving piece") == pytest.approx(2 * (logit(0.5) - logit(0.3)))
+
+
 def test_words_that_begin_a_longer_phrase_wait_for_it():
     words = (*SPECIAL_TOKENS, "electronic", "drums")
     guide = EvidenceScorer(words, (("genre", "electronica"),), EvidenceConfig(weight=1)).guide(torch.tensor([[0.9]]))

@@ -4,7 +4,17 @@ import re
 
 import pytest
 
-from muscaps.lexicon import FACETS, LAYERS, claims, content_word, phrases_of, tags_in, tags_of, tempo_class
+from muscaps.lexicon import (
+    FACETS,
+    LAYERS,
+    claims,
+    content_word,
+    exclude_each_other,
+    phrases_of,
+    tags_in,
+    tags_of,
+    tempo_class,
+)
 
 CAPTION = "Dark, driving techno with staccato violins, a bass clarinet and drum machine at a fast tempo"
 
@@ -126,3 +136,22 @@ def test_a_plural_is_the_same_content_word_as_its_singular(one, other):
 @pytest.mark.parametrize("word", ["bass", "brass", "bus", "gas"])
 def test_an_s_that_is_no_plural_stays(word):
     assert content_word(word) == word
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "contradiction"),
+    [
+        (("tempo", "slow"), ("tempo", "fast"), True),
+        (("tempo", "slow"), ("tempo", "slow"), False),
+        (("energy", "high"), ("energy", "low"), True),
+        (("mood", "dark"), ("mood", "bright"), True),
+        (("mood", "dark"), ("mood", "eerie"), False),
+        (("mood", "calm"), ("energy", "high"), False),
+        (("vocals", "none"), ("vocals", "female"), True),
+        (("vocals", "male"), ("vocals", "female"), False),
+        (("instrument", "piano"), ("instrument", "harp"), False),
+        (("genre", "rock"), ("genre", "jazz"), False),
+    ],
+)
+def test_tags_that_cannot_both_be_true(one, other, contradiction):
+    assert exclude_each_other(*one, *other) == exclude_each_other(*other, *one) == contradiction
