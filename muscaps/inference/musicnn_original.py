@@ -108,7 +108,7 @@ class _SignedRhythm(nn.Module):
         windows = F.pad(spectrogram, (self.before, self.after)).unfold(1, self.length, 1)  # (mels, frames, length)
         bands = max(1, BLOCK_BYTES // (frames * self.length * 4))
         largest: list[Tensor | None] = [None] * len(self.places)
-        for part in windows.split(bands):
+        for part in torch.split(windows, bands):
             block = part.reshape(-1, self.length)  # copies the windows of a few bands
             for index, (start, end) in enumerate(self.places):
                 answers = block[:, start:end] @ self.get_buffer(f"weight_{index}")

@@ -69,7 +69,7 @@ class ExtractFeatures:
             self._extractor, Musicnn
         )  # others read spectrograms that the augmentation does not know
         if seed is not None and not on_log_mels:
-            waveform = samples.astype(np.float32) / 32_768
+            waveform = (samples / 32_768).astype(np.float32)
             samples = (disturbed_waveform(waveform, seed) * 32_767).astype(np.int16)
         chunks = torch.from_numpy(to_chunks(samples, self._extractor.chunk_samples).copy())
         parts = torch.split(chunks, self._batch)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from muscaps.checkpoint import BUNDLED, save_checkpoint
-from muscaps.config import TRAINED_DECODING
+from muscaps.config import TRAINED_DECODING, FusionName
 from muscaps.published_musicnn import PublishedMusicnn, import_musicnn
 from muscaps.tagger import TagHeads
 from muscaps.training.bottleneck_dataset import write_bottleneck_dataset
@@ -75,7 +75,7 @@ def _train(
     heads: TagHeads,
     dataset: PreparedDataset,
     published: PublishedMusicnn,
-    fusion: recipe.FusionName,
+    fusion: FusionName,
     seed: int,
 ) -> None:
     """Train one captioner and save it."""

@@ -20,10 +20,10 @@ from muscaps.corpus.facts import Facts
 from muscaps.evaluation.language import opening_pattern
 from muscaps.training.completed_facts import completed_catalogue_facts, plain_clip_facts
 
-REAL_WRITTEN, REAL_KEPT = 24, 3
-CLIP_WRITTEN, CLIP_KEPT = 12, 2
+REAL_WRITTEN, REAL_KEPT = 24, 5
+CLIP_WRITTEN, CLIP_KEPT = 12, 3
 """Captions that are written, and those of them that are kept, for each version of a track."""
-PREFERENCE = 2.0
+PREFERENCE = 1.0
 """Weight of the preference for an opening, which has mean 0 and deviation 1 over tracks."""
 
 Logits = npt.NDArray[np.float64]
@@ -66,7 +66,7 @@ def richness(text: str, facts: Facts) -> float:
     """Score how much of what is known a caption says: two families first, then moods, genre and tempo."""
     families = len(lexicon.tags_in(text, "family"))
     wanted = min(2, max(1, len(facts.families)))
-    score = 0.4 * min(families, 3) - 1.5 * max(0, wanted - families)
+    score: float = 0.4 * min(families, 3) - 1.5 * max(0, wanted - families)
     if facts.moods:
         score += 1.2 * bool(lexicon.tags_in(text, "mood") | lexicon.tags_in(text, "feel"))
     if facts.genres:

@@ -132,13 +132,13 @@ def _extract_rendered(clips: Mapping[str, Mapping[str, Any]], extractor: Feature
 
 def _loaded(uri: str) -> npt.NDArray[np.float32]:
     waveform = muscaps.load_audio(uri)
-    return waveform.astype(np.float32) / 32_768 if waveform.dtype == np.int16 else waveform
+    return np.asarray(waveform / 32_768 if waveform.dtype == np.int16 else waveform, dtype=np.float32)
 
 
 @torch.inference_mode()
 def _entry(track_id: str, version: str, waveform: npt.NDArray[np.float32], extractor: FeatureExtractor) -> FeatureEntry:
     chunks = torch.from_numpy(np.ascontiguousarray(to_chunks(waveform, extractor.chunk_samples)))
-    features = torch.cat([extractor(part) for part in chunks.split(4)])
+    features = torch.cat([extractor(part) for part in torch.split(chunks, 4)])
     return FeatureEntry(track_id=track_id, version=version, features=features.numpy().astype(np.float16))
 
 
