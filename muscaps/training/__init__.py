@@ -1,1 +1,1 @@
-"""Training of captioners and taggers."""
+"""Training of captioners and taggers: `loop.py` runs an objective, `schedules.py` has the learning rates."""

@@ -1,10 +1,10 @@
 """Augmentation of log-mel spectrograms: changes that separate recordings from renderings.
 
-Everything works on decibels, so that no waveform has to be transformed again: a gain is a sum, an equaliser a
-curve over the bands, a change of pitch or tempo resamples an axis, a second clip, noise and a room add powers.
+All changes are computed on decibels, so that no spectrogram has to be computed again. A gain is a sum. An equaliser is
+a curve over the bands. A change of pitch or tempo resamples an axis. A second clip, noise and a room add powers.
 
-Conventions: a spectrogram batch is (batch, frames, mels) in decibels, silence is -100; everything random for
-an example comes from that example's own generator.
+Conventions: a batch of spectrograms is (batch, frames, mels) in decibels; silence is -100. Random numbers of an example
+are drawn from its own generator.
 """
 
 import math
@@ -24,26 +24,26 @@ _FRAME_SECONDS = HOP_LENGTH / SAMPLE_RATE  # 256 / 16 000 Hz = 16 ms
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationConfig:
-    """Ranges and probabilities of the changes; a probability of 0 switches one off."""
+    """Ranges and probabilities of the changes; a probability of 0 disables a change."""
 
     mix_probability: float = 0.25
-    """Add a second clip; additive tags are united, all others are left out of the loss."""
+    """Add a second clip. The example gets the additive tags of both clips; the other tags are left out of the loss."""
     mix_gain_db: tuple[float, float] = (-8.0, 2.0)
-    """Level of the second clip against the first in decibels."""
+    """Level of the second clip relative to the first, in decibels."""
     max_tempo_change: float = 0.06
-    """Largest relative change of tempo."""
+    """Maximum relative change of tempo."""
     max_pitch_semitones: float = 2.5
-    """Largest change of pitch in semitones."""
+    """Maximum change of pitch in semitones."""
     gain_db: tuple[float, float] = (-14.0, 8.0)
-    """Level change in decibels."""
+    """Change of level in decibels."""
     equaliser_probability: float = 0.8
-    """Tilt the spectrum and raise or lower two broad regions of it."""
+    """Tilt the spectrum, and raise or lower two broad bands."""
     band_limit_probability: float = 0.35
-    """Roll off treble or bass as small speakers, codecs and old media do."""
+    """Attenuate treble or bass, as small speakers, codecs and old media do."""
     noise_probability: float = 0.4
     """Add coloured noise 20 to 55 dB below the music."""
     room_probability: float = 0.35
-    """Smear frames as a reverberation of 0.3 to 2.5 s does."""
+    """Add a reverberation of 0.3 to 2.5 s."""
     dynamics_probability: float = 0.4
     """Compress or expand the level over time by up to a third."""
     mask_probability: float = 0.5
@@ -77,7 +77,7 @@ FEATURE_AUGMENTATION = AugmentationConfig(
 
 
 def frames_needed(num_frames: int, config: AugmentationConfig) -> int:
-    """Frames an excerpt must hold so that `num_frames` remain after any change of tempo."""
+    """Return the number of frames of an excerpt from which any change of tempo leaves `num_frames`."""
     return math.ceil((num_frames - 1) * (1 + config.max_tempo_change)) + 2
 
 
@@ -90,7 +90,7 @@ def _hertz(mel: np.ndarray) -> np.ndarray:
 
 
 def pitch_warps(semitones: np.ndarray) -> Tensor:
-    """Return matrices, (shifts, mels, mels), that move a spectrum along the mel bands; rows are source bands."""
+    """Return matrices, (shifts, mels, mels), that shift a spectrum along the mel bands; rows are source bands."""
     centres = np.linspace(0.0, _mel(np.array(SAMPLE_RATE / 2)), N_MELS + 2)[1:-1]
     step = centres[1] - centres[0]
     matrices = np.zeros((len(semitones), N_MELS, N_MELS), dtype=np.float32)
@@ -110,19 +110,19 @@ class _Plan(NamedTuple):
     curve: np.ndarray
     """Equaliser and band limits in decibels, (mels,)."""
     noise: tuple[float, float, int] | None
-    """Level against the music and tilt, both in decibels, and a seed."""
+    """Level relative to the music and tilt, both in decibels, and a seed."""
     room: tuple[float, float] | None
     """Reverberation time in seconds and level in decibels."""
     expansion: float
-    """Relative change of the level's deviations from its mean."""
+    """Relative change of the deviations of the level from its mean."""
     gain: float
-    """Decibels."""
+    """Change of level in decibels."""
     masks: tuple[int, int, int, int] | None
-    """Masked frames, where they start, masked bands, where they start; starts are reduced modulo the size."""
+    """Number of masked frames, their start, number of masked bands, their start; starts are taken modulo the size."""
 
 
 class Augmenter:
-    """Draws and applies changes to log-mel excerpts."""
+    """Draws random changes and applies them to log-mel excerpts."""
 
     _SHIFTS = 21
 
@@ -157,10 +157,10 @@ class Augmenter:
         return stretched @ self._warps[[int(g.integers(self._SHIFTS)) for g in generators]]
 
     def mix(self, first: Tensor, second: Tensor, generators: list[np.random.Generator]) -> tuple[Tensor, Tensor]:
-        """Add a second clip to some of the first.
+        """Add a second clip to some of the examples.
 
         Returns:
-            Decibels like `first`, and True where a second clip was added, (batch,).
+            Decibels with the shape of `first`, and True for examples with a second clip, (batch,).
         """
         chosen = torch.tensor([bool(g.random() < self.config.mix_probability) for g in generators])
         gains = torch.tensor([g.uniform(*self.config.mix_gain_db) for g in generators], dtype=torch.float32)
@@ -173,7 +173,7 @@ class Augmenter:
         return mixed, chosen
 
     def augment(self, spectrogram: Tensor, generators: list[np.random.Generator]) -> Tensor:
-        """Room, noise, equaliser, band limits, dynamics, gain and masks, in the order of a recording chain."""
+        """Apply room, noise, equaliser, band limits, dynamics, gain and masks, in the order of a recording chain."""
         plans = [self._draw(generator) for generator in generators]
         result = self._room(spectrogram, [plan.room for plan in plans])
         curves = torch.from_numpy(np.stack([plan.curve for plan in plans])).float()
@@ -212,13 +212,13 @@ class Augmenter:
         return _Plan(curve, noise, room, expansion, g.uniform(*config.gain_db), masks)
 
     def _room(self, spectrogram: Tensor, rooms: list[tuple[float, float] | None]) -> Tensor:
-        """Add decaying copies of earlier frames: a reverberation's energy falls by 60 dB in its time."""
+        """Add decaying copies of earlier frames; their energy falls by 60 dB in the reverberation time."""
         chosen = [index for index, room in enumerate(rooms) if room is not None]
         if not chosen:
             return spectrogram
         drawn = [room for room in rooms if room is not None]
         seconds, wet = torch.tensor(drawn, dtype=torch.float32).unbind(dim=1)
-        decay = 6 * math.log(10) * _FRAME_SECONDS / seconds  # nepers of power a frame
+        decay = 6 * math.log(10) * _FRAME_SECONDS / seconds  # nepers of power per frame
         kernel = torch.exp(-decay[:, None, None] * self._lag.clamp(min=0)) * (self._lag > 0)
         kernel = kernel * (10 ** (wet / 10) * (1 - torch.exp(-decay)))[:, None, None]
         result = spectrogram.clone()
@@ -259,24 +259,24 @@ def _decibels(power: Tensor) -> Tensor:
 
 
 def _add(first: Tensor, second: Tensor) -> Tensor:
-    """Decibels of the sum of two powers."""
+    """Return the sum of two powers, in decibels."""
     return _decibels(_power(first) + _power(second))
 
 
 def _mean_level(decibels: Tensor) -> Tensor:
-    """Decibels of the mean power, (batch, frames, mels) -> (batch,)."""
+    """Return the mean power in decibels, (batch, frames, mels) -> (batch,)."""
     return _decibels(_power(decibels).mean(dim=(1, 2)))
 
 
 def augmented_chunks(
     spectrogram: Tensor, seed: Sequence[int], config: AugmentationConfig = FEATURE_AUGMENTATION
 ) -> Tensor:
-    """Change all chunks of one track in the same way, as one recording of it would be.
+    """Apply the same changes to all chunks of a track.
 
     Args:
         spectrogram: Log-mels of the track's chunks, (chunks, 1, mels, frames).
         seed: Seed of the augmentation.
-        config: Its ranges; second clips, tempo and masks do not apply to a whole track.
+        config: Ranges of the changes; second clips, tempo and masks are not used for a whole track.
 
     Returns:
         Decibels of the same shape.
@@ -284,6 +284,6 @@ def augmented_chunks(
     frames = spectrogram.squeeze(1).transpose(1, 2)  # (chunks, frames, mels)
     augmenter = Augmenter(config, frames.shape[1])
     generators = [np.random.default_rng(list(seed)) for _ in frames]
-    # One frame more, for the interpolation that a change of tempo would need.
+    # One more frame, because `resample` interpolates between a frame and the next one.
     resampled = augmenter.resample(torch.cat([frames, frames[:, -1:]], dim=1), generators)
     return augmenter.augment(resampled, generators).transpose(1, 2).unsqueeze(1)

@@ -13,7 +13,7 @@ from muscaps.vocabulary import EOS, PAD, Vocabulary, tokenize
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionBatch:
-    """Examples ready for a model, padded to the longest."""
+    """Input and targets of a model, padded to the longest example."""
 
     audio: Tensor
     """Chunk features, (batch, chunks, feature), or chunks of audio, (batch, chunks, samples); zeros on padding."""
@@ -22,7 +22,7 @@ class CaptionBatch:
     word_ids: Tensor
     """Captions from `<sos>` to the last word, `<pad>` at the end, (batch, steps)."""
     targets: Tensor
-    """The word after each, from the first word to `<eos>`, `<pad>` at the end, (batch, steps)."""
+    """The next word of each step, from the first word to `<eos>`, `<pad>` at the end, (batch, steps)."""
 
     def to(self, device: str) -> "CaptionBatch":
         """Move to a device."""
@@ -38,8 +38,8 @@ def collate(audio: Sequence[np.ndarray], captions: Sequence[Sequence[int]]) -> C
     """Pad examples to a batch.
 
     Args:
-        audio: One array an example, (chunks, feature) or (chunks, samples).
-        captions: Ids from `<sos>` to `<eos>`, as `Vocabulary.encode` gives them.
+        audio: One array per example, (chunks, feature) or (chunks, samples).
+        captions: Ids from `<sos>` to `<eos>`, from `Vocabulary.encode`.
 
     Raises:
         ValueError: The numbers of tracks and captions differ, or a track has no chunk.
@@ -69,7 +69,7 @@ def collate(audio: Sequence[np.ndarray], captions: Sequence[Sequence[int]]) -> C
 
 
 def random_excerpt(audio: np.ndarray, num_samples: int, generator: np.random.Generator) -> np.ndarray:
-    """Cut a random excerpt; a shorter track is returned whole, a view either way."""
+    """Return a random excerpt, or a shorter track as a whole; the result is a view."""
     offset = int(generator.integers(max(1, len(audio) - num_samples + 1)))
     return audio[offset : offset + num_samples]
 

@@ -17,19 +17,19 @@ from muscaps.training.dataset.reader import PreparedDataset
 
 
 class AudioSource(Protocol):
-    """Gives an example's audio input."""
+    """Provides the audio input of examples."""
 
     def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
         """Return the input of a training step, (chunks, feature) or (chunks, samples)."""
         ...
 
     def evaluation(self, example: Example) -> np.ndarray:
-        """Return the input of validation, of the same kind."""
+        """Return the input of validation, with the same axes."""
         ...
 
 
 class CachedFeatures:
-    """Chunk features computed once: of the whole track, in training alternating with its augmented copies."""
+    """Cached chunk features of whole tracks; training draws the track or one of its augmented copies."""
 
     def __init__(
         self, read: Callable[[Example], np.ndarray], disturbed: Sequence[Callable[[Example], np.ndarray]] = ()
@@ -38,11 +38,11 @@ class CachedFeatures:
         self._versions = (read, *disturbed)
 
     def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        """(chunks, feature)."""
+        """Return features of the track or of a copy, (chunks, feature)."""
         return self._versions[int(generator.integers(len(self._versions)))](example)
 
     def evaluation(self, example: Example) -> np.ndarray:
-        """(chunks, feature)."""
+        """Return features of the track, (chunks, feature)."""
         return self._read(example)
 
 
@@ -56,12 +56,12 @@ class AudioExcerpts:
         self._num_samples = max(chunk_samples, num_samples // chunk_samples * chunk_samples)
 
     def training(self, example: Example, generator: np.random.Generator) -> np.ndarray:
-        """(chunks, samples)."""
+        """Return a random excerpt, (chunks, samples)."""
         excerpt = random_excerpt(self._dataset.audio(example), self._num_samples, generator)
         return self._chunks(excerpt)
 
     def evaluation(self, example: Example) -> np.ndarray:
-        """(chunks, samples)."""
+        """Return evenly spaced chunks, (chunks, samples)."""
         chunks = self._chunks(self._dataset.audio(example))
         if len(chunks) <= self._max_chunks:
             return chunks
@@ -74,20 +74,20 @@ class AudioExcerpts:
 
 
 def chunk_features(extractor: FeatureExtractor, chunks: Tensor, mask: Tensor) -> Tensor:
-    """Run an extractor that is being trained over the real chunks of a batch.
+    """Run an extractor in training on the real chunks of a batch.
 
     Args:
         extractor: The network.
         chunks: Audio, (batch, chunks, samples).
-        mask: True where a chunk is real, (batch, chunks).
+        mask: True where a chunk is real audio, (batch, chunks).
 
     Returns:
-        Features, (batch, chunks, feature), zeros on padding.
+        Features, (batch, chunks, feature); zeros on padding.
     """
     learned_filters = any(parameter.requires_grad for parameter in extractor.spectrogram.parameters())
     with torch.set_grad_enabled(torch.is_grad_enabled() and learned_filters):
         spectrogram = extractor.spectrogram(chunks[mask])
-    # Not in bfloat16: two workers would round differently from one, and curves would not be reproducible.
+    # Not in bfloat16: two workers would round differently from one, and the loss would not be reproducible.
     features = training_features(extractor, spectrogram, fast=False)
     whole = features.new_zeros(*mask.shape, features.shape[1])
     return whole.masked_scatter(mask.unsqueeze(-1), features)

@@ -1,6 +1,7 @@
-"""Batches of captioner training: the order of examples, the caption of each, and this worker's share.
+"""Batches of captioner training: order of examples, caption of each example, and the share of this worker.
 
-Conventions: everything is drawn from (seed, epoch, example), so a batch does not depend on the number of workers.
+Conventions: all random numbers are drawn from (seed, epoch, example), so that a batch does not depend on the number of
+workers.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,13 @@ class WorkerBatch:
     """One worker's share of a global batch."""
 
     batch: CaptionBatch
-    """Its examples."""
+    """The examples of this worker."""
     num_words: tuple[int, ...]
-    """Target words of each of its captions."""
+    """Number of target words of each caption."""
     dropout_seeds: tuple[int, ...]
-    """Seed of the dropout mask of each of its examples."""
+    """Seed of the dropout mask of each example."""
     num_global_words: int
-    """Target words of the whole global batch."""
+    """Number of target words of the global batch."""
 
 
 class CaptionBatches:
@@ -42,14 +43,14 @@ class CaptionBatches:
         seed: int,
         workers: Workers,
     ) -> None:
-        """Encode the captions.
+        """Create the batches and encode the captions.
 
         Args:
             examples: The training split.
-            vocabulary: The model's words.
+            vocabulary: Vocabulary of the model.
             source: Audio input of an example.
-            batch_size: Examples of a global batch.
-            seed: Of order, captions, excerpts and dropout.
+            batch_size: Number of examples in a global batch.
+            seed: Seed of order, captions, excerpts and dropout.
             workers: The processes that share a global batch.
         """
         self.examples, self.batch_size = examples, batch_size
@@ -58,7 +59,7 @@ class CaptionBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Global batches in an epoch; an incomplete last one is left out."""
+        """Number of global batches in an epoch; an incomplete last batch is left out."""
         return len(self.examples) // self.batch_size
 
     def indices(self, epoch: int, step: int) -> list[int]:
@@ -67,7 +68,7 @@ class CaptionBatches:
         return [int(index) for index in order[step * self.batch_size : (step + 1) * self.batch_size]]
 
     def caption(self, index: int, epoch: int) -> list[int]:
-        """Return the caption that an example is trained on in an epoch: of several, one drawn by seed."""
+        """Return the caption of an example in an epoch; with several captions, one is drawn."""
         captions = self.captions[index]
         generator = np.random.default_rng([self._seed, epoch, self.examples[index].index, 1])
         return captions[int(generator.integers(len(captions)))]

@@ -14,22 +14,22 @@ class CaptionTrainingConfig(TrainingConfig):
     """How a captioner is trained; defaults are the paper's (section IV-B)."""
 
     extractor_mode: ExtractorMode = "frozen"
-    """`frozen`: cached features, BatchNorm in evaluation mode; `fine-tuned`: trained too, its BatchNorm statistics
-    kept; `scratch`: trained from random weights (paper, Table II)."""
+    """`frozen`: not trained, features are cached; `fine-tuned`: trained, with fixed BatchNorm statistics; `scratch`:
+    trained from random weights (paper, Table II)."""
     excerpt_seconds: float = 20.0
-    """Random excerpt of a track where the extractor is trained."""
+    """Length of the random excerpt of a track in seconds, if the extractor is trained."""
     monitor: MonitorName = "loss"
-    """Validation score that early stopping and the best checkpoint go by."""
+    """Validation score of early stopping and of the best checkpoint."""
     validation_tracks: int = 1_000
-    """Validation tracks scored each epoch, at most, evenly chosen."""
+    """Maximum number of validation tracks, evenly spaced."""
     validation_chunks: int = 20
-    """Chunks of a validation track that are used where the extractor is trained."""
+    """Maximum number of chunks of a validation track, if the extractor is trained."""
     decode_every: int = 1
-    """Epochs between validations with captions, for CIDEr."""
+    """Epochs between validations that decode captions, for CIDEr."""
     disturbed_versions: int = 0
-    """Augmented copies of every training track; their cached features alternate with the track's own; frozen only."""
+    """Number of augmented copies of every training track; each step draws the track or a copy. `frozen` only."""
     mixed_precision: bool = True
-    """Compute in bfloat16 where a GPU does the work."""
+    """Whether GPUs compute in bfloat16."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

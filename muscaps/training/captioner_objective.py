@@ -1,9 +1,10 @@
 """The captioner's training objective: teacher forcing and cross-entropy that ignores `<pad>` (paper section IV-B).
 
-Adam, a learning rate that falls linearly, dropout. Early stopping goes by validation loss or CIDEr.
+The optimiser is Adam with a learning rate that falls linearly (`schedules.py`). Early stopping uses validation loss or
+CIDEr.
 
-Conventions: dropout masks are drawn per example, and batch statistics and the loss are those of the global batch. So
-the same seed gives the same curve with any number of workers, up to rounding.
+Conventions: dropout masks are drawn per example. Batch statistics and the loss are those of the global batch. Therefore
+the same seed gives the same losses with any number of workers, up to rounding.
 """
 
 import math
@@ -44,12 +45,12 @@ _STATISTICS_EXAMPLES = 64  # enough for the mean and variance of a spectrogram
 
 
 def caption_loss(logits: Tensor, targets: Tensor, num_words: int) -> Tensor:
-    """Compute the cross-entropy over the words of a batch's captions, `<pad>` ignored.
+    """Compute the cross-entropy over the words of a batch's captions, without `<pad>`.
 
     Args:
         logits: (batch, steps, vocab).
         targets: (batch, steps).
-        num_words: Words to divide by: those of the global batch, of which this may be a share.
+        num_words: Number of words of the global batch, by which the sum is divided.
     """
     words = logits.float().flatten(0, 1)
     return F.cross_entropy(words, targets.flatten(), ignore_index=PAD, reduction="sum") / num_words
@@ -77,17 +78,17 @@ class CaptionerObjective:
 
         Args:
             dataset: The pairs.
-            model: Its weights are where training starts; it is changed in place.
-            vocabulary: The model's words.
-            config: The training.
-            features: Reads features by this very extractor; the dataset's own by default.
-            augmented: Read the features of the tracks' augmented copies, `config.disturbed_versions` of them.
+            model: The model with its initial weights; it is changed in place.
+            vocabulary: Vocabulary of the model.
+            config: Settings of the training.
+            features: Reads features of the model's extractor; default: the features of the dataset.
+            augmented: Functions that read features of augmented copies; `config.disturbed_versions` of them.
             workers: The processes that train together.
             device: `cpu` or `cuda`.
 
         Raises:
             DatasetError: A split is empty, or features or audio are missing.
-            ValueError: The features have another width than the model reads.
+            ValueError: The width of the features is not that of the model.
         """
         self.workers = workers or Workers.present()
         self.dataset, self.config, self.vocabulary, self.device = dataset, config, vocabulary, device
@@ -119,10 +120,10 @@ class CaptionerObjective:
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate)
 
     def _cached_features(self, features: ReadFeatures, augmented: Sequence[ReadFeatures]) -> CachedFeatures:
-        """Freeze the extractor and check that the features fit the model."""
+        """Freeze the extractor and check the width of the features."""
         extractor, count = self.model.feature_extractor, self.config.disturbed_versions
         if len(augmented) != count:
-            raise ValueError(f"disturbed_versions={count}, but {len(augmented)} are given")
+            raise ValueError(f"disturbed_versions={count}, but there are {len(augmented)} augmented copies")
         source = CachedFeatures(features, augmented)
         width = source.evaluation(self.train_examples[0]).shape[1]
         if width != extractor.feature_dim:
@@ -131,7 +132,7 @@ class CaptionerObjective:
         return source
 
     def _audio_excerpts(self) -> AudioExcerpts:
-        """Make the extractor trainable; musicnn's input normalisation stays fixed."""
+        """Make the extractor trainable, except the input normalisation of musicnn."""
         config, extractor = self.config, self.model.feature_extractor
         num_samples = round(config.excerpt_seconds * _SAMPLE_RATE)
         source = AudioExcerpts(self.dataset, extractor.chunk_samples, num_samples, config.validation_chunks)
@@ -143,7 +144,7 @@ class CaptionerObjective:
         return source
 
     def _measure_input_statistics(self, extractor: Musicnn, source: AudioSource) -> None:
-        """Set musicnn's input normalisation to the statistics of some training excerpts."""
+        """Set the input normalisation of musicnn to the statistics of some training excerpts."""
         count = _STATISTICS_EXAMPLES
         some = self.train_examples[:: max(1, len(self.train_examples) // count)][:count]
         generators = [np.random.default_rng([self.config.seed, 0xBEEF, example.index]) for example in some]
@@ -158,7 +159,7 @@ class CaptionerObjective:
         return self.batches.steps_per_epoch
 
     def learning_rate(self, progress: Progress) -> float:
-        """Fall linearly over `max_epochs`, whatever `max_minutes` is."""
+        """Return the learning rate: it falls linearly over `max_epochs`, independently of `max_minutes`."""
         return linear_decay(progress.step, progress.total_steps, self.config.learning_rate)
 
     def loss(self, epoch: int, step: int) -> Tensor:
@@ -176,12 +177,12 @@ class CaptionerObjective:
         return caption_loss(logits, batch.targets, share.num_global_words)
 
     def after_step(self, steps: int) -> None:
-        """Keep a trained extractor's normalisation increasing."""
+        """Keep the scales of a trained extractor's normalisation positive."""
         if self.config.extractor_mode != "frozen":
             keep_scales_positive(self.model.feature_extractor)
 
     def _set_training_mode(self) -> None:
-        """Put the model into training mode, and the extractor's batch normalisation where its mode wants it."""
+        """Set training mode, except where `extractor_mode` fixes the extractor or its batch normalisation."""
         self.model.train()
         extractor = self.model.feature_extractor
         if self.config.extractor_mode == "frozen":
@@ -192,7 +193,7 @@ class CaptionerObjective:
                     module.eval()
 
     def _features_of(self, batch: CaptionBatch) -> Tensor:
-        """Return a batch's chunk features, (batch, chunks, feature): cached, or computed here."""
+        """Return the chunk features of a batch, cached or computed, (batch, chunks, feature)."""
         if self.config.extractor_mode == "frozen":
             return batch.audio
         return chunk_features(self.model.feature_extractor, batch.audio, batch.mask)
@@ -208,7 +209,7 @@ class CaptionerObjective:
 
     @torch.no_grad()
     def scores(self, *, decode: bool = True) -> dict[str, float]:
-        """Return `loss` and, where captions are decoded, `cider` of the validation split, over all workers."""
+        """Return `loss` and, if captions are decoded, `cider` of the validation split, over all workers."""
         self.model.eval()
         own = self.validation_examples[self.workers.rank :: self.workers.size]
         totals = torch.zeros(2, dtype=torch.float64)
@@ -231,7 +232,7 @@ class CaptionerObjective:
         return result
 
     def _loss_and_words(self, features: Tensor, mask: Tensor, captions: Sequence[Sequence[Sequence[int]]]) -> Tensor:
-        """Return the summed loss and the number of words of every caption of some examples, (2,)."""
+        """Return the sum of the loss and the number of words over all captions of some examples, (2,)."""
         totals = torch.zeros(2, dtype=torch.float64)
         for index in range(max(len(texts) for texts in captions)):
             rows = [row for row, texts in enumerate(captions) if index < len(texts)]
@@ -242,7 +243,7 @@ class CaptionerObjective:
         return totals
 
     def _cider(self, predictions: list[str]) -> float:
-        """CIDEr-D of all workers' predictions; NaN without the `evaluate` extra."""
+        """Return CIDEr-D of the predictions of all workers; NaN without the `evaluate` extra."""
         gathered: list[list[str]] = [predictions]
         if self.workers.size > 1:
             gathered = [[] for _ in range(self.workers.size)]
@@ -255,14 +256,14 @@ class CaptionerObjective:
             return math.nan
 
     def weights(self) -> dict[str, Tensor]:
-        """Return everything that training changes: all but a frozen extractor."""
+        """Return all weights that training changes: without a frozen extractor."""
         state = self.model.state_dict()
         if self.config.extractor_mode == "frozen":
             return {name: value for name, value in state.items() if not name.startswith("feature_extractor.")}
         return state
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Put weights in place; a frozen extractor stays as it is."""
+        """Load weights; a frozen extractor is not changed."""
         self.model.load_state_dict(dict(weights), strict=False)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: `last` and `best` captioner, or the extractor and head of a tagger."""
+"""Writing the checkpoints of a training: `last` and `best` captioner, or extractor and head of a tagger."""
 
 import math
 from collections.abc import Mapping
@@ -33,10 +33,10 @@ def save_captioners(
 
     Args:
         loop: The training; its model is unchanged afterwards.
-        directory: Of both checkpoints.
+        directory: Directory of both checkpoints.
         name: Short name, the first part of their `model_id`.
-        training: More to record about the training in their model cards.
-        tagger: Tag heads to store with them; left out where the extractor that they read is trained.
+        training: Further facts about the training for their model cards.
+        tagger: Tag heads to store with them; left out if the extractor is trained, because they need its old features.
         sections: Further sections of their model cards, see `save_checkpoint`.
     """
     objective, counters = loop.objective, loop.counters
@@ -91,12 +91,12 @@ def save_tagger(loop: TrainingLoop[TaggerObjective], directory: Path, scores: Ta
 
     Args:
         loop: The training.
-        directory: Of the checkpoint.
-        scores: Its validation scores.
-        name: Short name, the first part of its `model_id`.
+        directory: Directory of the checkpoint.
+        scores: Validation scores of the tagger.
+        name: Short name, the first part of the `model_id`.
 
     Returns:
-        Its `model_id`.
+        The `model_id`.
     """
     objective, counters = loop.objective, loop.counters
     extractor = build_extractor(objective.extractor_config)

@@ -1,8 +1,8 @@
 """Data-parallel training whose result does not depend on the number of workers.
 
-One process is a group of one. Several find each other through `torch.distributed`, which whoever starts them sets up
-(gloo on CPUs, nccl on GPUs). A worker computes its share of every global batch; gradients, sums and batch statistics
-are those of all workers together.
+One process is a group of one. Several processes communicate through `torch.distributed`, which the program that starts
+them sets up (gloo on CPUs, nccl on GPUs). A worker computes its share of every global batch. Gradients, sums and batch
+statistics are those of all workers together.
 """
 
 from collections.abc import Iterable
@@ -21,35 +21,35 @@ class Workers:
     """The processes that train one model together."""
 
     rank: int = 0
-    """This process, from 0; the first writes checkpoints and reports."""
+    """Number of this process, from 0; process 0 writes checkpoints and reports."""
     size: int = 1
-    """How many there are."""
+    """Number of processes."""
 
     @classmethod
     def present(cls) -> "Workers":
-        """Return the group this process belongs to; a group of one if none was set up."""
+        """Return the group of this process; a group of one if `torch.distributed` is not set up."""
         if not torch.distributed.is_available() or not torch.distributed.is_initialized():
             return cls()
         return cls(rank=torch.distributed.get_rank(), size=torch.distributed.get_world_size())
 
     @property
     def first(self) -> bool:
-        """True in the process that writes checkpoints."""
+        """Whether this process writes checkpoints."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Add up a tensor over all workers."""
+        """Return the sum of a tensor over all workers."""
         if self.size > 1:
             values = values.clone()
             torch.distributed.all_reduce(values)
         return values
 
     def total(self, value: float) -> float:
-        """Return the sum of the workers' values."""
+        """Return the sum of a value over all workers."""
         return value if self.size == 1 else self._reduce(value, torch.distributed.ReduceOp.SUM)
 
     def maximum(self, value: float) -> float:
-        """Return the largest of the workers' values."""
+        """Return the maximum of a value over all workers."""
         return value if self.size == 1 else self._reduce(value, torch.distributed.ReduceOp.MAX)
 
     @staticmethod
@@ -61,7 +61,7 @@ class Workers:
         return float(shared)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Add up gradients over all workers in place, in one message.
+        """Sum gradients over all workers in place, with one message.
 
         Each worker's loss must be its share of the global batch's loss, so that the sum is the whole gradient.
         """
@@ -85,14 +85,14 @@ class Workers:
 
 
 class SharedBatchNorm(nn.Module):
-    """Batch normalisation over (batch, channels, ...) whose statistics span all workers' share of a batch.
+    """Batch normalisation over (batch, channels, ...) with statistics of the global batch, over all workers.
 
-    Holds the parameters and buffers of the `BatchNorm` it replaces, under the same names. torch's own
-    `SyncBatchNorm` runs on GPUs only.
+    It has the parameters and buffers of the `BatchNorm` that it replaces, under the same names. torch's `SyncBatchNorm`
+    runs only on GPUs.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, *, shared: bool = True) -> None:
-        """Replace a layer; with `shared` off each worker normalises its own share alone."""
+        """Replace a layer; without `shared`, each worker uses the statistics of its own share."""
         super().__init__()
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean: Tensor
@@ -106,7 +106,7 @@ class SharedBatchNorm(nn.Module):
         self.train(norm.training)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, channels, ...) -> the same shape."""
+        """Normalise a batch, (batch, channels, ...) -> the same shape."""
         if not (self.training and self.shared and Workers.present().size > 1):
             return F.batch_norm(
                 inputs,
@@ -126,7 +126,7 @@ class SharedBatchNorm(nn.Module):
         count = total[-1].detach()
         mean = total[:-1] / count
         centred = values - mean.view(shape)
-        # A second reduction for the variance: the difference of two large sums would lose digits.
+        # A second reduction for the variance: the difference of two large sums would lose precision.
         variance = _differentiable_sum(centred.square().sum(dim=axes)) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
@@ -140,7 +140,7 @@ def _differentiable_sum(values: Tensor) -> Tensor:
 
 
 def share_batch_norms(module: nn.Module, *, shared: bool = True) -> None:
-    """Replace every batch normalisation inside a module by a `SharedBatchNorm`; state dicts stay the same."""
+    """Replace every batch normalisation of a module by a `SharedBatchNorm`; state dicts do not change."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             setattr(module, name, SharedBatchNorm(child, shared=shared))

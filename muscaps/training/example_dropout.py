@@ -16,7 +16,7 @@ class ExampleDropout(nn.Module):
         self.mask: Tensor | None = None
 
     def forward(self, values: Tensor) -> Tensor:
-        """(batch, steps, hidden) -> the same shape."""
+        """Apply the masks, (batch, steps, hidden) -> the same shape."""
         if not self.training or self.probability == 0:
             return values
         if self.mask is None:
@@ -25,13 +25,13 @@ class ExampleDropout(nn.Module):
 
 
 def dropout_mask(shape: tuple[int, int], steps: Sequence[int], seeds: Sequence[int], probability: float) -> Tensor:
-    """Draw every example's mask from its own seed.
+    """Draw the mask of every example from its own seed.
 
     Args:
-        shape: Steps of the batch and width, (steps, hidden).
-        steps: Real steps of each example; only these are drawn.
+        shape: Number of steps of the batch and width, (steps, hidden).
+        steps: Number of steps of each example without padding; only these are drawn.
         seeds: One per example.
-        probability: Of a zero.
+        probability: Probability of a zero.
 
     Returns:
         Zeros and ones, (batch, steps, hidden).

@@ -1,4 +1,4 @@
-"""The captioner that training starts from: new, or an existing one with a larger vocabulary."""
+"""The captioner at the start of training: new, or an existing one with a larger vocabulary."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,11 +29,11 @@ def new_captioner(
     """Build a captioner for a dataset's vocabulary.
 
     Args:
-        dataset: Its vocabulary, and its training captions for word vectors.
-        config: The model; the vocabulary's size is filled in here.
+        dataset: The dataset; its training captions are also used for word vectors.
+        config: The model; `vocabulary_size` is replaced by that of the dataset.
         extractor: Trained audio network; random weights if not given.
-        word_vectors: Rows for the frozen word embedding; learned from the training captions if not given.
-        seed: Of the fresh weights.
+        word_vectors: Rows of the frozen word embedding; learned from the training captions if not given.
+        seed: Seed of the initial weights.
     """
     vocabulary = dataset.vocabulary
     config = replace(config, vocabulary_size=len(vocabulary))
@@ -51,15 +51,15 @@ def new_captioner(
 def grow_captioner(
     checkpoint: Checkpoint, dataset: PreparedDataset, seed: int = 0
 ) -> tuple[CaptionNetwork, Vocabulary]:
-    """Extend a captioner's vocabulary by the words of a dataset: known words keep their id, vector and output weights.
+    """Extend a captioner's vocabulary by the words of a dataset; known words keep id, vector and output weights.
 
-    A new word's vector is the mean of the vectors of known words near it in the new captions; its output row is random,
-    with the bias of a rare known word.
+    The vector of a new word is the mean of the vectors of known words near it in the new captions. Its output row is
+    random, with the bias of a rare known word.
 
     Args:
         checkpoint: The captioner to start from; not changed.
         dataset: The pairs with new words.
-        seed: Of the new rows.
+        seed: Seed of the new rows.
 
     Returns:
         The extended model and its vocabulary.
@@ -91,7 +91,7 @@ def grow_captioner(
 
 
 def _neighbours(captions: Sequence[Sequence[str]], vocabulary: Vocabulary, num_old: int, known: Tensor) -> Tensor:
-    """Return the mean vectors of known words within two words of each new word, or of `<unk>`, (new, dim)."""
+    """Return the mean vector of known words within two words of each new word, otherwise of `<unk>`, (new, dim)."""
     sums = torch.zeros(len(vocabulary) - num_old, known.shape[1])
     counts = torch.zeros(len(sums), 1)
     for caption in captions:

@@ -21,15 +21,15 @@ def log_mels(dataset: PreparedDataset) -> tuple[np.ndarray, dict[int, tuple[int,
     """Return every clip's log-mel spectrogram, computed on the first call and mapped from disk afterwards.
 
     Returns:
-        Decibels, float16, (frames, mels), all clips one after another; and by example index the first frame and
-        the number of frames.
+        Decibels of all clips, concatenated, float16, (frames, mels); and a map from the index of an example to its
+        first frame and number of frames.
 
     Raises:
-        DatasetError: The dataset holds no audio.
+        DatasetError: The dataset has no audio.
     """
     examples = [example for example in dataset.examples if example.audio_start >= 0]
     if not examples:
-        raise DatasetError(f"{dataset.directory}: holds no audio; prepare it again with `--audio`")
+        raise DatasetError(f"{dataset.directory}: has no audio; prepare it again with `--audio`")
     places, total = {}, 0
     for example in examples:
         frames = num_frames(example.num_samples)
@@ -39,7 +39,7 @@ def log_mels(dataset: PreparedDataset) -> tuple[np.ndarray, dict[int, tuple[int,
     if not path.exists() or path.stat().st_size != total * N_MELS * 2:
         transform = LogMel()
         path.parent.mkdir(exist_ok=True)
-        # A unique name: several workers may write the same file at once, and each replaces the target whole.
+        # A unique name, because several workers may write the file at once; each replaces the target as a whole.
         with NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as stream, torch.no_grad():
             for example in examples:
                 waveform = torch.from_numpy(dataset.audio(example).astype(np.float32) / 32_768)

@@ -1,8 +1,8 @@
 """The training loop of captioner and tagger: steps, epochs, early stopping, resuming.
 
 An `Objective` defines what is trained: its batches, loss, optimiser, validation and weights. The loop is the same in
-one process and in several that `torch.distributed` has joined. A training resumed from `save_state` equals an
-uninterrupted one bit for bit, because objectives draw everything random from (seed, epoch, example).
+one process and in several processes of `torch.distributed`. A training that is resumed from `save_state` is identical
+to an uninterrupted one, because objectives draw all random numbers from (seed, epoch, example).
 """
 
 import logging
@@ -24,19 +24,19 @@ logger = logging.getLogger(__name__)
 
 Metrics: TypeAlias = Mapping[str, Any]
 Reporter: TypeAlias = Callable[[Metrics, Callable[[Path], None]], None]
-"""Called after every epoch with its metrics and a function that writes the state to resume from into a directory."""
+"""Called after every epoch with its metrics and a function that writes the state of the training to a directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How much of a training is done, which learning-rate schedules depend on."""
+    """The progress of a training, on which learning-rate schedules depend."""
 
     step: int
-    """Steps taken."""
+    """Number of finished steps."""
     total_steps: int
-    """Steps of `max_epochs` epochs."""
+    """Number of steps of `max_epochs` epochs."""
     fraction: float
-    """0 to 1, by steps or by `max_minutes`, whichever is further."""
+    """Finished fraction, 0 to 1: by steps or by `max_minutes`, whichever is larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,17 @@ class Validation:
     """The result of an epoch's validation."""
 
     score: float
-    """What early stopping goes by; higher is better."""
+    """Score for early stopping; higher is better."""
     metrics: Mapping[str, float]
-    """What is reported, by name."""
+    """Reported values, by name."""
 
 
 class Objective(Protocol):
-    """What a loop trains."""
+    """The interface of what a loop trains."""
 
     @property
     def config(self) -> TrainingConfig:
-        """The settings."""
+        """Settings of the training."""
 
     @property
     def workers(self) -> Workers:
@@ -70,11 +70,11 @@ class Objective(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Examples of a global batch."""
+        """Number of examples in a global batch."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Global batches of an epoch."""
+        """Number of global batches in an epoch."""
 
     @property
     def keeps_best_weights(self) -> bool:
@@ -82,7 +82,7 @@ class Objective(Protocol):
 
     @property
     def stops_within_epoch(self) -> bool:
-        """Whether `max_minutes` ends an epoch before its last step."""
+        """Whether `max_minutes` may end an epoch before its last step."""
 
     def learning_rate(self, progress: Progress) -> float:
         """Return the learning rate of the next step."""
@@ -91,16 +91,16 @@ class Objective(Protocol):
         """Return this worker's share of a global batch's loss; the shares of all workers add up to the loss."""
 
     def after_step(self, steps: int) -> None:
-        """Do what follows an optimisation step, `steps` being the number of steps before it."""
+        """Run after an optimisation step; `steps` is the number of steps before it."""
 
     def validate(self, epoch: int) -> Validation:
-        """Score the validation split, over all workers; `epoch` counts from 0."""
+        """Score the validation split over all workers; `epoch` starts at 0."""
 
     def weights(self) -> dict[str, Tensor]:
         """Return all weights and statistics that training changes, by name."""
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Put weights in place."""
+        """Load weights."""
 
 
 ObjectiveT = TypeVar("ObjectiveT", bound=Objective)
@@ -110,13 +110,13 @@ class TrainingLoop(Generic[ObjectiveT]):
     """Trains one objective."""
 
     def __init__(self, objective: ObjectiveT) -> None:
-        """Start before the first epoch."""
+        """Create a loop before its first epoch."""
         self.objective = objective
         self.counters = Counters()
         self.best_weights: Mapping[str, Tensor] | None = None
 
     def progress(self) -> Progress:
-        """Return how much of the training is done."""
+        """Return the progress of the training."""
         config, counters = self.objective.config, self.counters
         total_steps = config.max_epochs * self.objective.steps_per_epoch
         fraction = counters.steps / total_steps
@@ -125,7 +125,7 @@ class TrainingLoop(Generic[ObjectiveT]):
         return Progress(step=counters.steps, total_steps=total_steps, fraction=min(1.0, fraction))
 
     def finished(self) -> bool:
-        """Return whether epochs, patience or time are used up."""
+        """Return whether the limit of epochs, patience or time is reached."""
         config, counters = self.objective.config, self.counters
         return (
             counters.epoch >= config.max_epochs or counters.stale_epochs >= config.patience or self._time_is_used_up()
@@ -146,8 +146,8 @@ class TrainingLoop(Generic[ObjectiveT]):
         """Train in this process: resume from a directory's state if it has one, and write it after every epoch.
 
         Args:
-            directory: Of the state.
-            on_epoch: Called after the state was written.
+            directory: Directory of the state.
+            on_epoch: Called after each write of the state.
         """
         if has_state(directory):
             self.resume(directory)
@@ -211,7 +211,7 @@ class TrainingLoop(Generic[ObjectiveT]):
     def _record_score(self, score: float) -> None:
         """Compare the finished epoch's score with the best one."""
         counters = self.counters
-        if not score > counters.best_score:  # also where the score is not a number
+        if not score > counters.best_score:  # also true for NaN
             counters.stale_epochs += 1
             return
         counters.best_score, counters.best_epoch, counters.stale_epochs = score, counters.epoch, 0
@@ -220,7 +220,7 @@ class TrainingLoop(Generic[ObjectiveT]):
             self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
 
     def save_state(self, directory: Path) -> None:
-        """Write what `resume` needs into a directory of its own."""
+        """Write the state of the training to a directory."""
         state = TrainingState(
             weights=self.objective.weights(),
             best_weights=self.best_weights,
@@ -230,7 +230,7 @@ class TrainingLoop(Generic[ObjectiveT]):
         save_state(directory, state)
 
     def resume(self, directory: Path) -> None:
-        """Continue from what `save_state` wrote.
+        """Load the state that `save_state` wrote.
 
         Raises:
             ValueError: The state has another format, or does not fit the objective.

@@ -1,4 +1,4 @@
-"""Training in this process, without Ray."""
+"""Training of a tagger in this process, without Ray."""
 
 from pathlib import Path
 
@@ -19,17 +19,17 @@ def train_tagger(
     *,
     name: str = "muscaps-tagger",
 ) -> TaggingScores:
-    """Train a tagger, or resume from the state that an earlier call left in `output`.
+    """Train a tagger, or resume from the state that an earlier call wrote to `output`.
 
     Args:
-        dataset: Prepared with audio and tags.
-        output: Directory of `extractor`, written after every epoch, and of `state`.
+        dataset: A prepared dataset with audio and tags.
+        output: Directory of `extractor` and `state`, written after every epoch.
         extractor_config: The network.
-        config: The training.
+        config: Settings of the training.
         name: Short name, the first part of the extractor's `model_id`.
 
     Returns:
-        The last validation's scores.
+        The scores of the last validation.
     """
     loop = TrainingLoop(TaggerObjective(dataset, extractor_config, config))
 

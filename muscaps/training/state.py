@@ -1,8 +1,8 @@
-"""The state of a training, from which it resumes: one file format for captioner and tagger.
+"""The state of a training, for resuming it: one file format for captioner and tagger.
 
-A state is `state.safetensors` in a directory of its own: the tensors `weights.*`, `best.*` (where the best weights are
-kept) and `optimizer.<parameter>.<name>`, and in the file's metadata `format_version` and the counters as JSON. It holds
-no random number generator: everything random is drawn from (seed, epoch, example).
+A state is the file `state.safetensors` in its own directory. It has the tensors `weights.*`, `best.*` (if the best
+weights are kept) and `optimizer.<parameter>.<name>`. Its metadata has `format_version` and the counters as JSON. It has
+no random number generators, because all random numbers are drawn from (seed, epoch, example).
 """
 
 import json
@@ -23,45 +23,45 @@ FORMAT_VERSION = "1"
 
 @dataclass(kw_only=True)
 class Counters:
-    """How far a training has come."""
+    """The counters of a training."""
 
     epoch: int = 0
-    """Epochs finished."""
+    """Number of finished epochs."""
     steps: int = 0
-    """Optimisation steps taken."""
+    """Number of finished optimisation steps."""
     elapsed_s: float = 0.0
-    """Seconds of all epochs, validation included."""
+    """Duration of all epochs in seconds, with validation."""
     best_score: float = -math.inf
-    """Best validation score so far; higher is better."""
+    """Best validation score; higher is better."""
     best_epoch: int = 0
-    """Epoch of the best score, from 1; 0 before the first."""
+    """Epoch of the best score, from 1; 0 before the first epoch."""
     stale_epochs: int = 0
-    """Epochs since the best score."""
+    """Number of epochs since the best score."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """Metrics of every epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """Everything a training needs to resume."""
+    """All data that a training needs to resume."""
 
     weights: Mapping[str, Tensor]
     """Weights and statistics that training changes, by name."""
     best_weights: Mapping[str, Tensor] | None
-    """The weights of the best epoch; None where they are not kept."""
+    """The weights of the best epoch; None if they are not kept."""
     optimizer: Mapping[int, Mapping[str, Tensor]]
     """The optimiser's tensors, by parameter."""
     counters: Counters
-    """How far the training has come."""
+    """The counters of the training."""
 
 
 def has_state(directory: Path) -> bool:
-    """Return whether a directory holds a state."""
+    """Return whether a directory has a state."""
     return (directory / STATE_FILE).exists()
 
 
 def save_state(directory: Path, state: TrainingState) -> None:
-    """Write a state; an interrupted write leaves the previous one in place."""
+    """Write a state; after an interrupted write the previous state remains."""
     tensors = {f"weights.{name}": value for name, value in state.weights.items()}
     tensors |= {f"best.{name}": value for name, value in (state.best_weights or {}).items()}
     for index, values in state.optimizer.items():
@@ -85,7 +85,7 @@ def load_state(directory: Path) -> TrainingState:
         if metadata.get("format_version") != FORMAT_VERSION:
             raise ValueError(
                 f"{directory / STATE_FILE}: format_version {metadata.get('format_version')!r} is not "
-                f"{FORMAT_VERSION!r}; remove the folder to start anew"
+                f"{FORMAT_VERSION!r}; remove the folder to start again"
             )
         tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     optimizer: dict[int, dict[str, Tensor]] = {}

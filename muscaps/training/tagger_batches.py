@@ -1,6 +1,7 @@
-"""Batches of tagger training: excerpts of clips, some mixed with a second clip, and the tags that are known of each.
+"""Batches of tagger training: excerpts of clips, some mixed with a second clip, and the known tags of each.
 
-Conventions: everything is drawn from (seed, epoch, excerpt), so a batch does not depend on the number of workers.
+Conventions: all random numbers are drawn from (seed, epoch, excerpt), so that a batch does not depend on the number of
+workers.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ def tag_counts(examples: Sequence[Example]) -> Counter[str]:
 
 
 def tag_matrix(examples: Sequence[Example], tags: Sequence[str]) -> np.ndarray:
-    """Return which example has which tag, bool, (examples, tags)."""
+    """Return a matrix that is true where an example has a tag, bool, (examples, tags)."""
     columns = {tag: index for index, tag in enumerate(tags)}
     matrix = np.zeros((len(examples), len(tags)), dtype=bool)
     for row, example in zip(matrix, examples, strict=True):
@@ -41,11 +42,11 @@ class TaggerBatches:
         config: TaggingConfig,
         workers: Workers,
     ) -> None:
-        """Tabulate the tags.
+        """Create the batches and the matrix of tags.
 
         Args:
             examples: The training clips.
-            tags: The tags to be learned.
+            tags: The tags to learn.
             source: Excerpts of a clip.
             config: Batch size, seed, excerpts per clip and additive tags.
             workers: The processes that share a global batch.
@@ -57,14 +58,14 @@ class TaggerBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole global batches in an epoch."""
+        """Number of complete global batches in an epoch."""
         return len(self._examples) * self._config.excerpts_per_clip // self._config.batch_size
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return this worker's share of a global batch.
 
         Returns:
-            Spectrograms, targets and, as 1 or 0, whether each target is known; the latter two (batch, tags).
+            Spectrograms; targets, (batch, tags); and 1 where a target is known, else 0, (batch, tags).
         """
         config, count = self._config, len(self._examples)
         order = np.random.default_rng([config.seed, epoch]).permutation(count * config.excerpts_per_clip)

@@ -8,7 +8,7 @@ from muscaps.training.augmentation import AugmentationConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TaggingConfig(TrainingConfig):
-    """How a tagger is trained. The learning rate rises for 200 steps at most, then falls along a cosine."""
+    """How a tagger is trained. The learning rate is `schedules.warmup_cosine`."""
 
     learning_rate: float = 2e-3
     batch_size: int = 32
@@ -18,17 +18,17 @@ class TaggingConfig(TrainingConfig):
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay."""
     excerpts_per_clip: int = 2
-    """Excerpts drawn from every training clip an epoch."""
+    """Excerpts drawn from every training clip per epoch."""
     min_tag_count: int = 20
-    """Training clips a tag needs to be learned."""
+    """Minimum number of training clips of a tag; rarer tags are not learned."""
     average_decay: float = 0.998
-    """How slowly the averaged weights follow, per step."""
+    """Decay of the moving average of the weights, per step."""
     dropout: float = 0.3
     """Dropout probability before the outputs."""
     validation_clips: int = 400
-    """Validation clips scored each epoch, at most."""
+    """Maximum number of validation clips."""
     additive_tags: tuple[str, ...] | None = None
-    """Tags of things that still sound when a second clip is added; None takes all."""
+    """Tags that remain true when a second clip is added, such as instruments; None for all tags."""
     augmentation: AugmentationConfig = AugmentationConfig()  # noqa: RUF009  (frozen)
     """How training excerpts are augmented."""
 

@@ -17,12 +17,12 @@ from muscaps.training.log_mel_cache import log_mels
 
 
 class ExcerptSource(Protocol):
-    """Gives a tagger's spectrograms."""
+    """Provides the spectrograms of a tagger."""
 
     def training_batch(
         self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Return augmented spectrograms of random excerpts, and True where one of `others` was added, (batch,)."""
+        """Return augmented spectrograms of random excerpts, and True for those with one of `others` added, (batch,)."""
         ...
 
     def evaluation_batch(self, example: Example, max_chunks: int) -> Tensor:
@@ -31,7 +31,7 @@ class ExcerptSource(Protocol):
 
 
 class MelExcerpts:
-    """Excerpts for musicnn, cut from log-mels computed once."""
+    """Excerpts for musicnn, from cached log-mels."""
 
     def __init__(self, dataset: PreparedDataset, chunk_samples: int, config: AugmentationConfig) -> None:
         self._mels, self._places = log_mels(dataset)
@@ -55,7 +55,7 @@ class MelExcerpts:
     def training_batch(
         self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Return augmented log-mels, (batch, 1, mels, frames), and where a second clip was added, (batch,)."""
+        """Return augmented log-mels, (batch, 1, mels, frames), and True for those with a second clip, (batch,)."""
         first = self._resampled(examples, generators)
         mixed, chosen = self._augmenter.mix(first, self._resampled(others, generators), generators)
         result = self._augmenter.augment(mixed, generators)
@@ -74,11 +74,11 @@ class MelExcerpts:
 
 
 class WaveformExcerpts:
-    """Excerpts for any extractor, cut from audio: second clips, noise and gain are added to the waveform."""
+    """Excerpts for any extractor, from audio: second clips, noise and gain are applied to the waveform."""
 
     def __init__(self, dataset: PreparedDataset, extractor: FeatureExtractor, config: AugmentationConfig) -> None:
         if not dataset.has_audio:
-            raise DatasetError(f"{dataset.directory}: holds no audio; prepare it again with `--audio`")
+            raise DatasetError(f"{dataset.directory}: has no audio; prepare it again with `--audio`")
         self._dataset = dataset
         self._extractor = extractor
         self._config = config
@@ -94,7 +94,7 @@ class WaveformExcerpts:
     def training_batch(
         self, examples: Sequence[Example], others: Sequence[Example], generators: list[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Return spectrograms of augmented excerpts, and where a second clip was added, (batch,)."""
+        """Return spectrograms of augmented excerpts, and True for those with a second clip, (batch,)."""
         waveforms, chosen = [], []
         for example, other, g in zip(examples, others, generators, strict=True):
             waveform = self._cut(example, g)

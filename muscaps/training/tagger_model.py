@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from muscaps.inference.tall_convolution import training_features
 from muscaps.models.feature_extractor import FeatureExtractor
 
-_HEAD_DIM = 200  # as the published taggers' hidden layer
+_HEAD_DIM = 200  # the hidden layer of the published taggers
 
 
 class Tagger(nn.Module):
@@ -22,7 +22,7 @@ class Tagger(nn.Module):
         self.head = tagging_head(extractor.feature_dim, num_tags, dropout)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram of chunks -> logits, (batch, tags)."""
+        """Compute logits, (batch, tags), from spectrograms of chunks."""
         return cast(Tensor, self.head(training_features(self.extractor, spectrogram)))
 
 
@@ -38,15 +38,15 @@ def tagging_head(feature_dim: int, num_tags: int, dropout: float = 0.0) -> nn.Se
 
 
 def tag_scores(extractor: FeatureExtractor, head: Mapping[str, Tensor], features: Sequence[np.ndarray]) -> np.ndarray:
-    """Score tags on tracks whose chunk features are known.
+    """Score tags of tracks from their chunk features.
 
     Args:
-        extractor: As loaded; only its width is used.
-        head: The tagging head's weights, as loaded.
-        features: One (chunks, feature) array a track.
+        extractor: The extractor of the features; only its width is used.
+        head: Weights of the tagging head.
+        features: One array per track, (chunks, feature).
 
     Returns:
-        Mean logits over a track's chunks, (tracks, tags).
+        Mean logits over the chunks of each track, (tracks, tags).
     """
     module = tagging_head(extractor.feature_dim, len(head["4.bias"]))
     module.load_state_dict(dict(head))

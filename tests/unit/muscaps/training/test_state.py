@@ -56,5 +56,5 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     assert not has_state(tmp_path)
     save_file({"model.a": torch.zeros(1)}, tmp_path / STATE_FILE, metadata={"counters": "{}"})
     assert has_state(tmp_path)
-    with pytest.raises(ValueError, match="format_version None is not '1'; remove the folder to start anew"):
+    with pytest.raises(ValueError, match="format_version None is not '1'; remove the folder to start again"):
         load_state(tmp_path)
