@@ -162,7 +162,7 @@ class _Run:
             returned, retryable, error = self._process_round(rows, session, isolated=retries.isolated)
             if self._drain.is_requested:
                 return
-            following = retries.after_round(returned=returned, retryable=retryable)
+            following = retries.after_round(returned=returned, retryable=retryable, error=error)
             if following.num_missing:
                 logger.warning("%d tracks did not return (%s); retrying them", following.num_missing, error)
             self._give_up(rows, following.given_up)

@@ -1,5 +1,7 @@
 """The retry state machine: what follows a round, given what returned from it."""
 
+import pytest
+
 from pipeline.captioning.retries import MAX_ATTEMPTS, NextRound, ShardRetries
 
 TRACKS = [f"t{number}" for number in range(6)]
@@ -98,3 +100,37 @@ def test_other_tracks_go_on_when_one_is_given_up() -> None:
     following = retries.after_round(returned=set(), retryable=set())
     assert following.given_up == ("killer",)
     assert following.track_ids == frozenset()
+
+
+def rounds_without_results(tracks: list[str], errors: list[Exception | None]) -> NextRound:
+    """The decision after rounds that return nothing, each ended by an error or, with None, by itself."""
+    retries = ShardRetries(tracks)
+    decisions = [retries.after_round(returned=set(), retryable=set(), error=error) for error in errors]
+    return decisions[-1]
+
+
+def test_a_cluster_that_returns_only_errors_is_not_a_failure_of_the_tracks() -> None:
+    errors: list[Exception | None] = [ConnectionError("the head is gone")] * (MAX_ATTEMPTS + 1)
+    rounds_without_results(TRACKS, errors[:-1])
+    with pytest.raises(RuntimeError, match="the cluster returned none of 6 tracks in 4 rounds.*the head is gone"):
+        rounds_without_results(TRACKS, errors)
+
+
+def test_a_single_track_is_given_up_although_each_round_ended_with_an_error() -> None:
+    errors: list[Exception | None] = [ConnectionError("the worker is gone")] * (MAX_ATTEMPTS + 1)
+    assert rounds_without_results(["killer"], errors).given_up == ("killer",)
+
+
+def test_tracks_are_given_up_if_a_round_ended_without_an_error() -> None:
+    errors = [ConnectionError("the worker is gone"), None, None, None]
+    assert set(rounds_without_results(TRACKS, errors).given_up) == ALL
+
+
+def test_tracks_are_given_up_if_another_track_of_the_shard_returned() -> None:
+    retries = ShardRetries(["killer", "killer too", "healthy"])
+    lost = ConnectionError("the worker is gone")
+    retries.after_round(returned={"healthy"}, retryable=set(), error=lost)
+    for _ in range(MAX_ATTEMPTS):
+        retries.after_round(returned=set(), retryable=set(), error=lost)
+    following = retries.after_round(returned=set(), retryable=set(), error=lost)
+    assert set(following.given_up) == {"killer", "killer too"}
