@@ -4,6 +4,8 @@ Conventions: torch, Ray, pandas and pyarrow are imported inside functions, here 
 `muscaps --help` and shell completion start in a fraction of a second.
 """
 
+import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -25,9 +27,12 @@ from jobs.commands import (
     search,
     training,
 )
+from jobs.outcomes import flush_output, report_thread_error
+from jobs.program import Program
 
 app = typer.Typer(
     name="muscaps",
+    cls=Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -60,4 +65,10 @@ def _muscaps(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    threading.excepthook = report_thread_error
+    try:
+        app()
+    finally:
+        status = flush_output()
+        if status is not None:
+            sys.exit(status)

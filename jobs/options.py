@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.addresses import checked_address
+
 CatalogueArgument = Annotated[str, typer.Argument(help="CSV, TSV, JSONL or Parquet file, folder or s3:// prefix.")]
 OutputArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of the results.")]
 CheckpointOption = Annotated[str | None, typer.Option(metavar="DIR", help="Model; default: the bundled one.")]
@@ -15,8 +17,14 @@ PrecisionOption = Annotated[
 ]
 WorkersPerGpuOption = Annotated[int, typer.Option(metavar="N", help="Captioning workers per GPU.")]
 GpusOption = Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")]
-RunAddressOption = Annotated[
-    str | None, typer.Option(metavar="URL", help="Ray cluster; default: start Ray on this machine.")
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        callback=checked_address,
+        help="Ray cluster that this machine belongs to, HOST:6379 or auto; default: start Ray here. From another "
+        "machine: muscaps submit.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -31,6 +39,3 @@ class Extractor(StrEnum):
 NumWorkersOption = Annotated[int, typer.Option(metavar="N", min=1, help="Data-parallel processes.")]
 GpuOption = Annotated[bool, typer.Option("--gpu", help="Use one GPU per worker.")]
 ThreadsOption = Annotated[int | None, typer.Option(metavar="N", min=1, help="CPU threads of each worker.")]
-RayAddressOption = Annotated[
-    str | None, typer.Option(metavar="URL", help="Ray cluster, ray://HOST:10001; default: this machine.")
-]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.options import GpusOption, PrecisionOption, RunAddressOption, WorkersPerGpuOption
+from jobs.options import AddressOption, GpusOption, PrecisionOption, WorkersPerGpuOption
 from jobs.outcomes import explained
 from jobs.progress import set_up_logging
 
@@ -39,7 +39,7 @@ def bench(
     reference_words: Annotated[
         int, typer.Option(metavar="N", help="Words on which the reference program is timed; 0: not at all.")
     ] = 2,
-    address: RunAddressOption = None,
+    address: AddressOption = None,
     gpus: GpusOption = None,
     workers_per_gpu: WorkersPerGpuOption = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.options import (
+    AddressOption,
     BeamOption,
     CatalogueArgument,
     CheckpointOption,
@@ -15,10 +16,9 @@ from jobs.options import (
     JsonOption,
     OutputArgument,
     PrecisionOption,
-    RunAddressOption,
     WorkersPerGpuOption,
 )
-from jobs.outcomes import DONE, DRAINED, FAILED, FAILED_TRACKS, explained
+from jobs.outcomes import DONE, DRAINED, FAILED, FAILED_TRACKS, explained, resumable
 from jobs.progress import duration, set_up_logging, shown_progress
 from jobs.recipes import retry_failed
 
@@ -70,7 +70,7 @@ def caption(
             "holds under other ids are refused.",
         ),
     ] = None,
-    address: RunAddressOption = None,
+    address: AddressOption = None,
     gpus: GpusOption = None,
     workers_per_gpu: WorkersPerGpuOption = 2,
     as_json: JsonOption = False,
@@ -81,7 +81,7 @@ def caption(
     run. Ctrl-C and SIGTERM write the finished tracks. Exit status: 0 done, 1 failed, 2 wrong usage, 3 done with
     failed tracks, 75 interrupted.
     """
-    with explained():
+    with explained(), resumable():
         from muscaps.config import DecodingOptions
         from pipeline.captioning import CaptioningConfig
 
@@ -115,12 +115,12 @@ def retry(
     catalogue: CatalogueArgument,
     output: OutputArgument,
     checkpoint: CheckpointOption = None,
-    address: RunAddressOption = None,
+    address: AddressOption = None,
     gpus: GpusOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Caption failed tracks again, with the last run's settings."""
-    with explained():
+    with explained(), resumable():
         summary = run_captioning(
             retry_failed(catalogue, output, checkpoint=checkpoint, address=address, gpus=gpus), quiet=as_json
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import RayAddressOption
+from jobs.options import AddressOption
 from jobs.outcomes import explained
 from jobs.progress import set_up_logging, shown_count
 
@@ -36,7 +36,7 @@ def prepare(
     min_count: Annotated[int, typer.Option(min=1, help="Occurrences that a word needs to enter the vocabulary.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the 60/20/20 split of pairs without a split.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
-    address: RayAddressOption = None,
+    address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
 ) -> None:
     """Clean, split and cache pairs of audio and captions.

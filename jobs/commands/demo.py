@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.commands.captioning import exit_status, run_captioning
-from jobs.outcomes import explained
+from jobs.outcomes import explained, resumable
 from jobs.recipes import DEMO_CATALOGUE
 from jobs.recipes import demo as recipe
 
@@ -26,7 +26,7 @@ def demo(
     ] = "muscaps-demo",
 ) -> None:
     """Caption the bundled tracks and print them as a table."""
-    with explained():
+    with explained(), resumable():
         seconds: dict[str, float] = {}
         summary = run_captioning(recipe(output), quiet=False, on_results=lambda rows: seconds.update(_seconds(rows)))
         rows = _rows(output, summary.model_id)

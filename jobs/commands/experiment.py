@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import RayAddressOption
+from jobs.options import AddressOption
 from jobs.outcomes import explained, resumable
 from jobs.progress import set_up_logging
 from jobs.recipes import paper_experiment, small_experiment
@@ -41,7 +41,7 @@ def experiment(
         int | None, typer.Option(min=1, help="Epochs at most without pre-training; default: the scale's.")
     ] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Epochs without improvement before stopping.")] = None,
-    address: RayAddressOption = None,
+    address: AddressOption = None,
     num_cpus: Annotated[int | None, typer.Option(min=1, help="Cells to run in parallel on this machine.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:

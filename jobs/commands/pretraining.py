@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from jobs.options import (
+    AddressOption,
     Extractor,
     GpuOption,
     NumWorkersOption,
-    RayAddressOption,
     ThreadsOption,
 )
 from jobs.outcomes import explained, resumable
@@ -53,7 +53,7 @@ def pretrain(
     num_workers: NumWorkersOption = 1,
     gpu: GpuOption = False,
     threads: ThreadsOption = None,
-    address: RayAddressOption = None,
+    address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Train a tagging network as audio encoder.

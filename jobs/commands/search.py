@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import AddressOption
 from jobs.outcomes import explained
 
 
@@ -27,7 +28,7 @@ def search(
     exact: Annotated[
         bool, typer.Option("--exact", help="With attention: score all tracks, not only candidates.")
     ] = False,
-    address: Annotated[str | None, typer.Option(metavar="URL", help="Ray cluster to search on.")] = None,
+    address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of track_id, score and more.")] = False,
 ) -> None:
     """List the tracks that fit a sentence best.

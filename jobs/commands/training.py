@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.options import (
+    AddressOption,
     Extractor,
     GpuOption,
     NumWorkersOption,
-    RayAddressOption,
     ThreadsOption,
 )
 from jobs.outcomes import explained, resumable
@@ -83,7 +83,7 @@ def train(
     num_workers: NumWorkersOption = 1,
     gpu: GpuOption = False,
     threads: ThreadsOption = None,
-    address: RayAddressOption = None,
+    address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the best epoch's metrics as JSON.")] = False,
 ) -> None:
     """Train a captioner on prepared pairs.

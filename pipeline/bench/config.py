@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline.captioning.config import WORKERS_PER_GPU
+from pipeline.cluster.address import check_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class BenchmarkConfig:
         if not self.num_tracks or min(self.num_tracks) < 1:
             raise ValueError(f"num_tracks must be one or more positive numbers, not {self.num_tracks}")
         check_precision(self.precision)
+        check_address(self.address)
         if self.repeats < 1:
             raise ValueError(f"repeats must be at least 1, not {self.repeats}")
         if self.reference_words < 0:

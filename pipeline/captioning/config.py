@@ -7,6 +7,7 @@ from typing import Literal
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import storage
 from pipeline.captioning.stages.decode import DEFAULT_CHUNKS, MAX_CHUNKS
+from pipeline.cluster.address import check_address
 
 WORKERS_PER_GPU = 2
 """Captioning actors that share a GPU, so that it works on the features of one while another searches."""
@@ -65,6 +66,7 @@ class CaptioningConfig:
         check_precision(self.precision)
         if self.match_by not in (None, "track_id", "uri"):
             raise ValueError(f"match_by must be track_id or uri, not {self.match_by!r}")
+        check_address(self.address)
         if self.max_chunks is not None and self.max_chunks < 1:
             raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
         if self.limit is not None and self.limit < 1:

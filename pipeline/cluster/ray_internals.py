@@ -35,6 +35,24 @@ def abort_execution(dataset: "ray.data.Dataset") -> None:
             executor.shutdown(force=True)
 
 
+def address_of_local_cluster() -> str:
+    """Return HOST:PORT that the address `auto` stands for: `RAY_ADDRESS`, else the cluster on this machine.
+
+    Raises:
+        ConnectionError: No cluster runs on this machine.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    return canonicalize_bootstrap_address("auto") or "auto"
+
+
+def enable_token_authentication() -> None:
+    """Send a token to the cluster if this machine has one; Ray itself does so with the address `auto` only."""
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
 @contextlib.contextmanager
 def keep_sigterm_handler() -> Iterator[None]:
     """Prevent `ray.init` from replacing the handler of SIGTERM.

@@ -1,6 +1,7 @@
 """Connections to Ray: a cluster by address, or a Ray started by this process without dashboard and log forwarding.
 
-Conventions: a Ray that this process already uses is left as it is, and left running.
+Conventions: a Ray that this process already uses is left as it is, and left running. Without an address a Ray of this
+process is started, whatever runs on the machine and whatever `RAY_ADDRESS` says.
 """
 
 import contextlib
@@ -12,8 +13,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.cluster.address import check_address
 from pipeline.cluster.drain_flag import set_drain_flag
-from pipeline.cluster.ray_internals import keep_sigterm_handler
+from pipeline.cluster.ray_internals import address_of_local_cluster, enable_token_authentication, keep_sigterm_handler
+from pipeline.cluster.temporary_folder import remove_short_folders, short_temporary_folder
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +24,7 @@ START_TRIES = 3
 """Times an embedded Ray is started before giving up."""
 CONNECT_TIMEOUT_SECONDS = 10.0
 """How long a cluster may take to accept a connection."""
+_ADVICE = "(An address works on a machine of the cluster only; from another machine use `muscaps submit`.)"
 
 
 @contextlib.contextmanager
@@ -28,10 +32,11 @@ def ray_session(address: str | None = None, *, num_cpus: int | None = None) -> I
     """Connect to a cluster, or start Ray in this process, and disconnect or stop it afterwards.
 
     Args:
-        address: `HOST:6379`, `ray://HOST:10001` or `auto`; None starts Ray in this process.
+        address: See `pipeline.cluster.address`; None starts Ray in this process.
         num_cpus: CPUs of a Ray started here; None takes what the process may use.
 
     Raises:
+        ValueError: The address is not one of a Ray cluster.
         RuntimeError: Ray does not start, or no cluster answers.
     """
     if is_running():
@@ -54,8 +59,12 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
     """Start Ray without dashboard and log forwarding, or connect to a cluster; only errors are logged.
 
     Raises:
+        ValueError: The address is not one of a Ray cluster.
         RuntimeError: Ray does not start, or no cluster answers.
     """
+    check_address(address)
+    if address == "local":
+        address = None
     _set_environment()
     import ray  # takes seconds
     import ray.data  # its loggers, before their level is set
@@ -63,7 +72,8 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if address is not None:
-        _check_reachable(address)
+        address = _reachable(address)
+        enable_token_authentication()
     started = time.monotonic()
     for attempt in range(1, START_TRIES + 1):
         try:
@@ -71,13 +81,14 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, **_arguments(address, num_cpus))
             break
         except Exception as error:  # of no narrower type: a busy machine exceeds Ray's timeouts
-            ray.shutdown()
-            if attempt == START_TRIES or address is not None:
-                failure = "Ray did not start" if address is None else f"cannot connect to Ray at {address}"
-                raise RuntimeError(f"{failure}: {error}") from error
+            stop_ray()
+            if address is not None:
+                raise RuntimeError(f"cannot connect to Ray at {address}: {error} {_ADVICE}") from error
+            if attempt == START_TRIES:
+                raise RuntimeError(f"Ray did not start: {error}") from error
             logger.warning("Ray did not start (%s); trying again", error)
         except BaseException:
-            ray.shutdown()
+            stop_ray()
             raise
     logger.info("Ray started in %.1f s", time.monotonic() - started)
 
@@ -100,7 +111,10 @@ def _arguments(address: str | None, num_cpus: int | None) -> dict[str, Any]:
     """Arguments of `ray.init` for a cluster or for a Ray in this process."""
     if address is not None:
         return {"address": address}
+    folder = short_temporary_folder()
     return {
+        "address": "local",  # without it Ray connects to RAY_ADDRESS, or to a cluster that it finds on this machine
+        **({"_temp_dir": folder} if folder else {}),
         "num_cpus": num_cpus or len(os.sched_getaffinity(0)),
         "include_dashboard": False,
         "object_store_memory": object_store_bytes(),
@@ -112,6 +126,7 @@ def stop_ray() -> None:
     import ray
 
     ray.shutdown()
+    remove_short_folders()
 
 
 def cluster_size() -> tuple[int, int]:
@@ -132,19 +147,19 @@ def object_store_bytes() -> int:
     return wanted
 
 
-def _check_reachable(address: str) -> None:
-    """Connect to HOST:PORT once: `ray.init` alone may try for many minutes.
+def _reachable(address: str) -> str:
+    """Return HOST:PORT of a cluster after one connection to it: `ray.init` alone may try for many minutes.
 
     Raises:
         RuntimeError: Nothing answers there.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
     try:
+        found = address_of_local_cluster() if address == "auto" else address
+        host, _, port = found.rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_SECONDS).close()
-    except OSError as error:
+    except OSError as error:  # Ray's error for a machine without a cluster included
         raise RuntimeError(f"no Ray cluster answers at {address}: {error}") from error
+    return found
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from muscaps.config import ExtractorConfig, FusionName, ModelConfig
 from muscaps.evaluation.caption_text import ConventionName
 from muscaps.training.captioner_config import CaptionTrainingConfig
 from muscaps.training.tagger_config import TaggingConfig
+from pipeline.cluster.address import check_address
 
 SystemName = Literal["dcase", "musicnn", "hcnn", "scratch", "late", "attention"]
 
@@ -83,6 +84,7 @@ class ExperimentConfig:
     """CPUs of a Ray started here; one cell runs on each."""
 
     def __post_init__(self) -> None:
+        check_address(self.address)
         unknown = [name for name in self.systems if name not in SYSTEMS]
         if unknown or not self.systems:
             raise ValueError(f"systems must be among {', '.join(SYSTEMS)}, not {', '.join(unknown) or 'none at all'}")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from muscaps.training.loop import Metrics, TrainingLoop
+from pipeline.cluster.address import check_address
 from pipeline.cluster.session import cluster_size
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Hardware:
     """CPUs of a Ray started here."""
 
     def __post_init__(self) -> None:
+        check_address(self.address)
         if self.num_workers < 1:
             raise ValueError(f"num_workers must be at least 1, not {self.num_workers}")
         if self.threads is not None and self.threads < 1:

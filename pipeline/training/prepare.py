@@ -18,6 +18,7 @@ from muscaps.training.dataset.writer import DatasetWriter
 from muscaps.training.pretrained_extractor import load_any_extractor
 from pipeline import storage
 from pipeline.captioning import stages
+from pipeline.cluster.address import check_address
 from pipeline.cluster.session import cluster_size, ray_session
 from pipeline.training.feature_extraction import (
     ROWS_PER_TASK,
@@ -63,6 +64,7 @@ class PreparationConfig:
     """Take only the first pairs."""
 
     def __post_init__(self) -> None:
+        check_address(self.address)
         if self.extractor is None and not self.audio:
             raise ValueError("extractor=None and audio=False leave nothing to train on")
         if self.limit is not None and self.limit < 1:

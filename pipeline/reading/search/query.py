@@ -4,6 +4,8 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.cluster.address import check_address
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
@@ -25,6 +27,7 @@ class SearchConfig:
     """Ray cluster; None searches in this process, or on an embedded Ray from 300,000 tracks."""
 
     def __post_init__(self) -> None:
+        check_address(self.address)
         if not self.query.strip():
             raise ValueError("the query is empty: write a sentence, such as 'relaxed acoustic guitar'")
         if not 1 <= self.top <= 100_000:

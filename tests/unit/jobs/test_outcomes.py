@@ -1,11 +1,19 @@
 """Errors end a command with one line on stderr and an exit status."""
 
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import pytest
 import ray.exceptions
 import typer
 from ray.train import ControllerError, WorkerGroupError
+from typer.testing import CliRunner
 
 from jobs.outcomes import explained, resumable
+from jobs.program import Program
 from pipeline.storage import StorageError
 
 
@@ -59,9 +67,125 @@ def test_an_error_of_ray_is_one_line_and_status_1(error: Exception, capsys: pyte
     assert text.count("\n") == 1
 
 
-def test_a_programming_error_keeps_its_stack_trace() -> None:
-    with pytest.raises(KeyError), explained():
-        raise KeyError("mine")
+@pytest.fixture
+def folder_of_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files of this test."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("mine"), AttributeError("no\nsuch thing"), RuntimeError(), NotImplementedError("later"), MemoryError()],
+    ids=repr,
+)
+def test_an_unexpected_error_is_one_line_that_names_the_file_of_its_stack_trace(
+    error: Exception, folder_of_reports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, text = outcome_of(error, capsys)
+    [report] = folder_of_reports.iterdir()
+    assert status == 1
+    assert text.count("\n") == 1
+    assert text.startswith(f"muscaps: unexpected {type(error).__name__}")
+    assert f"its stack trace is in {report}. Please report it" in text
+    assert "Traceback (most recent call last)" in report.read_text()
+    assert "raise error" in report.read_text()
+    assert "python: " in report.read_text()
+
+
+def test_a_stack_trace_is_written_to_the_working_directory_if_there_is_no_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    _, text = outcome_of(KeyError("mine"), capsys)
+    [report] = tmp_path.glob("muscaps-error-*.txt")
+    assert str(report) in text
+
+
+def test_a_message_of_several_lines_is_printed_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome_of(RuntimeError("the worker\n  is gone\n"), capsys) == (1, "muscaps: the worker is gone\n")
+
+
+class NativePanicError(BaseException):
+    """What extensions in Rust raise."""
+
+
+@pytest.mark.parametrize("error", [KeyError("mine"), NativePanicError("index out of range")], ids=repr)
+def test_an_error_outside_of_a_command_s_own_handling_is_one_line(
+    error: BaseException, folder_of_reports: Path
+) -> None:
+    done = CliRunner().invoke(program_that_raises(error), ["fail"])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert done.output.startswith(f"muscaps: unexpected {type(error).__name__}: ")
+    assert len(list(folder_of_reports.iterdir())) == 1
+
+
+def test_ctrl_c_is_one_line_and_status_130() -> None:
+    done = CliRunner().invoke(program_that_raises(KeyboardInterrupt()), ["fail"])
+    assert (done.exit_code, done.output) == (130, "muscaps: interrupted\n")
+
+
+def program_that_raises(error: BaseException) -> typer.Typer:
+    """Return a command line with the command `fail`."""
+    program = typer.Typer(cls=Program, pretty_exceptions_enable=False)
+
+    def fail() -> None:
+        raise error
+
+    program.command()(fail)
+    program.callback()(lambda: None)
+    return program
+
+
+PRINTING = """
+import threading
+from jobs import cli
+
+def fill() -> None:
+    for number in range({lines}):
+        print("line", number)
+
+def fail_in_thread() -> None:
+    thread = threading.Thread(target=lambda: {{}}["mine"])
+    thread.start()
+    thread.join()
+
+cli.app.command()(fill)
+cli.app.command()(fail_in_thread)
+cli.main()
+"""
+
+
+def run_program(
+    command: str, stdout: int, *, lines: int = 1, unbuffered: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program that `PRINTING` extends."""
+    program = [sys.executable, "-c", PRINTING.format(lines=lines), command]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONUNBUFFERED": "1" * unbuffered}
+    return subprocess.run(program, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("lines", "unbuffered"),
+    [(1, False), (100_000, False), (1, True)],
+    ids=["written at exit", "written by the command", "unbuffered"],
+)
+def test_a_closed_pipe_ends_a_command_without_a_message(lines: int, unbuffered: bool) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run_program("fill", writer, lines=lines, unbuffered=unbuffered)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_error_of_a_thread_is_one_line() -> None:
+    done = run_program("fail-in-thread", subprocess.DEVNULL)
+    assert done.stderr.startswith("muscaps: unexpected KeyError: 'mine'; its stack trace is in ")
+    assert done.stderr.count("\n") == 1
+    Path(done.stderr.partition("trace is in ")[2].partition(". Please")[0]).unlink()
 
 
 def test_an_interrupted_command_prints_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:

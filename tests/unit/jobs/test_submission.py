@@ -31,7 +31,7 @@ def test_a_command_on_buckets_is_unchanged_and_joins_the_cluster() -> None:
 
 
 def test_a_given_address_is_the_only_one() -> None:
-    submission = prepare(["caption", "s3://b/list.csv", "s3://b/out", "--address", "ray://head:10001"])
+    submission = prepare(["caption", "s3://b/list.csv", "s3://b/out", "--address", "head:6379"])
     assert words(submission.entrypoint).count("--address") == 1
 
 
