@@ -1,4 +1,4 @@
-"""Batches that fit the device's memory, and chunks of many tracks batched together."""
+"""Batches that fit into the memory of the device, and batches of chunks across tracks."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ _Found = TypeVar("_Found")
 
 
 def in_batches(work: Callable[[Any], list[_Found]], items: Any, size: int) -> tuple[list[_Found], int]:
-    """Process `size` items at a time, and half as many from the first batch that does not fit into memory.
+    """Process `size` items at a time; halve the size when a batch does not fit into memory.
 
     Returns:
         The results in order, and the batch size at the end.
@@ -35,12 +35,12 @@ def in_batches(work: Callable[[Any], list[_Found]], items: Any, size: int) -> tu
                 raise
         torch.cuda.empty_cache()  # not within `except`, because the error keeps the tensors alive
         size = (len(batch) + 1) // 2
-        logger.warning("not enough memory for %d at once on the device: %d from now on", len(batch), size)
+        logger.warning("not enough device memory for a batch of %d; using %d from now on", len(batch), size)
     return found, size
 
 
 def chunk_batches(chunked: Sequence[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:
-    """Cut the chunks of all tracks, in order, into batches of `size`; a batch may hold chunks of several tracks."""
+    """Divide the chunks of all tracks, in order, into batches of `size`; a batch may have chunks of several tracks."""
     waiting: list[npt.NDArray[Any]] = []
     count = 0
     for chunks in chunked:

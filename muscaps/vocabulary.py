@@ -18,13 +18,13 @@ _TOKEN = re.compile(r"<(?:pad|unk|sos|eos)>|[^\W_]+(?:['’\-&/.][^\W_]+)*|,")
 def tokenize(text: str) -> list[str]:
     """Split a caption into lower-case words and commas; other punctuation is dropped.
 
-    Hyphens, apostrophes, `&`, `/` and full stops stay where they join letters: `mid-tempo`, `8-bit`, `r&b`.
+    Hyphens, apostrophes, `&`, `/` and full stops are kept between letters: `mid-tempo`, `8-bit`, `r&b`.
     """
     return _TOKEN.findall(text.lower().replace("’", "'"))
 
 
 def detokenize(words: Sequence[str]) -> str:
-    """Write words as a sentence: commas closed up, a capital first, a full stop last. No words, no text."""
+    """Join words to a sentence with a capital letter and a full stop; the result is empty without words."""
     text = " ".join(words).replace(" ,", ",").strip(" ,")
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
@@ -33,7 +33,7 @@ class Vocabulary:
     """Words by id. The four special tokens come first, then the words in order of first appearance."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        """Take every word in id order, special tokens included.
+        """Create a vocabulary from all words in id order, with the special tokens.
 
         Raises:
             ValueError: The special tokens do not come first, or a word appears twice.
@@ -44,7 +44,7 @@ class Vocabulary:
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             twice = [word for word, count in Counter(self.words).items() if count > 1]
-            raise ValueError(f"the vocabulary holds a word more than once: {', '.join(twice[:5])}")
+            raise ValueError(f"the vocabulary has a word more than once: {', '.join(twice[:5])}")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -59,21 +59,21 @@ class Vocabulary:
 
     @classmethod
     def from_captions(cls, captions: Iterable[Sequence[str]], min_count: int = 2) -> "Vocabulary":
-        """Collect the words of tokenised captions; a word seen fewer than `min_count` times is left to `<unk>`."""
+        """Collect the words of tokenised captions; words with fewer than `min_count` occurrences become `<unk>`."""
         return cls.from_counts(Counter(word for caption in captions for word in caption), min_count)
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], min_count: int = 2) -> "Vocabulary":
-        """Take the words of `counts`, in its order, seen at least `min_count` times."""
+        """Create a vocabulary from the words of `counts` with at least `min_count` occurrences, in order."""
         kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL_TOKENS]
         return cls([*SPECIAL_TOKENS, *kept])
 
     def grown_by(self, other: "Vocabulary") -> "Vocabulary":
-        """Return this vocabulary with the other's new words after its own: old ids keep their meaning."""
+        """Return this vocabulary, extended by the new words of another; existing ids do not change."""
         return Vocabulary([*self.words, *(word for word in other.words if word not in self._ids)])
 
     def id_of(self, word: str) -> int:
-        """Return a word's id, `<unk>`'s if it is not known."""
+        """Return the id of a word, or that of `<unk>` if it is unknown."""
         return self._ids.get(word, UNK)
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
@@ -91,11 +91,11 @@ class Vocabulary:
         return words
 
     def unknown(self, tokens: Sequence[str]) -> list[str]:
-        """Return the tokens this vocabulary does not hold, in order."""
+        """Return the tokens that are not in this vocabulary, in order."""
         return [token for token in tokens if token not in self._ids]
 
     def save(self, path: Path) -> None:
-        """Write one word a line, in id order, UTF-8."""
+        """Write one word per line, in id order, UTF-8."""
         path.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     @classmethod

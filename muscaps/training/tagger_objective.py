@@ -1,11 +1,11 @@
 """The tagger's training objective: pre-training of an audio feature extractor on clips with tags (section III-B).
 
-The paper takes extractors trained elsewhere (Won et al., paper [31]); here one is trained under a hidden layer and one
-output a tag, on random augmented excerpts, with binary cross-entropy. Musicnn is fed from log-mels computed once per
-clip and runs rearranged (`tall_convolution`); any other extractor is fed waveforms.
+The paper uses extractors that were trained elsewhere (Won et al., paper [31]). Here an extractor is trained with a
+hidden layer and one output per tag, on random augmented excerpts, with binary cross-entropy. The input of musicnn is
+cached log-mels, and its convolutions are rearranged (`tall_convolution`). The input of other extractors is waveforms.
 
-Departs from the published taggers: the head sees the maximum over time only, because the captioner does too;
-the weights kept are a running average over steps; the input normalisation's statistics are measured once.
+Departs from the published taggers: the input of the head is only the maximum over time, as in the captioner; the saved
+weights are a moving average over steps; the statistics of the input normalisation are measured once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,13 +35,13 @@ _STATISTICS_EXAMPLES = 128  # enough for the mean and variance of a spectrogram
 
 
 def masked_tagging_loss(logits: Tensor, targets: Tensor, known: Tensor, weight: Tensor) -> Tensor:
-    """Compute the binary cross-entropy over the tags that are known, summed over clips and averaged over tags.
+    """Compute the binary cross-entropy over known tags, summed over clips and averaged over tags.
 
     Args:
         logits: (batch, tags).
         targets: 1 where a clip has the tag, (batch, tags).
-        known: 1 where that is known, (batch, tags).
-        weight: Of a positive against a negative, (tags,).
+        known: 1 where the target is known, (batch, tags).
+        weight: Weight of a positive relative to a negative, (tags,).
     """
     losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none", pos_weight=weight)
     return (losses * known).sum() / logits.shape[1]
@@ -61,11 +61,11 @@ class TaggerObjective:
         workers: Workers | None = None,
         device: str = "cpu",
     ) -> None:
-        """Choose tags, build the network with seeded weights and measure the input statistics.
+        """Select tags, build the network with seeded weights and measure the input statistics.
 
         Raises:
-            DatasetError: There is no audio, no validation split or no tag frequent enough.
-            ValueError: The batch cannot be divided among the workers, or exceeds an epoch.
+            DatasetError: There is no audio, no validation split or no frequent tag.
+            ValueError: The batch cannot be divided among the workers, or is larger than an epoch.
         """
         self.workers = workers or Workers.present()
         self.config, self.extractor_config, self.dataset, self.device = config, extractor_config, dataset, device
@@ -119,7 +119,7 @@ class TaggerObjective:
         return WaveformExcerpts(self.dataset, extractor, augmentation)
 
     def _measure_input_statistics(self) -> None:
-        """Set musicnn's input normalisation to the statistics of some augmented training excerpts."""
+        """Set the input normalisation of musicnn to the statistics of some augmented training excerpts."""
         if not isinstance(self.tagger.extractor, Musicnn):
             return
         count = _STATISTICS_EXAMPLES
@@ -130,11 +130,11 @@ class TaggerObjective:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole global batches in an epoch."""
+        """Number of complete global batches in an epoch."""
         return self.batches.steps_per_epoch
 
     def learning_rate(self, progress: Progress) -> float:
-        """Rise, then fall along a cosine to zero at the end of the epochs or of the time."""
+        """Return the learning rate: it rises, then falls along a cosine to zero at the end of epochs or time."""
         return warmup_cosine(progress.step, progress.fraction, self.config.learning_rate)
 
     def loss(self, epoch: int, step: int) -> Tensor:
@@ -146,7 +146,7 @@ class TaggerObjective:
 
     @torch.no_grad()
     def after_step(self, steps: int) -> None:
-        """Move the averaged weights and statistics towards the current ones, faster in the first steps."""
+        """Update the moving average of weights and statistics; its decay is smaller in the first steps."""
         keep_scales_positive(self.tagger.extractor)
         decay = min(self.config.average_decay, (1 + steps) / (10 + steps))
         for average, current in zip(self.average.state_dict().values(), self.tagger.state_dict().values(), strict=True):
@@ -157,7 +157,7 @@ class TaggerObjective:
 
     @torch.no_grad()
     def scores(self, examples: Sequence[Example], max_chunks: int = 3) -> np.ndarray:
-        """Return the averaged tagger's mean logits over a few chunks of each clip, (clips, tags)."""
+        """Return the mean logits of the averaged tagger over some chunks of each clip, (clips, tags)."""
         rows = []
         for example in examples:
             spectrogram = self._source.evaluation_batch(example, max_chunks).to(self.device)
@@ -174,7 +174,7 @@ class TaggerObjective:
         )
 
     def validation_scores(self) -> TaggingScores:
-        """Score the averaged tagger on the validation clips, evenly chosen if there are too many."""
+        """Score the averaged tagger on the validation clips, or on evenly spaced ones if there are too many."""
         examples = self.validation_examples
         examples = examples[:: -(-len(examples) // self.config.validation_clips)]
         return score_tags(tag_matrix(examples, self.tags), self.scores(examples), self.tags)
@@ -185,7 +185,7 @@ class TaggerObjective:
         return weights | {f"average.{name}": value for name, value in self.average.state_dict().items()}
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Put current and averaged weights in place."""
+        """Load current and averaged weights."""
         for prefix, module in (("tagger.", self.tagger), ("average.", self.average)):
             found = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
             module.load_state_dict(found)

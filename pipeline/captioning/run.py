@@ -1,9 +1,9 @@
 """One captioning run: plan, rounds, commits, record.
 
 Conventions: the driver plans, commits and reports; workers fetch, decode and caption. Results reach the driver as
-Arrow blocks of captions (never audio) and are committed by it alone, under the output's lease: whatever Ray
-repeats after a worker or node was lost, a track is committed once. What is lost is found missing at the end of a round
-and processed in the next one.
+Arrow blocks of captions, never audio. Only the driver commits, under the output's lease, so that a track is committed
+once even if Ray repeats it after the loss of a worker or node. Tracks without a result at the end of a round are
+processed in the next one.
 """
 
 import contextlib
@@ -53,24 +53,24 @@ def caption_catalogue(
 ) -> RunSummary:
     """Caption every track of a catalogue that the output does not hold yet.
 
-    SIGTERM and Ctrl-C drain the run when it is called from the main thread: what is finished is written, what is
-    in flight may finish for `drain.DRAIN_SECONDS`, the rest is left for the next run.
+    SIGTERM and Ctrl-C drain the run if it is called from the main thread: finished tracks are written, tracks in flight
+    have `drain.DRAIN_SECONDS` to finish, and the rest is left for the next run.
 
     Args:
-        config: What to do.
-        on_progress: Called from this thread now and then.
+        config: Configuration of the run.
+        on_progress: Called from this thread at intervals.
         on_results: Called from this thread with every table of results, see `schema.RESULT`.
 
     Returns:
-        What was done; the same is written to `runs/<run_id>.json`.
+        The result of the run, which is also written to `runs/<run_id>.json`.
 
     Raises:
         CatalogueError: The catalogue cannot be used.
         CheckpointError: The checkpoint cannot be read.
-        LeaseHeldError: Another run works on the output.
-        LeaseLostError: Another run took the output over meanwhile.
-        StorageError: Catalogue or output cannot be reached.
-        RuntimeError: The work itself fails, as opposed to single tracks.
+        LeaseHeldError: Another run writes to the output.
+        LeaseLostError: Another run has taken over the output.
+        StorageError: Catalogue or output cannot be read or written.
+        RuntimeError: The run fails, in contrast to single tracks.
     """
     catalogue = read_catalogue(config.catalogue)  # before anything heavy: most mistakes are found here
     with local_checkpoint(config.checkpoint) as directory:
@@ -87,7 +87,7 @@ def caption_catalogue(
 
 
 class _Run:
-    """One call of `caption_catalogue`, lease held."""
+    """One call of `caption_catalogue`, while it holds the lease."""
 
     def __init__(
         self, config: CaptioningConfig, catalogue: Catalogue, checkpoint: "Checkpoint", directory: Path, lease: Lease
@@ -156,7 +156,7 @@ class _Run:
                 raise
 
     def _process_shard(self, rows: pa.Table, session: Session) -> None:
-        """Caption the rows of a shard, in as many rounds as it takes until each has returned."""
+        """Caption the rows of a shard, in rounds until every track has a result."""
         retries = ShardRetries(rows["track_id"].to_pylist())
         while True:
             returned, retryable, error = self._process_round(rows, session, isolated=retries.isolated)
@@ -165,7 +165,7 @@ class _Run:
             following = retries.after_round(returned=returned, retryable=retryable, error=error)
             if following.num_missing:
                 logger.warning("%d tracks did not return (%s); retrying them", following.num_missing, error)
-            self._give_up(rows, following.given_up)
+            self._record_crashed(rows, following.given_up)
             if not following.track_ids:
                 return
             if following.retried:
@@ -186,7 +186,7 @@ class _Run:
             The tracks that returned, those with a temporary failure, and the error that ended the execution early.
 
         Raises:
-            RuntimeError: Our own code failed, which a retry would not change.
+            RuntimeError: The code of a stage failed, so that a retry would fail as well.
         """
         self._sink.start_round()
         self._record.num_rounds += 1
@@ -199,16 +199,16 @@ class _Run:
                 if isinstance(item, pa.Table):
                     last_result = time.monotonic()
                     returned.update(item["track_id"].to_pylist())
-                    retryable |= self._take(item)
+                    retryable |= self._add_results(item)
                 self._commit_and_record()
-                if self._must_leave(session, last_result):
+                if self._should_end_round(session, last_result):
                     break
             error = execution.error
         if error is not None and not self._drain.is_requested and is_user_code_error(error):
             raise RuntimeError(f"captioning failed: {root_cause(error)}") from error
         return returned, retryable, error
 
-    def _take(self, rows: pa.Table) -> set[str]:
+    def _add_results(self, rows: pa.Table) -> set[str]:
         """Count result rows and pass them to the sink; return the tracks with a temporary failure."""
         started = time.perf_counter()
         fresh = self._sink.add(rows)
@@ -218,28 +218,28 @@ class _Run:
         self._report()
         return set(fresh.filter(pc.fill_null(fresh["retryable"], False))["track_id"].to_pylist())
 
-    def _give_up(self, rows: pa.Table, track_ids: tuple[str, ...]) -> None:
-        """Record tracks that crashed their worker each time they were processed alone."""
+    def _record_crashed(self, rows: pa.Table, track_ids: tuple[str, ...]) -> None:
+        """Record the failure of tracks that did not return from any isolated round."""
         if not track_ids:
             return
         message = (
-            f"The process working on this file died {MAX_ATTEMPTS} times: it needed too much memory, or broke the "
-            "decoder. Convert the file, or leave it out."
+            f"The process crashed {MAX_ATTEMPTS} times on this file: it needs too much memory, or the decoder crashes. "
+            "Convert the file, or leave it out."
         )
         failure = Failure(stage="decode", error_type="worker_died", message=message, retryable=False)
         crashing = rows.filter(pc.is_in(rows["track_id"], value_set=pa.array(track_ids, pa.string())))
-        self._take(failure_rows(crashing, failure))
+        self._add_results(failure_rows(crashing, failure))
 
     def _commit_and_record(self) -> None:
         self._sink.commit_if_due()
         if self._record.is_due:
             self._write_record("running")
 
-    def _must_leave(self, session: Session, last_result: float) -> bool:
-        """Check the limits and the drain; True where the execution must be abandoned.
+    def _should_end_round(self, session: Session, last_result: float) -> bool:
+        """Check the limits and the drain; return whether the execution must be ended.
 
         Args:
-            session: The Ray whose workers a drain stops.
+            session: The Ray session whose workers a drain stops.
             last_result: `time.monotonic()` of the last result.
         """
         config, drain, counts = self._config, self._drain, self._sink.counts
@@ -247,10 +247,10 @@ class _Run:
         drain.check_failures(counts.failed, counts.attempted, config.max_error_rate, self._record.failures)
         if drain.begin():
             self._report("draining")
-            self._sink.commit()  # before anything else: the process may be killed in three seconds
+            self._sink.commit()  # first, because the process may be killed in three seconds
             session.drain(self._run_id)
         if time.monotonic() - last_result > config.stall_seconds:
-            logger.error("no result for %.0f s; abandoning this round", config.stall_seconds)
+            logger.error("no result for %.0f s; ending this round", config.stall_seconds)
             return True
         return drain.is_over
 
@@ -267,7 +267,7 @@ class _Run:
 
 
 def _rows_of_next_round(rows: pa.Table, track_ids: frozenset[str], retried: frozenset[str]) -> pa.Table:
-    """The rows of some tracks; a retried one counts another attempt."""
+    """Return the rows of some tracks; `attempt` is increased for retried tracks."""
     ids = rows["track_id"].to_pylist()
     attempts = pc.add(rows["attempt"], pa.array([track_id in retried for track_id in ids]).cast(pa.int32()))
     rows = rows.set_column(rows.column_names.index("attempt"), "attempt", attempts)

@@ -145,7 +145,7 @@ class Lease:
                 return False
             raise
         holder = _parse_holder(data)
-        self._refuse_if_alive(holder, etag)
+        self._raise_if_held(holder, etag)
         started = time.monotonic()
         if not storage.replace_if_unchanged(self.uri, record, etag):
             return False
@@ -153,7 +153,7 @@ class Lease:
         self._set_renewed(storage.read_versioned(self.uri)[1], started)
         return True
 
-    def _refuse_if_alive(self, holder: Holder, etag: str) -> None:
+    def _raise_if_held(self, holder: Holder, etag: str) -> None:
         """Raise LeaseHeldError unless the holder has ended, or has sent no heartbeat for `lease_seconds`."""
         if holder.has_ended():
             return

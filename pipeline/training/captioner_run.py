@@ -1,4 +1,4 @@
-"""Training a captioner on Ray Train: features cached first, then data-parallel workers."""
+"""Training of a captioner on Ray Train: features are cached first, then data-parallel workers train."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,22 +36,22 @@ CURVE_COLUMNS = ("train_loss", "validation_loss", "validation_cider", "learning_
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionRun:
-    """A captioner to be trained."""
+    """Settings of the training of a captioner."""
 
     dataset: Path
     """Prepared dataset."""
     output: Path
-    """Where `best/`, `last/` and the curve go."""
+    """Folder of `best/`, `last/` and the curve."""
     config: CaptionTrainingConfig = CaptionTrainingConfig()  # noqa: RUF009  (frozen)
-    """The training."""
+    """Settings of the training loop."""
     model: ModelConfig = ModelConfig()  # noqa: RUF009  (frozen)
-    """The model; ignored when starting from a checkpoint."""
+    """The model; ignored if `start` is given."""
     extractor: Path | None = None
-    """Pre-trained extractor (or a captioner, for its extractor); None trains one from scratch."""
+    """Pre-trained extractor, or a captioner whose extractor is used; None to train from random weights."""
     start: Path | None = None
-    """Captioner to fine-tune: new words join its vocabulary, known words keep their vectors."""
+    """Captioner to fine-tune. New words are added to its vocabulary; known words keep their vectors."""
     glove: Path | None = None
-    """Word vectors; None learns them from the training captions."""
+    """Word vectors; None to learn them from the training captions."""
     name: str = "muscaps"
     """Short name, the first part of the checkpoint's `model_id`."""
 
@@ -72,21 +72,21 @@ def train_captioner(
     on_epoch: OnEpoch | None = None,
     on_features: OnProgress | None = None,
 ) -> Metrics:
-    """Train a captioner; `output` ends with `best/`, `last/`, `curve.csv` and `curve.png`.
+    """Train a captioner and write `best/`, `last/`, `curve.csv` and `curve.png`.
 
-    Called again with the same arguments it resumes where it stopped, or, finished, does nothing.
+    A second call with the same arguments resumes an interrupted training; after a finished one it does nothing.
 
     Args:
-        run: What to train.
-        hardware: What to train it on.
-        on_epoch: Called with every epoch's metrics, those before an interruption not again.
-        on_features: Called with the number of tracks whose features are computed, and their total.
+        run: Settings of the training.
+        hardware: Workers and devices.
+        on_epoch: Called with the metrics of every new epoch.
+        on_features: Called with the number of tracks whose features are computed, and the total.
 
     Returns:
-        The best epoch's metrics, with `epochs` the number trained.
+        The metrics of the best epoch, and `epochs`, the number of epochs.
 
     Raises:
-        ValueError: Arguments that do not fit, or an output that holds another run.
+        ValueError: The arguments are inconsistent, or the output has another training.
     """
     dataset = PreparedDataset(run.dataset)
     source = run.start or run.extractor
@@ -139,7 +139,7 @@ def _train_in_worker(config: dict[str, Any]) -> None:
 
 
 def _fresh_captioner(run: CaptionRun, dataset: PreparedDataset) -> tuple[CaptionNetwork, Vocabulary]:
-    """Return a captioner with fresh weights, except those of a pre-trained extractor, and its vocabulary."""
+    """Return a captioner with initial weights (those of the extractor may be pre-trained) and its vocabulary."""
     vocabulary = dataset.vocabulary
     vectors = load_glove(run.glove, vocabulary, run.model.word_embedding_dim) if run.glove else None
     extractor = load_any_extractor(run.extractor) if run.extractor else None
@@ -148,5 +148,5 @@ def _fresh_captioner(run: CaptionRun, dataset: PreparedDataset) -> tuple[Caption
 
 
 def _kept_sections(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of a model card that hold for a captioner trained further."""
+    """Return the sections of a model card that remain valid after further training."""
     return {name: card[name] for name in ("decoding", "evidence", "notices") if name in card}

@@ -1,4 +1,4 @@
-"""The curve of a training: an epoch a line as CSV, and a figure."""
+"""The curve of a training: CSV with one line per epoch, and a figure."""
 
 import csv
 import logging
@@ -16,7 +16,7 @@ _TITLES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "cider": "CIDEr"}
 
 
 def write_curve(output: Path, history: Sequence[Metrics], columns: Sequence[str]) -> None:
-    """Write an epoch a line to `curve.csv`, and draw `curve.png` where matplotlib is installed."""
+    """Write `curve.csv` with one line per epoch, and `curve.png` if matplotlib is installed."""
     names = list(dict.fromkeys(["epoch", *columns, *(history[0] if history else ())]))
     with (output / CURVE_CSV).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names, restval="")

@@ -1,4 +1,4 @@
-"""Pairs of audio and captions -> a prepared dataset, audio decoded and features computed on Ray Data."""
+"""Preparation of a dataset from pairs of audio and captions: audio is decoded and features are computed on Ray Data."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 16_000
 DEFAULT_CHUNK_SECONDS = 3.0
-"""Chunk length where no extractor is given."""
-MAX_TRACK_SECONDS = 1_800.0  # of one track's audio at most is cached: 58 MB
+"""Chunk length without an extractor."""
+MAX_TRACK_SECONDS = 1_800.0  # maximum length of the stored audio of a track: 58 MB
 MAX_LISTED_FAILURES = 100
 
 
@@ -49,19 +49,19 @@ class PreparationConfig:
     rules: CleaningRules = CleaningRules()  # noqa: RUF009  (frozen)
     """Which pairs are unsuitable."""
     seed: int = 0
-    """Seeds the split of pairs that name none."""
+    """Seed of the split of pairs without a split."""
     min_count: int = 2
-    """Occurrences a word of the training captions needs to enter the vocabulary."""
+    """Minimum number of occurrences of a word of the vocabulary."""
     extractor: Path | None = None
-    """Extractor or captioner checkpoint whose chunk features are cached; None caches none."""
+    """Extractor or captioner checkpoint whose chunk features are stored; None for none."""
     audio: bool = True
-    """Cache the audio: for training an extractor, for fine-tuning one, for random excerpts."""
+    """Whether audio is stored, for training or fine-tuning an extractor and for random excerpts."""
     address: str | None = None
-    """Ray cluster; None starts Ray here."""
+    """Ray cluster; None to start Ray on this machine."""
     num_cpus: int | None = None
-    """CPUs of a Ray started here."""
+    """CPUs of Ray if it is started on this machine."""
     limit: int | None = None
-    """Take only the first pairs."""
+    """Use only the first pairs; None for all."""
 
     def __post_init__(self) -> None:
         check_address(self.address)
@@ -74,7 +74,7 @@ class PreparationConfig:
 def decoded_tracks(
     pairs: Sequence[Pair], base: str, config: PreparationConfig, *, chunk_samples: int
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield every pair's decoded row, with features where there is an extractor, in any order."""
+    """Yield the decoded row of every pair, with features if there is an extractor, in any order."""
     import ray.data
 
     table = pa.table({"track_id": [pair.track_id for pair in pairs], "uri": [pair.uri for pair in pairs]})
@@ -113,15 +113,15 @@ def prepare_dataset(config: PreparationConfig, on_progress: OnProgress | None = 
     """Clean, split, decode and write a dataset; return its card.
 
     Args:
-        config: What to prepare.
-        on_progress: Called with the number of tracks decoded, and their total.
+        config: Settings of the preparation.
+        on_progress: Called with the number of decoded tracks, and the total.
 
     Raises:
-        DatasetError: The pairs cannot be used, or nothing is left of them.
+        DatasetError: The pairs cannot be used, or none is left after cleaning.
         StorageError: The pair file cannot be fetched.
     """
     pairs = read_pairs(config.pairs)[: config.limit]
-    # Text rules need no audio, so the pairs that fail them are not decoded; the report below counts all pairs.
+    # Pairs with unsuitable captions are not decoded; the report below counts all pairs.
     text_rules = replace(config.rules, min_seconds=None, max_seconds=None, unique_captions=False)
     suitable, _ = clean(pairs, text_rules)
     extractor = load_any_extractor(config.extractor) if config.extractor is not None else None
@@ -147,7 +147,7 @@ def prepare_dataset(config: PreparationConfig, on_progress: OnProgress | None = 
 
 @dataclass(kw_only=True)
 class _Decoding:
-    """What decoding found out about the tracks."""
+    """Results of decoding."""
 
     durations: dict[str, float] = field(default_factory=dict)
     """Seconds of every decoded track."""
@@ -157,7 +157,7 @@ class _Decoding:
     """Failed tracks by error."""
 
     def clean(self, pairs: Sequence[Pair], rules: CleaningRules) -> tuple[list[Pair], CleaningReport]:
-        """Drop unsuitable pairs, now that durations are known; the report counts undecodable tracks too."""
+        """Remove unsuitable pairs with known durations; the report also counts tracks that cannot be decoded."""
         failed = {row["track_id"] for row in self.failed}
         decodable = [
             replace(pair, duration_s=self.durations.get(pair.track_id)) for pair in pairs if pair.track_id not in failed
@@ -191,7 +191,7 @@ def _store_tracks(
 def _with_progress(
     rows: Iterable[Mapping[str, Any]], total: int, on_progress: OnProgress | None
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield rows, and report each one before it is used."""
+    """Yield rows, and report the progress before each row."""
     for done, row in enumerate(rows, start=1):
         if on_progress is not None:
             on_progress(done, total)

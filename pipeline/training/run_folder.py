@@ -1,4 +1,4 @@
-"""The output folder of a training: which run it belongs to, its result, and the models put in place."""
+"""The output folder of a training: its settings, its result and its models."""
 
 import json
 import os
@@ -19,19 +19,19 @@ RECORD, RESULT = "training.json", "result.json"
 
 
 def claim_output(output: Path, run: "DataclassInstance", dataset: PreparedDataset, num_workers: int) -> None:
-    """Record which training a folder belongs to, or check that it is the same one.
+    """Record the settings of a training in its folder, or check that the recorded ones are the same.
 
     Raises:
-        ValueError: The folder holds a training with other settings, or other things.
+        ValueError: The folder has a training with other settings, or other files.
     """
     if not (output / RECORD).exists() and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} exists and holds no training; name an empty or new folder")
+        raise ValueError(f"{output} exists and has no training; choose an empty or new folder")
     settings = {"run": asdict(run), "dataset": dataset.card["digest"], "num_workers": num_workers}
     claim(output, RECORD, "training", settings)
 
 
 def read_result(output: Path) -> Metrics | None:
-    """Return the result of a finished training; None while it is not finished."""
+    """Return the result of a finished training; None if it is not finished."""
     if not (output / RESULT).exists():
         return None
     result: dict[str, Any] = json.loads((output / RESULT).read_text(encoding="utf-8"))
@@ -39,7 +39,7 @@ def read_result(output: Path) -> Metrics | None:
 
 
 def record_result(output: Path, metrics: Metrics) -> Metrics:
-    """Record that a training is finished, so that the same call again need not start Ray; return the metrics."""
+    """Record the metrics of a finished training, so that the next call does not start Ray; return them."""
     partial = output / f".{RESULT}"
     partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     partial.replace(output / RESULT)
@@ -47,7 +47,7 @@ def record_result(output: Path, metrics: Metrics) -> Metrics:
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Put a complete copy of a folder in the target's place."""
+    """Replace the target by a copy of a folder; the target is never incomplete."""
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     shutil.copytree(source, scratch / "new")
     if target.exists():

@@ -1,4 +1,4 @@
-"""Training a tagger on Ray Train."""
+"""Training of a tagger on Ray Train."""
 
 import csv
 from collections.abc import Mapping
@@ -31,14 +31,14 @@ CURVE_COLUMNS = ("train_loss", "validation_roc_auc", "validation_pr_auc", "learn
 
 @dataclass(frozen=True, kw_only=True)
 class TaggerRun:
-    """A tagging network to be trained."""
+    """Settings of the training of a tagger."""
 
     dataset: Path
     """Prepared dataset with audio and tags."""
     output: Path
-    """Where `extractor/`, the scores and the curve go."""
+    """Folder of `extractor/`, the scores and the curve."""
     config: TaggingConfig = TaggingConfig()  # noqa: RUF009  (frozen)
-    """The training."""
+    """Settings of the training loop."""
     extractor: ExtractorConfig = ExtractorConfig()  # noqa: RUF009  (frozen)
     """The network."""
     name: str = "muscaps-tagger"
@@ -50,20 +50,20 @@ def train_tagger(
     hardware: Hardware = Hardware(),  # noqa: B008  (frozen)
     on_epoch: OnEpoch | None = None,
 ) -> Metrics:
-    """Train a tagger; `output` ends with `extractor/`, `tags.csv`, `curve.csv` and `curve.png`.
+    """Train a tagger and write `extractor/`, `tags.csv`, `curve.csv` and `curve.png`.
 
-    Called again with the same arguments it resumes where it stopped, or, finished, does nothing.
+    A second call with the same arguments resumes an interrupted training; after a finished one it does nothing.
 
     Args:
-        run: What to train.
-        hardware: What to train it on.
-        on_epoch: Called with every epoch's metrics.
+        run: Settings of the training.
+        hardware: Workers and devices.
+        on_epoch: Called with the metrics of every new epoch.
 
     Returns:
-        The last epoch's metrics, with `roc_auc` and `pr_auc` by tag.
+        The metrics of the last epoch, with `roc_auc` and `pr_auc` by tag.
 
     Raises:
-        ValueError: Arguments that do not fit, or an output that holds another run.
+        ValueError: The arguments are inconsistent, or the output has another training.
     """
     dataset = PreparedDataset(run.dataset)
     claim_output(run.output, run, dataset, hardware.num_workers)

@@ -154,7 +154,7 @@ def test_a_folder_keeps_to_its_training(ray_here: None, prepared: tuple[Path, Pa
         train_captioner(a_run(prepared, tmp_path / "out", max_epochs=2), Hardware(threads=1))
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "poem.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds no training"):
+    with pytest.raises(ValueError, match="has no training"):
         train_captioner(a_run(prepared, tmp_path / "notes"), Hardware(threads=1))
 
 

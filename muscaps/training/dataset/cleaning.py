@@ -1,4 +1,4 @@
-"""Which pairs are suitable for training (paper section IV-A), and a count of what each rule dropped."""
+"""Cleaning of pairs for training (paper section IV-A), with the number of pairs that each rule removed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from muscaps.vocabulary import tokenize
 
 @dataclass(frozen=True, kw_only=True)
 class CleaningRules:
-    """Which pairs are unsuitable (paper section IV-A); None switches a bound off."""
+    """Rules for unsuitable pairs (paper section IV-A); None disables a limit."""
 
     min_seconds: float | None = 30.0
-    """Shortest track in seconds."""
+    """Minimum length of a track in seconds."""
     max_seconds: float | None = 360.0
-    """Longest track in seconds."""
+    """Maximum length of a track in seconds."""
     min_tokens: int = 3
-    """Shortest caption in tokens."""
+    """Minimum length of a caption in tokens."""
     max_tokens: int = 22
-    """Longest caption in tokens."""
+    """Maximum length of a caption in tokens."""
     unique_captions: bool = True
-    """Keep a caption only where it first appears."""
+    """Keep only the first of several equal captions."""
 
     def __post_init__(self) -> None:
         if self.min_seconds is not None and self.max_seconds is not None and self.min_seconds > self.max_seconds:
@@ -32,7 +32,7 @@ class CleaningRules:
 
 @dataclass(frozen=True, kw_only=True)
 class CleaningReport:
-    """What cleaning kept, and how much each rule dropped."""
+    """Numbers of pairs and captions that cleaning kept and removed."""
 
     pairs: int
     """Tracks before cleaning."""
@@ -49,10 +49,10 @@ class CleaningReport:
 
 
 def clean(pairs: Sequence[Pair], rules: CleaningRules = CleaningRules()) -> tuple[list[Pair], CleaningReport]:
-    """Drop unsuitable pairs (paper section IV-A) and count what each rule dropped.
+    """Remove unsuitable pairs (paper section IV-A) and count them by rule.
 
-    A track of unknown duration passes the duration rule. Of several captions the suitable ones stay. The paper
-    leaves open whether every copy of a duplicated caption goes; here its first track keeps it.
+    A track of unknown duration satisfies the duration rule. Of several captions of a track, the suitable ones are kept.
+    The paper does not say whether all copies of a repeated caption are removed; here the first one is kept.
     """
     kept: list[Pair] = []
     lost_pairs: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Chunk features of a dataset's tracks by one extractor, computed once and mapped from disk."""
+"""Cache of the chunk features of a dataset's tracks by one extractor, memory-mapped."""
 
 import hashlib
 import json
@@ -22,15 +22,15 @@ def extractor_digest(extractor: FeatureExtractor) -> str:
 
 
 class FeatureCache:
-    """Features of a dataset's tracks by one extractor, in addition to the dataset's own features."""
+    """Features of a dataset's tracks by one extractor: the dataset's own ones if they fit, otherwise cached ones."""
 
     def __init__(self, dataset: PreparedDataset, digest: str, version: int = 0) -> None:
-        """Locate the cache; nothing is read yet.
+        """Locate the cache, without reading it.
 
         Args:
             dataset: The tracks.
-            digest: Of the extractor, see `extractor_digest`.
-            version: 0 for the tracks as they are; 1, 2, ... for augmented copies of the training tracks.
+            digest: Digest of the extractor, see `extractor_digest`.
+            version: 0 for the original tracks; 1, 2, ... for augmented copies of the training tracks.
         """
         self._own = version == 0 and dataset.card.get("extractor") == digest and dataset.feature_dim is not None
         self._dataset = dataset
@@ -43,7 +43,7 @@ class FeatureCache:
 
     @property
     def complete(self) -> bool:
-        """True if the features of all its `examples` are there."""
+        """Whether the cache has the features of all `examples`."""
         if self._own:
             return True
         try:
@@ -70,7 +70,8 @@ class FeatureCache:
         return rows[start : start + count]
 
     def write(self, tracks: Iterable[tuple[int, np.ndarray]]) -> None:
-        """Store features, (chunks, feature), by example index, in any order; whole or not at all."""
+        """Write the features of tracks, (chunks, feature), by example index, in any order; an interrupted write has no
+        effect."""
         self._rows_path.parent.mkdir(exist_ok=True)
         partial = self._rows_path.with_suffix(".partial")
         places: dict[int, tuple[int, int]] = {}

@@ -1,9 +1,12 @@
 """The files of a prepared dataset.
 
-`dataset.json` counts what was kept and why the rest was dropped, `examples.parquet` holds one row per track,
-`vocabulary.txt` the words of the training captions. `audio.i16` holds every track's samples (16 kHz mono int16, one
-after another) and `features.f16` every track's chunk features (float16, row-major); both are memory-mapped, and each
-may be absent.
+| file | content |
+|---|---|
+| `dataset.json` | numbers of kept and removed pairs, with reasons |
+| `examples.parquet` | one row per track |
+| `vocabulary.txt` | words of the training captions |
+| `audio.i16` | samples of all tracks, concatenated (16 kHz mono int16); optional, memory-mapped |
+| `features.f16` | chunk features of all tracks (float16, row-major); optional, memory-mapped |
 """
 
 from dataclasses import dataclass
@@ -23,7 +26,7 @@ CARD, EXAMPLES, WORDS, AUDIO, FEATURES = (
 
 
 CACHES = "features"
-"""Folder of what is computed from a dataset later: features by other extractors, log-mels."""
+"""Folder of data that is computed later: features by other extractors, log-mels."""
 
 
 EXAMPLE_SCHEMA = pa.schema(
@@ -47,7 +50,7 @@ class Example:
     """A track of a prepared dataset."""
 
     index: int
-    """Index in the dataset; part of the seed of everything drawn for it."""
+    """Index in the dataset; part of the seed of all random numbers of the example."""
     track_id: str
     uri: str
     captions: tuple[str, ...]
@@ -55,8 +58,8 @@ class Example:
     split: str
     duration_s: float | None
     audio_start: int
-    """First sample in `audio.i16`; -1 if its audio is not cached."""
+    """First sample in `audio.i16`; -1 if the audio is not stored."""
     num_samples: int
     feature_start: int
-    """First row in `features.f16`; -1 if its features are not cached."""
+    """First row in `features.f16`; -1 if the features are not stored."""
     num_chunks: int

@@ -1,10 +1,10 @@
-"""Audio-caption pairs as a team provides them, and the error for pairs or datasets that cannot be used."""
+"""Pairs of audio and captions, and the error for unusable pairs or datasets."""
 
 from dataclasses import dataclass
 
 
 class DatasetError(ValueError):
-    """Pairs or a prepared dataset that cannot be used; the message names what is wrong and where."""
+    """Pairs or a prepared dataset cannot be used; the message names the problem and the place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +14,12 @@ class Pair:
     track_id: str
     """Unique name of the track."""
     uri: str
-    """Where its audio is."""
+    """Location of the audio."""
     captions: tuple[str, ...]
-    """Its captions; at least one."""
+    """Captions of the track; at least one."""
     tags: tuple[str, ...] = ()
-    """Labels a tagger can learn; none for captions alone."""
+    """Tags for training a tagger; may be empty."""
     split: str | None = None
-    """`train`, `validation` or `test`; None to be drawn."""
+    """`train`, `validation` or `test`; None for a random split."""
     duration_s: float | None = None
-    """Length of the whole track in seconds; None while unknown."""
+    """Length of the whole track in seconds; None if unknown."""

@@ -28,7 +28,7 @@ class PreparedDataset:
         """Open a dataset.
 
         Raises:
-            DatasetError: The directory holds no (finished, readable) prepared dataset.
+            DatasetError: The directory has no complete, readable dataset.
         """
         self.directory = Path(directory)
         try:
@@ -52,12 +52,12 @@ class PreparedDataset:
 
     @property
     def has_audio(self) -> bool:
-        """True if the tracks' audio is cached."""
+        """Whether the dataset has audio."""
         return (self.directory / AUDIO).exists()
 
     @property
     def feature_dim(self) -> int | None:
-        """Width of the cached chunk features; None without them."""
+        """Width of the chunk features; None without features."""
         return self.card.get("feature_dim")
 
     def split(self, name: str) -> list[Example]:
@@ -68,7 +68,7 @@ class PreparedDataset:
         """Return a track's samples, int16 at 16 kHz, (samples,), mapped from disk.
 
         Raises:
-            DatasetError: Its audio is not cached.
+            DatasetError: The dataset does not have its audio.
         """
         if example.audio_start < 0:
             raise DatasetError(f"{self.directory}: no audio of {example.track_id!r}; prepare the dataset with audio")
@@ -80,7 +80,7 @@ class PreparedDataset:
         """Return a track's chunk features, float16, (chunks, feature), mapped from disk.
 
         Raises:
-            DatasetError: Its features are not cached.
+            DatasetError: The dataset does not have its features.
         """
         if example.feature_start < 0 or self.feature_dim is None:
             raise DatasetError(
