@@ -35,7 +35,7 @@ def test_export_prints_the_number_of_tracks(output: Path, tmp_path: Path) -> Non
     [
         (["x.xlsx"], "must end in .csv, .jsonl or .parquet"),
         (["x.csv", "--columns", "nonsense"], "no column 'nonsense'"),
-        (["x.csv", "--model", "nobody"], "nothing by model 'nobody'"),
+        (["x.csv", "--model", "nobody"], "no rows of model 'nobody'"),
         (["folder", "--tags", "everything"], "sidecars, copies or originals"),
         (["folder", "--tags", "copies", "--audiofolder"], "leave out --columns, --excel and --audiofolder"),
     ],

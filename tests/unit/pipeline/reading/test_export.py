@@ -63,7 +63,7 @@ def test_one_model_can_be_chosen_and_an_unknown_one_is_named(output: Path) -> No
     write_captions(output, rows, "part-c.parquet")
     file = export(output, "other.csv", model_id="other-1")
     assert {row["caption"] for row in read_csv(file)} == {"other"}
-    with pytest.raises(OutputError, match="nothing by model 'third'; it has: default-0123456789ab, other-1"):
+    with pytest.raises(OutputError, match="no rows of model 'third'; its models: default-0123456789ab, other-1"):
         export(output, "none.csv", model_id="third")
     assert not (output.parent / "none.csv").exists()
 

@@ -142,7 +142,7 @@ def test_unknown_words_are_listed_with_similar_known_words() -> None:
 def test_features_of_another_model_are_rejected_by_name(tmp_path: Path, tiny_checkpoint: Path) -> None:
     model = Captioner.load(tiny_checkpoint)
     write_features(tmp_path, planted(model, 3), model_id="other-1")
-    with pytest.raises(OutputError, match=f"nothing by model '{model.model_id}'; it has: other-1"):
+    with pytest.raises(OutputError, match=f"no rows of model '{model.model_id}'; its models: other-1"):
         search(SearchConfig(output=str(tmp_path), query=QUERY, checkpoint=str(tiny_checkpoint)))
     with pytest.raises(OutputError, match="--save-features"):
         search(SearchConfig(output=str(tmp_path / "none"), query=QUERY, checkpoint=str(tiny_checkpoint)))
