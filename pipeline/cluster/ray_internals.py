@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import ray.data
 
 
+REQUEST_SECONDS = 10.0
+"""Time that a head has to answer a request."""
+
+
 def put_key(key: bytes, value: bytes) -> None:
     """Write a key of the cluster's internal key-value store."""
     from ray.experimental.internal_kv import _internal_kv_put
@@ -46,11 +50,27 @@ def address_of_local_cluster() -> str:
     return canonicalize_bootstrap_address("auto") or "auto"
 
 
-def enable_token_authentication() -> None:
-    """Send a token to the cluster if this machine has one; Ray itself does so with the address `auto` only."""
+def enable_token_authentication(address: str) -> None:
+    """Send a token to a cluster that demands one, if this machine has a token.
+
+    Ray itself sends it for the address `auto` only. A driver that uses a token hangs on a cluster that uses none.
+    """
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    if not _answers_without_token(address):
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def _answers_without_token(address: str) -> bool:
+    """Whether the head at HOST:PORT answers a request that has no token."""
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")(b"", timeout=REQUEST_SECONDS)
+        except grpc.RpcError:
+            return False
+    return True
 
 
 @contextlib.contextmanager

@@ -73,7 +73,7 @@ def start_ray(address: str | None = None, *, num_cpus: int | None = None) -> Non
         logging.getLogger(name).setLevel(logging.ERROR)
     if address is not None:
         address = _reachable(address)
-        enable_token_authentication()
+        enable_token_authentication(address)
     started = time.monotonic()
     for attempt in range(1, START_TRIES + 1):
         try:
