@@ -11,7 +11,7 @@ import numpy as np
 
 from muscaps import lexicon
 from muscaps.corpus.facts import Facts, unsupported_claims
-from muscaps.corpus.sentences import ENSEMBLE, PLAIN, SOLO, Pattern
+from muscaps.corpus.sentences import ENSEMBLE, PLAIN, SLOT, SOLO, Pattern
 from muscaps.corpus.wording import Wording, content_stems
 
 MIN_WORDS = 5
@@ -22,7 +22,6 @@ FUNCTION_WORDS = frozenset(
     "a an and at by for from in of on over the then that to with where as first later one".split()
 )
 """Words that may occur twice in a caption."""
-_SLOT = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
 MOOD_SHARE = 0.9
 """How often a sentence without a mood is dropped, where moods are known."""
 _TRIES = 20
@@ -44,7 +43,7 @@ def write_sentence(facts: Facts, rng: np.random.Generator) -> str:
     """Write one sentence from a random choice of facts, words and pattern; empty when no pattern fits."""
     wording = Wording(facts, rng)
     patterns = SOLO if "solo" in wording.slots else ENSEMBLE if "all" in wording.slots else PLAIN
-    usable = [pattern for pattern in patterns if all(slot in wording.slots for slot, _ in _SLOT.findall(pattern.text))]
+    usable = [pattern for pattern in patterns if pattern.slots <= wording.slots.keys()]
     if not usable:
         return ""
     weights = np.array([pattern.weight for pattern in usable])
@@ -56,7 +55,7 @@ def write_sentence(facts: Facts, rng: np.random.Generator) -> str:
 
 
 def _filled(pattern: Pattern, wording: Wording) -> str:
-    text = _SLOT.sub(lambda match: wording.filled(match[1], match[2] or ""), pattern.text)
+    text = SLOT.sub(lambda match: wording.filled(match[1], match[2] or ""), pattern.text)
     text = re.sub(r"\[a\] (\w)", lambda match: f"{_article(text, match.start(1))} {match[1]}", text)
     return text[0].upper() + text[1:]
 

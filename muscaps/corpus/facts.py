@@ -6,7 +6,7 @@ absent. Names of instruments are keys of `instrument_phrases.PHRASES`, moods of 
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from muscaps import lexicon
@@ -29,12 +29,12 @@ class InstrumentFact:
     enters_late: bool = False
     """Whether it is known to be silent in the first quarter."""
 
-    @property
+    @cached_property
     def families(self) -> frozenset[str]:
         """Instrument families as the lexicon names them."""
         return lexicon.tags_in(PHRASES[self.name][0], "family")
 
-    @property
+    @cached_property
     def phrases(self) -> tuple[str, ...]:
         """Every phrase that names the instrument, with its playing or without."""
         family = next(iter(sorted(self.families)), "")
@@ -65,7 +65,7 @@ class Facts:
     """sparse, busy or empty."""
     triple_meter: bool = False
 
-    @property
+    @cached_property
     def families(self) -> tuple[str, ...]:
         """Instrument families, in the order of the instruments."""
         found = [family for fact in self.instruments for family in sorted(fact.families)]

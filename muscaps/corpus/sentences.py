@@ -11,7 +11,12 @@ same with at least two adjectives, `mood` a single one; `tempo` is an adjective,
 adjective, `in_three` a phrase for triple meter.
 """
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
+
+SLOT = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
+"""A slot's name and its verb, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +25,11 @@ class Pattern:
 
     text: str
     weight: float = 1.0
+
+    @cached_property
+    def slots(self) -> frozenset[str]:
+        """Names of the slots."""
+        return frozenset(slot for slot, _ in SLOT.findall(self.text))
 
 
 def _patterns(*rows: tuple[str, float]) -> tuple[Pattern, ...]:
