@@ -11,7 +11,7 @@ and the files that libsndfile cannot open or finds damaged. With `only_needed`, 
 that are kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from muscaps.audio.kept_chunks import KeptPcm
 from muscaps.audio.needed_chunks import decode_needed
 from muscaps.audio.pyav_reader import pyav_blocks, pyav_flac_blocks
 from muscaps.audio.resampling import Resampler
-from muscaps.audio.silence import AUDIBLE_DBFS, AUDIBLE_RMS
+from muscaps.audio.silence import AUDIBLE_DBFS, AUDIBLE_RMS, num_chunks_before_silence
 from muscaps.audio.soundfile_reader import soundfile_blocks
 from muscaps.audio.source_file import Source, open_source
 from muscaps.audio.trailing_tags import end_of_audio
@@ -75,7 +75,8 @@ def decode_audio(
         sample_rate: Rate of the result in Hz.
         chunk_samples: Samples per chunk at `sample_rate`; needed with `max_chunks`.
         max_chunks: Keep at most this many evenly spaced chunks; memory is then at most four times that many,
-            however long the track. A track of no more chunks is kept whole, incomplete last chunk included.
+            however long the track. A track of no more chunks is kept whole, incomplete last chunk included. Almost
+            silent chunks at the end of what is kept are left out; this changes neither duration nor coverage.
         only_needed: Decode only the chunks kept, by seeking, where the format allows it; needs `max_chunks`.
             That is possible for PCM, FLAC and MP3 if the beginning and the end of the file agree with its header.
             In any doubt, and if it saves nothing, the whole track is decoded. The costs: damage between the chunks
@@ -126,7 +127,8 @@ def decode_audio(
             if not first.kept.level.is_silent:
                 best = first
                 best.facts.problems.append("the channels cancel each other out, so only the first was used")
-    return _result(best, head, missing, min_seconds, allow_silence)
+    result = _result(best, head, missing, min_seconds, allow_silence)
+    return result if max_chunks is None or allow_silence else _without_silent_end(result, best.kept, sample_rate)
 
 
 def load_audio(source: Source, *, sample_rate: int = 16_000) -> Waveform:
@@ -213,6 +215,15 @@ def _result(
         chunk_indices=chunk_indices,
         damaged=damaged,
     )
+
+
+def _without_silent_end(result: DecodedAudio, kept: KeptPcm, sample_rate: int) -> DecodedAudio:
+    """Leave out almost silent chunks at the end, on which a caption must not depend."""
+    num_chunks = num_chunks_before_silence(result.pcm, kept.chunk_samples, sample_rate)
+    if num_chunks >= len(result.pcm) // kept.chunk_samples:
+        return result
+    indices = result.chunk_indices and result.chunk_indices[:num_chunks]
+    return replace(result, pcm=result.pcm[: num_chunks * kept.chunk_samples], chunk_indices=indices)
 
 
 def _silent(best: Attempt) -> AudioError:

@@ -17,6 +17,8 @@ MIN_AUDIBLE_SECONDS = 0.5
 """A track with as much audible time is not silent, however long it is."""
 MIN_AUDIBLE_SHARE = 0.05
 """Nor is a track of which this share is audible, so that short samples of one beat pass."""
+MIN_AUDIBLE_SHARE_OF_CHUNK = 1 / 6
+"""A last chunk with less audible sound than this, 0.5 s of 3 s, is left out."""
 
 
 class LevelMeter:
@@ -51,8 +53,31 @@ class LevelMeter:
         return self._audible / BLOCKS_PER_SECOND
 
     @property
+    def audible_share(self) -> float:
+        """Fraction louder than `AUDIBLE_DBFS`, 0 to 1; less than a block is judged by its peak."""
+        return self._audible / self._blocks if self._blocks else float(self.peak >= AUDIBLE_RMS)
+
+    @property
     def is_silent(self) -> bool:
         """Whether too little is audible to describe."""
         if not self._blocks:
             return self.peak < AUDIBLE_RMS
         return self.audible_seconds < MIN_AUDIBLE_SECONDS and self._audible < MIN_AUDIBLE_SHARE * self._blocks
+
+
+def num_chunks_before_silence(pcm: Pcm, chunk_samples: int, sample_rate: int) -> int:
+    """Return how many chunks are left without the almost silent ones at the end; at least one.
+
+    Args:
+        pcm: Mono signal, (samples,).
+        chunk_samples: Samples per chunk.
+        sample_rate: Rate of the signal in Hz.
+    """
+    num_chunks = len(pcm) // chunk_samples
+    while num_chunks > 1:
+        meter = LevelMeter(sample_rate)
+        meter.add(pcm[(num_chunks - 1) * chunk_samples : num_chunks * chunk_samples])
+        if meter.audible_share >= MIN_AUDIBLE_SHARE_OF_CHUNK:
+            break
+        num_chunks -= 1
+    return max(1, num_chunks)

@@ -58,3 +58,24 @@ def test_less_than_a_block_is_judged_by_its_peak() -> None:
         meter = LevelMeter(RATE)
         meter.add(np.full(100, peak, np.int16))
         assert meter.is_silent == is_silent
+
+
+@pytest.mark.parametrize("audible_end", [0, 1_600])
+def test_an_almost_silent_last_chunk_is_left_out(audible_end: int) -> None:
+    """A caption must not depend on it; what is kept before it, duration and coverage stay."""
+    music = notes(9.0, 10, RATE)[:, 0]
+    sound = np.concatenate([music, music[:audible_end], np.zeros(7 * RATE - audible_end, np.float32)])
+    decoded = decode_audio(encode(sound, RATE, "WAV"), chunk_samples=48_000, max_chunks=20)
+    np.testing.assert_array_equal(decoded.pcm, decode_audio(encode(music, RATE, "WAV")).pcm)
+    assert (decoded.duration_s, decoded.coverage, decoded.chunk_indices) == (16.0, 1.0, None)
+    chosen = decode_audio(encode(sound, RATE, "WAV"), chunk_samples=16_000, max_chunks=8)
+    assert chosen.chunk_indices == (1, 3, 5, 7)
+    assert len(chosen.pcm) == 4 * 16_000
+
+
+def test_an_incomplete_last_chunk_is_kept_with_music_and_dropped_with_silence() -> None:
+    music = notes(7.0, 11, RATE)[:, 0]
+    data = encode(music, RATE, "WAV")
+    assert len(decode_audio(data, chunk_samples=48_000, max_chunks=20).pcm) == 7 * RATE
+    data = encode(np.where(np.arange(7 * RATE) < 48_000, music, 0), RATE, "WAV")
+    assert len(decode_audio(data, chunk_samples=48_000, max_chunks=20).pcm) == 48_000
