@@ -13,12 +13,13 @@ from muscaps.audio.errors import AudioError, ended_early, error_text
 from muscaps.audio.source_file import SourceFile
 
 _MOST_PLANES = 8  # PyAV 18 crashes when it reads the planes of a frame with this many or more
-# What FFmpeg may open: plain media files. Playlists and manifests (HLS, DASH, concat) are left out because
-# they make it fetch other files and addresses.
+# What FFmpeg may open: plain media files that begin with a mark of their format. Playlists and manifests (HLS, DASH,
+# concat) are left out because they make it open other files and addresses, raw samples because any bytes are some.
 _DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,loas,matroska,webm,mlp,"
-    "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,qcp,rm,shn,sox,tak,truehd,tta,voc,"
-    "w64,wav,wv,xwma"
+    "aa,aac,ac3,aea,aiff,amr,amrnb,amrwb,ape,asf,ast,au,avi,avr,bfstm,bonk,brstm,caf,codec2,dsf,dss,dts,dtshd,dv,eac3,"
+    "epaf,flac,flv,fsb,genh,gxf,hca,hcom,iamf,iff,ircam,kvag,lc3,loas,matroska,webm,mca,mlp,mmf,mov,mp4,m4a,3gp,3g2,"
+    "mj2,mp3,mpc,mpc8,mpeg,mpegts,msf,mtaf,mxf,nistsphere,nsv,nut,ogg,oma,osq,pvf,qcp,qoa,rka,rm,shn,sox,tak,truehd,"
+    "tta,usm,voc,vqf,w64,wady,wav,wavarc,wsd,wtv,wv,wve,xvag,xwma"
 )
 # Containers that state an exact length; for the others FFmpeg estimates it from the bit rate.
 _EXACT_LENGTH = {"aiff", "ape", "asf", "caf", "dsf", "flac", "iff", "matroska", "mov", "tak", "tta", "wav", "w64", "wv"}
