@@ -62,6 +62,8 @@ class RunRecord:
             files_left_out={suffix: asdict(note) for suffix, note in catalogue.notes.left_out.items()},
             num_unreadable=catalogue.notes.num_unreadable,
             unreadable=list(catalogue.notes.unreadable),
+            num_undecodable=catalogue.notes.num_undecodable,
+            undecodable=list(catalogue.notes.undecodable),
             started_at=_now(),
             config=config_as_json(config),
             versions=installed_versions(),

@@ -37,6 +37,10 @@ class RunSummary:
     """Folders and links of a listed folder that could not be read."""
     unreadable: list[str] = field(default_factory=list)
     """The first 1,000 folders and links that could not be read, each with its reason."""
+    num_undecodable: int = 0
+    """Tracks of a listed folder whose name is not UTF-8; their `track_id` is percent-encoded."""
+    undecodable: list[str] = field(default_factory=list)
+    """The first 1,000 of them, percent-encoded."""
     already_captioned: int = 0
     """Tracks with a caption of an earlier run."""
     already_failed: int = 0

@@ -28,6 +28,8 @@ class FolderReader:
             if not is_audio(file.uri):
                 self.notes.add_left_out(self._names([file])[0])
                 continue
+            if "://" in file.uri and "://" not in self.base:  # how the listing marks a name that is not UTF-8
+                self.notes.add_undecodable(file.uri)
             found.append(file)
             if len(found) == BATCH_ROWS:
                 yield self._table(found)

@@ -34,6 +34,10 @@ class ListingNotes:
     """Folders that may not be read and links that lead nowhere, each with its reason; the first `MAX_KEPT`."""
     num_unreadable: int = 0
     """Number of them."""
+    undecodable: list[str] = field(default_factory=list)
+    """Names that are not UTF-8, percent-encoded, the first `MAX_KEPT`; these tracks are captioned under that name."""
+    num_undecodable: int = 0
+    """Number of them."""
 
     def add_left_out(self, name: str) -> None:
         """Count a file that is not audio by its suffix."""
@@ -48,10 +52,20 @@ class ListingNotes:
         if self.num_unreadable <= MAX_KEPT:
             self.unreadable.append(str(error))
 
+    def add_undecodable(self, uri: str) -> None:
+        """Note a track whose name is not UTF-8."""
+        self.num_undecodable += 1
+        if self.num_undecodable <= MAX_LOGGED:
+            logger.warning("the name is not UTF-8 and is percent-encoded: %s", uri)
+        if self.num_undecodable <= MAX_KEPT:
+            self.undecodable.append(uri)
+
     def log(self, source: str) -> None:
         """Log the totals."""
         if self.num_unreadable:
             logger.warning("%s: %d folders or links could not be read and are left out", source, self.num_unreadable)
+        if self.num_undecodable:
+            logger.warning("%s: %d names are not UTF-8 and are percent-encoded", source, self.num_undecodable)
         if self.left_out:
             most_first = sorted(self.left_out.items(), key=lambda item: -item[1].files)
             listed = [f"{note.files} {suffix or 'without suffix'} ({note.example})" for suffix, note in most_first]

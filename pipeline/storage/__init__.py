@@ -91,7 +91,8 @@ def list_files(
         uri: A local folder, `file://` or `s3://`.
         suffix: Only names with this ending, or with one of these endings.
         on_unreadable: Called with each folder below `uri` that may not be read, and with each symbolic link whose
-            target is missing or the link itself; they are left out. Without it, such a folder is an error.
+            target is missing, the link itself or a listed folder; they are left out. Without it, such a folder is an
+            error.
 
     Yields:
         The files; the next page of an S3 listing is requested meanwhile.

@@ -167,6 +167,8 @@ class _Walk:
         """Yield the files below a folder, unless it was visited before."""
         status = folder.stat()
         if (status.st_dev, status.st_ino) in self._visited:
+            if self._on_unreadable is not None:
+                self._on_unreadable(StorageError(f"{folder}: a link to a folder that is listed already", "loop"))
             return
         self._visited.add((status.st_dev, status.st_ino))
         entries = [(entry, self._is_folder(entry)) for entry in os.scandir(folder) if not entry.name.startswith(".")]

@@ -36,8 +36,9 @@ def test_a_link_to_itself_is_named_and_the_rest_is_captioned(tmp_path: Path, cap
     (tmp_path / "sub" / "up").symlink_to(tmp_path)
     catalogue = read_catalogue(str(tmp_path))
     assert catalogue.rows["track_id"].to_pylist() == ["a.mp3", "sub/b.mp3"]
-    assert catalogue.notes.num_unreadable == 2
-    loop, gone = sorted(catalogue.notes.unreadable, reverse=True)
+    assert catalogue.notes.num_unreadable == 3
+    up, loop, gone = sorted(catalogue.notes.unreadable, reverse=True)
+    assert up == f"{tmp_path}/sub/up: a link to a folder that is listed already"
     assert loop.startswith(f"{tmp_path}/loop: not a valid path")
     assert gone == f"{tmp_path}/gone.mp3: a link to a file that is not there"
     assert f"left out: {tmp_path}/gone.mp3: a link to a file that is not there" in caplog.text
@@ -91,3 +92,22 @@ def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, "cover.jpg")
     with pytest.raises(CatalogueError, match="no audio below this folder"):
         read_catalogue(str(tmp_path))
+
+
+def test_a_link_of_a_folder_to_the_folder_itself_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path, "a.mp3")
+    (tmp_path / "again").symlink_to(".")
+    catalogue = read_catalogue(str(tmp_path))
+    assert catalogue.rows["track_id"].to_pylist() == ["a.mp3"]
+    assert catalogue.notes.unreadable == [f"{tmp_path}/again: a link to a folder that is listed already"]
+    assert "again: a link to a folder" in caplog.text
+
+
+def test_a_name_that_is_not_utf_8_is_named_and_captioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path, "a.mp3")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xfcr.mp3")).write_bytes(b"x")
+    catalogue = read_catalogue(str(tmp_path))
+    uri = f"file://{tmp_path}/b%FCr.mp3"
+    assert catalogue.rows["uri"].to_pylist() == [f"{tmp_path}/a.mp3", uri]
+    assert (catalogue.notes.num_undecodable, catalogue.notes.undecodable) == (1, [uri])
+    assert f"not UTF-8 and is percent-encoded: {uri}" in caplog.text
