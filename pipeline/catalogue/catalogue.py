@@ -84,7 +84,7 @@ def read_catalogue(source: str) -> Catalogue:
     rows = _spooled(normalise(itertools.chain([first], tables), columns, reader))
     if rows.num_rows == 0:
         raise CatalogueError(reader.no_tracks_message())
-    _refuse_duplicates(rows["track_id"], reader)
+    _refuse_duplicates(rows["track_id"], reader, columns)
     renamed = {old: new for old, new in columns.items() if old != new}
     notes = reader.notes if isinstance(reader, FolderReader) else ListingNotes()
     return Catalogue(source=source, base=reader.base, rows=rows, renamed=renamed, notes=notes)
@@ -140,7 +140,7 @@ def _file_reader(source: str, suffix: str) -> Reader:
     return DelimitedReader(source, delimiter="\t" if suffix == "tsv" else None)
 
 
-def _refuse_duplicates(ids: pa.ChunkedArray, reader: Reader) -> None:
+def _refuse_duplicates(ids: pa.ChunkedArray, reader: Reader, columns: Mapping[str, str]) -> None:
     """Refuse a catalogue in which two rows are the same track.
 
     Raises:
@@ -156,7 +156,11 @@ def _refuse_duplicates(ids: pa.ChunkedArray, reader: Reader) -> None:
         rows_of.setdefault(ids[int(row)].as_py(), []).append(int(row))
     listed = "; ".join(f"{track_id!r} in {reader.describe_rows(numbers)}" for track_id, numbers in rows_of.items())
     more = f" and {len(duplicates) - MAX_NAMED:,} more" if len(duplicates) > MAX_NAMED else ""
-    raise CatalogueError(f"{reader.source}: the same track_id more than once: {listed}{more}; each track needs its own")
+    remedy = "each track needs its own"
+    if "track_id" not in columns.values():
+        own_name = next(own for own, ours in columns.items() if ours == "uri")
+        remedy = f"there is no column 'track_id', so the ids are those of column {own_name!r}; add one"
+    raise CatalogueError(f"{reader.source}: the same track_id more than once: {listed}{more}; {remedy}")
 
 
 def _spooled(tables: Iterator[pa.Table]) -> pa.Table:

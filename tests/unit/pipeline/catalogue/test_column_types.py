@@ -150,3 +150,9 @@ def test_intervals_and_enums_that_duckdb_writes_become_text(tmp_path: Path) -> N
 )
 def test_intervals_are_written_as_iso_8601(interval: tuple[int, int, float], text: str) -> None:
     assert iso_interval(*interval) == text
+
+
+def test_a_path_that_stands_in_two_rows_is_refused_with_its_column(tmp_path: Path) -> None:
+    audio = [{"bytes": b"x", "path": "a.mp3"}] * 2
+    with pytest.raises(CatalogueError, match=r"'a\.mp3' in rows 1 and 2; there is no column 'track_id', .* 'audio'"):
+        read(tmp_path, audio=audio)
