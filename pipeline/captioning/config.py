@@ -32,35 +32,35 @@ class CaptioningConfig:
     save_features: bool = False
     """Whether `features/` is written."""
     max_chunks: int | None = None
-    """Most chunks processed per track; of a longer track, evenly spaced ones. None for 20, or for 600 where segments or
-    attention are wanted."""
+    """Maximum number of chunks per track; longer tracks are sampled at even spacing. None for 20, or for 600 with
+    segments or attention."""
     decode_only_needed: bool = False
-    """Whether to decode those chunks alone, where the format supports seeking; damage between them is not detected."""
+    """Whether only these chunks are decoded, if the format supports seeking; damage between them is not detected."""
     limit: int | None = None
-    """Most tracks to process in this run."""
+    """Maximum number of tracks of this run; None for all."""
     only_failed: bool = False
-    """Process the tracks whose last attempt failed, and no others."""
+    """Process only the tracks whose last attempt failed."""
     max_error_rate: float = 0.2
-    """Share of failed tracks at which the run stops, judged from `drain.MIN_ERROR_SAMPLE` tracks on; 1 never stops."""
+    """Fraction of failed tracks above which the run stops, after `drain.MIN_ERROR_SAMPLE` tracks; 1 to never stop."""
     max_runtime_s: float | None = None
     """Seconds after which the run drains; None for no limit."""
     address: str | None = None
-    """Ray cluster; None for an embedded Ray, or the one the caller has started."""
+    """Ray cluster; None for an embedded Ray, or one that the caller has started."""
     gpus: int | None = None
-    """GPUs to caption on; None for as many as there are, 0 for the CPU."""
+    """Number of GPUs; None for all, 0 for CPUs only."""
     workers_per_gpu: int = WORKERS_PER_GPU
-    """Captioning actors that share a GPU."""
+    """Number of captioning actors that share a GPU."""
     cpus: int | None = None
-    """Cores for an embedded Ray; None for all."""
+    """Number of cores of an embedded Ray; None for all."""
     match_by: MatchBy | None = None
     """What makes a captioned track the catalogue's: its `track_id`, or its file's `uri` too. None is `track_id`, and
     refuses a catalogue whose files the output holds under other ids."""
     allow_local: bool = False
     """Whether a remote catalogue may name files of the machines that read it."""
     commit_seconds: float = 30.0
-    """Longest time that finished rows wait to be written."""
+    """Maximum time that finished rows wait to be written, in seconds."""
     stall_seconds: float = 600.0
-    """Seconds without a result after which an execution is abandoned and started again."""
+    """Seconds without a result after which an execution is ended and started again."""
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
@@ -85,11 +85,11 @@ class CaptioningConfig:
             if self.output.partition("://")[0].lower() not in ("s3", "s3a"):
                 raise ValueError(f"the output must be a local folder or s3://, not {storage.redacted(self.output)}")
         elif Path(self.output).exists() and not Path(self.output).is_dir():
-            raise ValueError(f"the output {self.output} is a file; name a folder")
+            raise ValueError(f"the output {self.output} is a file; choose a folder")
 
     @property
     def chunks_per_track(self) -> int:
-        """Most chunks processed per track."""
+        """Maximum number of chunks per track."""
         if self.max_chunks is not None:
             return self.max_chunks
         over_time = self.options.segment_seconds is not None or self.options.attention

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     import ray.data
 
 BLOCK_BYTES = 32 * 2**20
-"""PCM handed over at a time: five or six tracks of three minutes; also what one forward pass works on."""
+"""PCM of one block, which is also one batch of the captioner: five or six tracks of three minutes."""
 GPU_BLOCK_BYTES = 128 * 2**20
-"""The same where GPUs caption, which want more tracks at once."""
+"""PCM of one block with GPUs, which need larger batches."""
 GPU_BATCH_TRACKS = 32
-"""Tracks a GPU is given at a time: of three minutes each they are 1,920 chunks and 184 MB of PCM."""
+"""Maximum number of tracks in a batch of a GPU: with three minutes each, 1,920 chunks and 184 MB of PCM."""
 TRACKS_PER_TASK = 16
-"""Most tracks of one decode task: starting a task costs some 10 ms, decoding a track some 100 ms."""
+"""Maximum number of tracks of a decode task. A task takes about 10 ms to start, and a track about 100 ms to decode."""
 ACTOR_CPUS, DECODE_CPUS = 0.75, 0.25
-"""Shares of a core without GPUs: one captioning actor and one decode task a core, since captioning takes
-several times as long as decoding and the operating system balances the two."""
+"""Fractions of a core without GPUs: one captioning actor and one decode task per core. Captioning takes several times
+as long as decoding, and the operating system balances the two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,25 +40,25 @@ class CaptioningGraph:
     """Builds the dataset of each round."""
 
     config: CaptioningConfig
-    """How tracks are decoded and captioned."""
+    """Configuration of the run."""
     base: str
-    """What relative URIs of the catalogue count from."""
+    """Location at which relative URIs of the catalogue start."""
     audio: AudioConfig
-    """The checkpoint's sample rate and chunk length."""
+    """Sample rate and chunk length of the checkpoint."""
     checkpoint: Path
     """Checkpoint directory on the driver."""
     run_id: str
-    """Names the flag that drains the decode tasks."""
+    """Name of the run; it identifies the flag that drains decode tasks."""
 
     def dataset(self, rows: pa.Table, session: Session, *, isolated: bool) -> "ray.data.Dataset":
-        """Join the stages over the rows of one round.
+        """Build the graph of the stages for the rows of one round.
 
         Args:
-            rows: For the first stage, see `rows.input_rows`.
-            session: The Ray to work on.
-            isolated: One track per task, and no repetition by Ray, so that a crash concerns one track.
+            rows: Rows for the first stage, see `rows.input_rows`.
+            session: The Ray session.
+            isolated: One track per task and no repetition by Ray, so that a crash affects only one track.
         """
-        # Retries can be limited in no other way; Ray 2.60 announces an argument of its own for that.
+        # Retries cannot be limited in another way; Ray 2.60 announces a separate argument for that.
         warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated", category=DeprecationWarning)
         per_task = tracks_per_task(rows.num_rows, session.num_cpus, isolated=isolated)
         return self._captioned(
@@ -66,10 +66,10 @@ class CaptioningGraph:
         )
 
     def _decoded(self, rows: pa.Table, per_task: int, session: Session, isolated: bool) -> "ray.data.Dataset":
-        import ray.data  # takes seconds to import; a run with nothing to do needs none of it
+        import ray.data  # the import takes seconds, and a run with nothing to do does not need it
 
         retries = 0 if isolated else MAX_ATTEMPTS
-        # Ray gives a block to one task, however many rows it holds.
+        # Ray passes a block to one task, regardless of its number of rows.
         blocks = [rows.slice(start, per_task).combine_chunks() for start in range(0, rows.num_rows, per_task)]
         return ray.data.from_arrow(blocks).map_batches(
             stages.fetch_and_decode,  # type: ignore[arg-type]  # Ray's stub knows no keyword arguments
@@ -99,7 +99,7 @@ class CaptioningGraph:
         )
         return decoded.map_batches(
             stages.CaptionTracks,
-            # A core takes blocks as they come; for a GPU, Ray requires a number and puts blocks together to reach it.
+            # On a core, a block is a batch. For a GPU, Ray requires a number of rows and concatenates blocks.
             batch_size=tracks_per_batch(num_tracks, actors, isolated=isolated) if on_gpu else None,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -109,9 +109,9 @@ class CaptioningGraph:
                 "precision": config.precision,
                 "save_features": config.save_features,
             },
-            # Batches that wait for an actor are lost with it: in an isolated round only one may wait.
+            # Batches that wait for an actor are lost if it crashes. In an isolated round only one may wait.
             compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1 if isolated else None),
-            # On a GPU an actor waits most of the time: a machine of few cores and many GPUs must decode as well.
+            # Actors with a GPU wait most of the time, and a machine with few cores and many GPUs must also decode.
             num_cpus=0 if on_gpu else ACTOR_CPUS,
             num_gpus=1 / config.workers_per_gpu if on_gpu else None,
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": retries},
@@ -119,15 +119,15 @@ class CaptioningGraph:
 
 
 def tracks_per_task(num_tracks: int, num_cpus: int, *, isolated: bool = False) -> int:
-    """Tracks of one decode task: few enough that every core gets at least four tasks."""
+    """Return the number of tracks of a decode task, so that every core gets at least four tasks if possible."""
     return 1 if isolated else max(1, min(TRACKS_PER_TASK, num_tracks // (4 * num_cpus)))
 
 
 def tracks_per_batch(num_tracks: int, num_actors: int, *, isolated: bool = False) -> int:
-    """Tracks of one batch on a GPU: few enough that every actor gets at least four batches."""
+    """Return the number of tracks of a batch on a GPU, so that every actor gets at least four batches if possible."""
     return 1 if isolated else max(1, min(GPU_BATCH_TRACKS, num_tracks // (4 * num_actors)))
 
 
 def block_bytes(num_gpus: int) -> int:
-    """Size of the blocks between the stages."""
+    """Return the size of the blocks between the stages, in bytes of PCM."""
     return GPU_BLOCK_BYTES if num_gpus else BLOCK_BYTES

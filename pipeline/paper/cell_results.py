@@ -1,4 +1,4 @@
-"""Results of an experiment's cells on disk: where they are, whether they are done, what they hold."""
+"""Results of an experiment's cells on disk: paths, completion, content."""
 
 import json
 import os
@@ -11,7 +11,7 @@ RESULT, SETTINGS, SECONDS = "result.json", "experiment.json", "seconds.json"
 
 
 def seconds_spent(output: Path) -> float:
-    """Wall seconds of all calls that worked on an experiment."""
+    """Return the total duration of all calls for an experiment, in seconds."""
     path = output / SECONDS
     return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.exists() else 0.0
 
@@ -21,7 +21,7 @@ def add_seconds(output: Path, seconds: float) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a file whole or not at all."""
+    """Write a JSON file; readers see all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -47,5 +47,5 @@ def captioner_cells(config: ExperimentConfig) -> dict[tuple[SystemName, int], di
 
 
 def scores_path(config: ExperimentConfig, system: SystemName, seed: int) -> Path:
-    """Return where a captioner cell's scores are kept."""
+    """Return the path of the scores of a captioner cell."""
     return config.output / "scores" / f"{system}-{seed}.json"

@@ -1,4 +1,4 @@
-"""The work of one cell: an extractor pre-trained, features computed, or one system trained and decoded."""
+"""The work of a cell: pre-training an extractor, computing features, or training and decoding a system."""
 
 import shutil
 import time
@@ -34,10 +34,10 @@ from pipeline.paper.plan import SYSTEMS, Cell, ExperimentConfig, SystemName
 
 
 def run_cell(config: ExperimentConfig, cell: Cell) -> None:
-    """Do one cell; its result appears last and whole.
+    """Run a cell and write its result as the last step.
 
     Raises:
-        ValueError: The cell's input cannot be used, e.g. a dataset without tags.
+        ValueError: The input of the cell cannot be used, e.g. a dataset without tags.
     """
     if is_done(config, cell):  # a retry after the result was written
         return
@@ -58,7 +58,7 @@ def _extractor_directory(config: ExperimentConfig, network: str) -> Path:
 
 
 def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
-    """Pre-train an audio network on the dataset's tags, or check the one that was given."""
+    """Pre-train an audio network on the dataset's tags, or check the given one."""
     directory = _extractor_directory(config, cell.subject)
     if directory in (config.musicnn, config.hcnn):
         extractor = load_any_extractor(directory)
@@ -81,7 +81,7 @@ def _network(config: ExperimentConfig, network: str) -> Any:
 
 
 def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
-    """Compute every track's features once."""
+    """Compute and cache the features of every track."""
     dataset = PreparedDataset(config.dataset)
     extractor = _network(config, cell.subject)
     cache = FeatureCache(dataset, extractor_digest(extractor))
@@ -100,20 +100,20 @@ def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
 
 
 def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
-    """Return a system's model; a pre-trained audio network has its own architecture."""
+    """Return the model configuration of a system; a given audio network determines its architecture."""
     network = config.extractor_of(system)
     if system == "dcase":
         width = config.dcase_hidden_dim
         return replace(config.model, extractor=LOG_MEL, fusion="dcase", hidden_dim=width, audio_embedding_dim=width)
     architecture = config.musicnn_config if network == "musicnn" else config.hcnn_config
     directory = _extractor_directory(config, network)
-    if directory.exists():  # also without pre-training: the same network, other weights
+    if directory.exists():  # also without pre-training: the same architecture with other weights
         architecture = extractor_config_of(directory)
     return replace(config.model, extractor=architecture, fusion=SYSTEMS[system].fusion)
 
 
 def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
-    """Train one system with one seed, then decode the test split greedily and by beam, and search it."""
+    """Train a system with a seed, decode the test split with both beam sizes, and measure retrieval."""
     system: SystemName = cell.subject  # type: ignore[assignment]
     dataset = PreparedDataset(config.dataset)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -138,7 +138,7 @@ def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
 def _captioner_objective(
     config: ExperimentConfig, system: SystemName, seed: int, dataset: PreparedDataset, device: str
 ) -> CaptionerObjective:
-    """Build a system's model and its training."""
+    """Build the model and the training of a system."""
     from_scratch = system == "scratch"
     training_config = replace(
         config.training,
@@ -154,7 +154,7 @@ def _captioner_objective(
 
 
 def _decode(config: ExperimentConfig, captioner: Any, dataset: PreparedDataset, beam_size: int) -> dict[str, Any]:
-    """Caption the test split greedily and with the paper's beam, and rank its tracks for sampled queries."""
+    """Caption the test split with beam size 1 and the paper's beam size, and rank its tracks for sampled queries."""
     examples = dataset.split("test")
     if not examples:
         raise ValueError(f"{dataset.directory}: the test split is empty")

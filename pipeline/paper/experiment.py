@@ -1,11 +1,11 @@
 """The paper's experiments on a team's own dataset: Tables I to IV and Fig. 4 (section IV), in resumable cells.
 
-A *cell* is one piece of work with a result on disk: an extractor pre-trained, features computed, or one system
-trained with one seed and decoded. Cells that are done are not repeated; the others run in parallel on
-Ray as far as there are resources. Captions are scored here, by one METEOR process, under both conventions.
+A *cell* is a piece of work with a result on disk: pre-training an extractor, computing features, or training and
+decoding a system with one seed. Finished cells are not repeated. The others run in parallel on Ray, as many as the
+resources allow. Captions are scored in this process, with one METEOR process, under both conventions.
 
-OUTPUT holds `extractors/`, `cells/<system>-<seed>/` (checkpoint and `result.json`), `scores/` and, from
-`pipeline.paper.report`, the tables and the figure. On a cluster every machine must see OUTPUT and DATASET.
+OUTPUT has `extractors/`, `cells/<system>-<seed>/` (checkpoint and `result.json`), `scores/` and, from
+`pipeline.paper.report`, the tables and the figure. On a cluster, OUTPUT and DATASET must be on a shared file system.
 """
 
 import logging
@@ -39,35 +39,35 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentSummary:
-    """How an experiment went."""
+    """The result of an experiment."""
 
     done: int
-    """Cells done, now or before."""
+    """Number of finished cells, from this call or earlier ones."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Cells that failed, and why."""
+    """Failed cells and their errors."""
     seconds: float
-    """Wall seconds of this call."""
+    """Duration of this call in seconds."""
     report: Path
-    """The tables, as Markdown."""
+    """Path of the tables, as Markdown."""
 
 
 def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> ExperimentSummary:
-    """Do every cell that is not done, score the captions, and write tables and figure.
+    """Run all unfinished cells, score the captions, and write tables and figure.
 
     Args:
-        config: The experiment; the same OUTPUT must always be given the same one.
-        on_ray: Run cells in parallel; else one after the other in this process.
+        config: The experiment; all calls with the same OUTPUT need the same settings.
+        on_ray: Run cells in parallel on Ray; otherwise one after another in this process.
 
     Returns:
-        What is done and what failed; a failed cell does not stop the others, and is tried again next time.
+        The finished and the failed cells. A failed cell does not stop the others; the next call runs it again.
 
     Raises:
-        ValueError: OUTPUT holds another experiment, or the dataset holds no audio.
+        ValueError: OUTPUT has another experiment, or the dataset has no audio.
     """
     began = time.monotonic()
     dataset = PreparedDataset(config.dataset)
     if not dataset.has_audio:
-        raise ValueError(f"{dataset.directory} holds no audio; prepare it with audio")
+        raise ValueError(f"{dataset.directory} has no audio; prepare it with audio")
     _claim(config, dataset)
     cells = plan_cells(config)
     if on_ray:
@@ -85,7 +85,7 @@ def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> Experime
 
 
 def _claim(config: ExperimentConfig, dataset: PreparedDataset) -> None:
-    """Record which experiment OUTPUT holds, or check that it is the same one; seeds and systems may be added."""
+    """Record the settings of the experiment in OUTPUT, or check them; seeds and systems may be added."""
     settings = asdict(config) | {"dataset_digest": dataset.card["digest"]}
     for name in ("output", "dataset", "systems", "seeds", "address", "num_cpus"):
         settings.pop(name)
@@ -103,14 +103,14 @@ def _run_in_turn(config: ExperimentConfig, cells: Sequence[Cell]) -> dict[str, s
             continue
         try:
             run_cell(config, cell)
-        except Exception as error:  # other cells do not depend on it
+        except Exception as error:  # the other cells continue after any error
             failed[cell.name] = _reason(error)
             logger.error("cell %s failed: %s", cell.name, failed[cell.name])
     return failed
 
 
 def _run_on_ray(config: ExperimentConfig, cells: Sequence[Cell]) -> dict[str, str]:
-    """Start every cell as soon as the cells it needs are done; Ray queues those for which there are no resources."""
+    """Start every cell as soon as the cells that it needs are done; Ray queues cells until resources are free."""
     import ray
 
     gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
@@ -135,7 +135,7 @@ def _run_on_ray(config: ExperimentConfig, cells: Sequence[Cell]) -> dict[str, st
         try:
             logger.info("cell %s done in %.0f s", cell.name, ray.get(ready))
             done.add(cell.name)
-        except Exception as error:  # the other cells continue, whatever the error
+        except Exception as error:  # the other cells continue after any error
             failed[cell.name] = _reason(error)
             logger.error("cell %s failed: %s", cell.name, failed[cell.name])
     return failed
@@ -154,7 +154,7 @@ def _run_cell_in_worker(config: ExperimentConfig, cell: Cell) -> float:
 
 
 def score_cells(config: ExperimentConfig) -> None:
-    """Score the captions of every cell that has no scores yet, under both conventions, with one METEOR process."""
+    """Score the captions of every cell without scores, under both conventions, with one METEOR process."""
     known = [text for example in PreparedDataset(config.dataset).split("train") for text in example.captions]
     with CaptionScorer() as scorer:
         for (system, seed), result in captioner_cells(config).items():

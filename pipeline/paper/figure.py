@@ -15,7 +15,7 @@ from pipeline.paper.tables import Measure
 
 
 def mean_curve(curves: Sequence[Sequence[float]]) -> list[tuple[int, float, float | None]]:
-    """Average curves epoch by epoch, over the seeds still training: (epoch from 1, mean, half interval)."""
+    """Average curves per epoch over the seeds that reached it; return (epoch from 1, mean, half interval)."""
     longest = max(map(len, curves))
     points = []
     for epoch in range(longest):
@@ -27,7 +27,7 @@ def mean_curve(curves: Sequence[Sequence[float]]) -> list[tuple[int, float, floa
 
 
 def write_figure(results: Results, output: Path) -> bool:
-    """Draw Fig. 4 as `figure_4.png` and its numbers as `figure_4.csv`; return False where no system is done."""
+    """Draw Fig. 4 as `figure_4.png` and write its numbers to `figure_4.csv`; return False if no system is done."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -38,7 +38,7 @@ def write_figure(results: Results, output: Path) -> bool:
         return False
     figure, axes = pyplot.subplots(figsize=(7, 4.2), constrained_layout=True)
     lines = [["system", "epoch", "mean", "half_interval_95"]]
-    # Okabe and Ito's colours, distinguishable with every kind of colour vision.
+    # Colours of Okabe and Ito, which are distinguishable with colour blindness.
     for row, colour in zip(rows, ("#999999", "#0072B2", "#D55E00", "#009E73"), strict=False):
         points = mean_curve(results.curves(row))
         epochs, means = [p[0] for p in points], np.array([p[1] for p in points])

@@ -1,4 +1,4 @@
-"""The paper's experiments as a plan: systems, settings, and the cells to be computed (paper section IV)."""
+"""The plan of the paper's experiments: systems, settings and cells (paper section IV)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +21,15 @@ class System:
     """A row of the paper's tables."""
 
     label: str
-    """Its name in the tables."""
+    """Name of the system in the tables."""
     fusion: FusionName
     """Where audio and words are fused."""
     extractor: Literal["musicnn", "hcnn", "log_mel", "ablation"]
-    """The audio network; `ablation` is the one the ablation study uses throughout."""
+    """The audio network; `ablation` is the network of the ablation study, see `ExperimentConfig.ablation`."""
     pretrained: bool
     """Whether the audio network was trained on tags and is frozen."""
     beam_size: int
-    """The paper's beam for this system (Table II)."""
+    """The paper's beam size for this system (Table II)."""
 
 
 SYSTEMS: dict[SystemName, System] = {
@@ -44,20 +44,20 @@ SYSTEMS: dict[SystemName, System] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
-    """The paper's study at some scale; defaults are the paper's."""
+    """Settings of the experiments; the defaults are the paper's."""
 
     dataset: Path
-    """Prepared dataset with audio; with tags too where an extractor is to be pre-trained on it."""
+    """Prepared dataset with audio, and with tags if an extractor is pre-trained on it."""
     output: Path
-    """Where cells, tables and figure go."""
+    """Folder of cells, tables and figure."""
     musicnn: Path | None = None
-    """Pre-trained musicnn, as an extractor or captioner checkpoint; None pre-trains one on the dataset's tags."""
+    """Pre-trained musicnn, as an extractor or captioner checkpoint; None to pre-train one on the dataset's tags."""
     hcnn: Path | None = None
-    """Pre-trained Harmonic CNN; None pre-trains one."""
+    """Pre-trained Harmonic CNN; None to pre-train one."""
     musicnn_config: ExtractorConfig = field(default_factory=ExtractorConfig)
-    """The musicnn that is pre-trained here."""
+    """Architecture of musicnn, if it is pre-trained here."""
     hcnn_config: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(name="hcnn", num_channels=128))
-    """The Harmonic CNN that is pre-trained here."""
+    """Architecture of Harmonic CNN, if it is pre-trained here."""
     ablation: Literal["musicnn", "hcnn"] = "musicnn"
     """The audio network of Tables II and III."""
     systems: tuple[SystemName, ...] = tuple(SYSTEMS)
@@ -65,11 +65,11 @@ class ExperimentConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Every system is trained once per seed (section IV-D)."""
     pretraining: TaggingConfig = field(default_factory=TaggingConfig)
-    """How an extractor is pre-trained here."""
+    """Settings of pre-training."""
     training: CaptionTrainingConfig = field(default_factory=CaptionTrainingConfig)
-    """How every captioner is trained; seed and extractor mode are set per system."""
+    """Settings of the training of captioners; seed and extractor mode are set per system."""
     scratch_max_epochs: int | None = None
-    """Fewer epochs for the system without pre-training, which trains its audio network; None for as many."""
+    """Maximum epochs of the system without pre-training, whose epochs are slow; None for `training.max_epochs`."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Widths of every MusCaps model; extractor, fusion and vocabulary are set per system."""
     dcase_hidden_dim: int = 256
@@ -96,7 +96,7 @@ class ExperimentConfig:
             raise ValueError("musicnn_config and hcnn_config must name a musicnn and an hcnn")
 
     def extractor_of(self, system: SystemName) -> Literal["musicnn", "hcnn", "log_mel"]:
-        """Return the audio network a system uses."""
+        """Return the audio network of a system."""
         name = SYSTEMS[system].extractor
         return self.ablation if name == "ablation" else name
 
@@ -106,19 +106,19 @@ class Cell:
     """A piece of work with a result on disk."""
 
     name: str
-    """Unique: what is done, and with which seed."""
+    """Unique name: the work and the seed."""
     kind: Literal["extractor", "features", "captioner"]
     """Kind of work."""
     subject: str
     """The audio network, or the system."""
     seed: int = 0
-    """Of a captioner."""
+    """Seed of a captioner; 0 for other cells."""
     needs: tuple[str, ...] = ()
-    """Cells that come first."""
+    """Names of the cells that must be finished before."""
 
 
 def plan_cells(config: ExperimentConfig) -> list[Cell]:
-    """List the experiment's cells, each after those it needs."""
+    """Return the cells of the experiment, each after those that it needs."""
     networks = {config.extractor_of(name) for name in config.systems if SYSTEMS[name].pretrained or name == "dcase"}
     cells = [
         Cell(name=f"extractor-{network}", kind="extractor", subject=network)
@@ -133,8 +133,8 @@ def plan_cells(config: ExperimentConfig) -> list[Cell]:
         )
         for network in sorted(networks)
     ]
-    # Seed by seed, so that an interrupted experiment has every row once rather than one row three times; the slowest
-    # cells of a seed first, so that they do not run alone at the end.
+    # Ordered by seed, so that an interrupted experiment has all rows with one seed instead of one row with all seeds.
+    # The slowest cells of a seed come first, so that they do not run alone at the end.
     slow_first = sorted(
         config.systems, key=lambda name: ("scratch", "dcase").index(name) if name in ("scratch", "dcase") else 2
     )

@@ -23,7 +23,7 @@ REPORT = "experiment.md"
 
 
 def write_report(config: ExperimentConfig) -> Path:
-    """Write every table as Markdown and CSV, the figure, and `experiment.md` with all of it; return its path."""
+    """Write tables as Markdown and CSV, the figure, and `experiment.md` with all of them; return its path."""
     results = Results(config)
     tables = [*build_tables(results, "published"), build_retrieval_table(results), build_decoding_table(results)]
     tables += build_tables(results, "default")
@@ -72,7 +72,7 @@ def _cell(text: str) -> str:
 
 
 def _heading(config: ExperimentConfig, results: Results) -> str:
-    """Describe what was run, on what, and for how long."""
+    """Return the head of the report: dataset, settings, durations and machine."""
     card = PreparedDataset(config.dataset).card
     cells = list(captioner_cells(config).values())
     trained = sum(cell["training_seconds"] for cell in cells) / 3600

@@ -13,7 +13,7 @@ RETRIEVAL = ("recall_at_1", "recall_at_5", "recall_at_10", "median_rank")
 
 
 class Results:
-    """An experiment's results, by row of the paper's tables: `early` is the ablation's pre-trained early fusion."""
+    """An experiment's results by row of the paper's tables; row `early` is the pre-trained system of the ablation."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         """Read the results of the cells that are done."""
@@ -35,7 +35,7 @@ class Results:
         return self.system(row) in self.cells
 
     def beam_size(self, row: str) -> int:
-        """Return the row's beam size besides greedy."""
+        """Return the beam size of a row, in addition to greedy search."""
         return SYSTEMS[self.system(row)].beam_size  # type: ignore[index]
 
     def captions(self, row: str, beam: bool, convention: ConventionName) -> tuple[Measure | None, ...]:
@@ -50,12 +50,12 @@ class Results:
         return measure_of([scores[key]["statistics"][name] for scores in self.scores[self.system(row)].values()], 1)
 
     def retrieval(self, row: str) -> tuple[Measure | None, ...]:
-        """Return Table III's scores of a row: recall times 100 and median rank."""
+        """Return the scores of Table III for a row: recall times 100, and median rank."""
         found = [cell["retrieval"] for cell in self.cells[self.system(row)].values()]
         return tuple(
             measure_of([scores[name] for scores in found], 1 if name == "median_rank" else 100) for name in RETRIEVAL
         )
 
     def curves(self, row: str) -> list[list[float]]:
-        """Return validation CIDEr per epoch, times 100, one curve a seed."""
+        """Return validation CIDEr per epoch, times 100, one curve per seed."""
         return [[100 * value for value in cell["validation_cider"]] for cell in self.cells[self.system(row)].values()]

@@ -1,7 +1,7 @@
 """Scores over seeds and tables of them, as Markdown and CSV (paper section IV-D).
 
-Conventions: `±` is half a 95% interval by Student's t. Bold marks scores within two standard deviations of the best
-row's, by that row's spread over seeds, as in the paper.
+Conventions: `±` is half a 95% interval by Student's t. Bold scores are within two standard deviations (of the best row,
+over seeds) of the best score, as in the paper.
 """
 
 import csv
@@ -21,7 +21,7 @@ class Measure:
     """A score over seeds."""
 
     values: tuple[float, ...]
-    """One a seed."""
+    """One score per seed."""
 
     @property
     def mean(self) -> float:
@@ -48,11 +48,11 @@ class Row:
     """A row of a table."""
 
     label: str
-    """The system."""
+    """Name of the system."""
     measures: tuple[Measure | None, ...]
-    """A score per column; None where it could not be computed."""
+    """One score per column; None if it could not be computed."""
     paper: tuple[float, ...] | None = None
-    """What the paper prints."""
+    """The numbers of the paper; None if it has no such row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +62,20 @@ class Table:
     name: str
     """File name without suffix."""
     title: str
-    """What it shows."""
+    """Title of the table."""
     columns: tuple[str, ...]
-    """Column heads."""
+    """Names of the columns."""
     rows: tuple[Row, ...]
-    """Its rows."""
+    """Rows of the table."""
     lower_is_better: tuple[str, ...] = ()
-    """Columns where the smallest score is best."""
+    """Columns in which the smallest score is best."""
     without_best: tuple[str, ...] = ()
-    """Columns that are no score: nothing is bold there."""
+    """Columns without a best score; they have no bold values."""
     digits: int = 1
-    """Decimals shown."""
+    """Number of decimals."""
 
     def bold(self, column: int) -> list[bool]:
-        """Return which rows are within two standard deviations of the best, by the best row's deviation."""
+        """Return, for each row, whether it is within two standard deviations of the best row."""
         measures = [row.measures[column] for row in self.rows]
         present = [measure for measure in measures if measure is not None]
         if not present or self.columns[column] in self.without_best:
@@ -86,7 +86,7 @@ class Table:
         return [measure is not None and sign * measure.mean >= floor - 1e-12 for measure in measures]
 
     def markdown(self) -> str:
-        """Write the table, each row followed by the paper's where it has one."""
+        """Return the table as Markdown; each row is followed by the paper's, if any."""
         bolds = [self.bold(column) for column in range(len(self.columns))]
         lines = ["| | " + " | ".join(self.columns) + " |", "|---|" + "---:|" * len(self.columns)]
         for index, row in enumerate(self.rows):
@@ -105,7 +105,7 @@ class Table:
         return text if half is None else f"{text} ± {half:.{self.digits}f}"
 
     def csv(self) -> str:
-        """Write one line a row and column: mean, half interval, deviation, seeds, the paper's number."""
+        """Return CSV with a line per row and column: mean, half interval, deviation, seeds, the paper's number."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["row", "column", "mean", "half_interval_95", "deviation", "seeds", "bold", "paper"])

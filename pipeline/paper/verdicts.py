@@ -1,4 +1,4 @@
-"""Whether an experiment confirms or contradicts the paper's three statements (section IV-D)."""
+"""Comparison of an experiment with the paper's three statements (section IV-D): confirmed or contradicted."""
 
 from muscaps.evaluation.caption_metrics import METRICS
 from pipeline.paper.results import Results
@@ -6,7 +6,7 @@ from pipeline.paper.tables import Measure
 
 
 def findings(results: Results) -> list[str]:
-    """Return whether our numbers confirm or contradict the paper's three statements (section IV-D)."""
+    """Return one sentence per statement of the paper, with a verdict and numbers (section IV-D)."""
     return [
         finding for finding in (_pre_training(results), _fusion(results), _beam_search(results)) if finding is not None
     ]
@@ -17,7 +17,7 @@ def _cider(results: Results, row: str) -> Measure | None:
 
 
 def _verdict(difference: float, deviation: float) -> str:
-    """Decide by two standard deviations, as in the paper's tables."""
+    """Return the verdict on a difference: it must exceed two standard deviations, as in the paper's tables."""
     if abs(difference) <= 2 * deviation:
         return "not decided"
     return "confirmed" if difference > 0 else "contradicted"

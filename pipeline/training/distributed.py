@@ -40,18 +40,18 @@ WorkerLoop = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """What a training runs on."""
+    """Workers and devices of a training."""
 
     num_workers: int = 1
-    """Data-parallel processes."""
+    """Number of data-parallel processes."""
     use_gpu: bool = False
-    """One GPU each (nccl); else CPUs (gloo)."""
+    """Whether each process uses a GPU (nccl); otherwise CPUs (gloo)."""
     threads: int | None = None
-    """CPU threads of each; None divides the CPUs evenly."""
+    """CPU threads of each process; None to divide the CPUs evenly."""
     address: str | None = None
-    """Ray cluster; None starts Ray here."""
+    """Ray cluster; None to start Ray on this machine."""
     num_cpus: int | None = None
-    """CPUs of a Ray started here."""
+    """CPUs of Ray if it is started on this machine."""
 
     def __post_init__(self) -> None:
         check_address(self.address)
@@ -62,7 +62,7 @@ class Hardware:
 
 
 class _MetricsQueue:
-    """Actor that the first worker sends its metrics to and the driver reads them from."""
+    """Actor to which the first worker sends its metrics, and from which the driver reads them."""
 
     def __init__(self) -> None:
         self._rows: list[Metrics] = []
@@ -75,11 +75,11 @@ class _MetricsQueue:
 
 
 def fit(worker_loop: WorkerLoop, run: Any, output: Path, hardware: Hardware, on_epoch: OnEpoch | None) -> "Result":
-    """Run a loop on Ray Train's workers, from the last checkpoint if there is one.
+    """Run a training loop on the workers of Ray Train, from the last checkpoint if there is one.
 
     Args:
-        worker_loop: What each worker process does.
-        run: What to train; sent to the workers.
+        worker_loop: Function that each worker process runs.
+        run: Settings of the training, which are sent to the workers.
         output: Folder of the run.
         hardware: The workers.
         on_epoch: Called with every epoch's metrics.
@@ -103,7 +103,7 @@ def fit(worker_loop: WorkerLoop, run: Any, output: Path, hardware: Hardware, on_
         except BaseException as error:
             fitting.set_exception(error)
 
-    # In a thread of its own: in the main thread Ray would handle Ctrl-C itself and end the process.
+    # In a separate thread, because in the main thread Ray would handle Ctrl-C itself and end the process.
     threading.Thread(target=fit_trainer, daemon=True).start()
     reported = 0
     while True:

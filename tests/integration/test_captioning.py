@@ -416,7 +416,7 @@ def test_wrong_use_is_explained_in_one_line_with_status_2(music: Path, tiny_chec
         ((tmp_path / "titles.csv", out), "no column 'uri'"),
         ((tmp_path / "twice.csv", out), "lines 2 and 4"),
         ((tmp_path / "empty", out), "no audio below this folder"),
-        ((good, tmp_path / "file"), "is a file; name a folder"),
+        ((good, tmp_path / "file"), "is a file; choose a folder"),
         ((good, out, "--checkpoint", tmp_path / "broken"), "not readable as JSON"),
         ((good, out, "--alternatives", 9), "num_alternatives=9"),
     ):
