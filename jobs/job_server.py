@@ -50,7 +50,8 @@ def connect(address: str | None) -> "JobSubmissionClient":
     for name in ("ray", "ray.dashboard.modules.job.sdk"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        return JobSubmissionClient(where)
+        with _without_addresses():
+            return JobSubmissionClient(where)
     except AuthenticationError:
         raise RuntimeError(
             f"the cluster at {where} rejects the token: set RAY_AUTH_TOKEN to the output of `ray get-auth-token` on "
@@ -60,6 +61,16 @@ def connect(address: str | None) -> "JobSubmissionClient":
         raise RuntimeError(
             f"no job server answers at {where}: is the cluster up, and its port 8265 forwarded? ({error})"
         ) from None
+
+
+@contextmanager
+def _without_addresses() -> Iterator[None]:
+    """Hide the addresses of the environment, which Ray prefers to the argument."""
+    hidden = {name: os.environ.pop(name) for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _has_token() -> bool:

@@ -1,6 +1,10 @@
 """Submitted commands: their uploads and entrypoint, and what is rejected without a cluster."""
 
 import shlex
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -125,3 +129,32 @@ def test_environment_variables_come_from_this_machine_or_the_entry(monkeypatch: 
     }  # fmt: skip
     with pytest.raises(ValueError, match="is not set on this machine"):
         job_environment(["MUSCAPS_UNSET_VARIABLE"])
+
+
+def test_the_given_job_server_is_used_whatever_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:2")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:3")
+    with jobs_server() as (url, requests):
+        CliRunner().invoke(app, ["job", "list", "--address", url])
+    assert requests
+
+
+@contextmanager
+def jobs_server() -> Iterator[tuple[str, list[str]]]:
+    """Serve 404 to every request; give the URL and the list of requested paths."""
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", requests
+        server.shutdown()
+        thread.join()
