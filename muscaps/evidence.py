@@ -8,6 +8,7 @@ Conventions:
 - A caption's evidence is the sum over the different tags that it claims; a tag claimed by two words counts once.
 - Two tempos contradict each other, as do dark and bright, high and low energy, and vocals with none. The tag that a
   caption claims first counts; each that contradicts it counts minus the limit.
+- A tempo that is stated twice ("a fast tune at a quick pace") counts minus the limit the second time.
 - The search prefers hypotheses by log-probability plus weight times evidence. Threshold, limit and weight are in the
   checkpoint's card, section `decoding`. Weight 0, or no tag heads, leaves the search as it is.
 - During the search each word counts by itself ("clarinet" of "bass clarinet" claims clarinet). Finished hypotheses are
@@ -23,6 +24,10 @@ import torch
 from torch import Tensor
 
 from muscaps.lexicon import Claim, claims, exclude_each_other, starts_longer_phrase
+
+
+STATED_ONCE = frozenset({"tempo"})
+"""Facets whose tags a caption states once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,7 @@ class EvidenceScorer:
         self._claims_of_word = table
         excludes = [[float(exclude_each_other(*one, *other)) for other in names] for one in names]
         self._excludes = torch.tensor(excludes, device=device).reshape(len(names), len(names))
+        self._stated_once = torch.tensor([float(facet in STATED_ONCE) for facet, _ in names], device=device)
 
     def log_odds(self, scores: Tensor) -> Tensor:
         """Return the evidence of each tag in nats, same shape as the scores."""
@@ -102,7 +108,8 @@ class EvidenceScorer:
             scores: Calibrated tag scores, (batch, tags).
         """
         worth = self.config.weight * self.log_odds(scores).float()
-        return EvidenceGuide(self._claims_of_word, worth, self._excludes, self.config.weight * self.config.limit)
+        penalty = self.config.weight * self.config.limit
+        return EvidenceGuide(self._claims_of_word, worth, self._excludes, self._stated_once, penalty)
 
     def of_track(self, scores: Tensor) -> "TrackEvidence":
         """Return what judges finished captions of one track.
@@ -130,7 +137,7 @@ class TrackEvidence:
             column: Index of each facet and tag.
             scores: Calibrated probabilities, (tags,).
             worth: Nats that a claim of each tag is worth, (tags,).
-            penalty: Nats that a contradiction costs.
+            penalty: Nats that a contradiction or a second statement costs.
         """
         self._column, self._scores, self._worth, self._penalty = column, scores, worth, penalty
 
@@ -146,7 +153,9 @@ class TrackEvidence:
         claimed: dict[tuple[str, str], float] = {}
         for claim, index in self._scored(text):
             name = (claim.facet, claim.tag)
-            if name not in claimed:
+            if name in claimed:
+                claimed[name] -= self._penalty if claim.facet in STATED_ONCE else 0.0
+            else:
                 contradicts = any(exclude_each_other(*name, *other) for other in claimed)
                 claimed[name] = -self._penalty if contradicts else self._worth[index]
         return math.fsum(claimed.values())
@@ -159,24 +168,27 @@ class TrackEvidence:
 class EvidenceGuide:
     """Evidence about the tracks of a batch, for every next word."""
 
-    def __init__(self, claims_of_word: Tensor, worth: Tensor, excludes: Tensor, penalty: float) -> None:
+    def __init__(
+        self, claims_of_word: Tensor, worth: Tensor, excludes: Tensor, stated_once: Tensor, penalty: float
+    ) -> None:
         """Keep the tables.
 
         Args:
             claims_of_word: 1 where a word claims a tag; the last row is for no word, (vocab + 1, tags).
             worth: Nats that a claim of a tag is worth, (batch, tags).
             excludes: 1 where two tags contradict each other, (tags, tags).
-            penalty: Nats that a contradiction costs.
+            stated_once: 1 where a second statement of the same tag costs the penalty, (tags,).
+            penalty: Nats that a contradiction or a second statement costs.
         """
         self._claims_of_word, self._worth = claims_of_word, worth
-        self._excludes, self._penalty = excludes, penalty
+        self._excludes, self._stated_once, self._penalty = excludes, stated_once, penalty
 
     def select(self, rows: Tensor) -> "EvidenceGuide":
         """Return the given tracks."""
-        return EvidenceGuide(self._claims_of_word, self._worth[rows], self._excludes, self._penalty)
+        return EvidenceGuide(self._claims_of_word, self._worth[rows], self._excludes, self._stated_once, self._penalty)
 
     def bonus(self, words: Tensor) -> Tensor:
-        """Return what each next word would be worth; a tag that was claimed before is worth nothing more.
+        """Return what each next word would be worth; a tag that was claimed before is worth nothing more, or the penalty.
 
         Args:
             words: Ids so far, negative where there is none; a track's hypotheses follow each other,
@@ -188,5 +200,6 @@ class EvidenceGuide:
         worth = self._worth.repeat_interleave(len(words) // len(self._worth), dim=0)
         if words.shape[1]:
             claimed = self._claims_of_word[words].amax(dim=1)
-            worth = torch.where(claimed @ self._excludes > 0, -self._penalty, worth) * (1.0 - claimed)
+            worth = torch.where(claimed @ self._excludes > 0, -self._penalty, worth)
+            worth = torch.where(claimed > 0, -self._penalty * self._stated_once, worth)
         return worth @ self._claims_of_word[:-1].T
