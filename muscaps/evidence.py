@@ -25,7 +25,6 @@ from torch import Tensor
 
 from muscaps.lexicon import Claim, claims, exclude_each_other, starts_longer_phrase
 
-
 STATED_ONCE = frozenset({"tempo"})
 """Facets whose tags a caption states once."""
 
@@ -188,7 +187,9 @@ class EvidenceGuide:
         return EvidenceGuide(self._claims_of_word, self._worth[rows], self._excludes, self._stated_once, self._penalty)
 
     def bonus(self, words: Tensor) -> Tensor:
-        """Return what each next word would be worth; a tag that was claimed before is worth nothing more, or the penalty.
+        """Return what each next word would be worth; a tag that was claimed before is worth nothing more.
+
+        A second statement of a tempo costs the penalty.
 
         Args:
             words: Ids so far, negative where there is none; a track's hypotheses follow each other,
