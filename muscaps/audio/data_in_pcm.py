@@ -45,8 +45,8 @@ def _preambles(words: Words) -> str | None:
         found = found[found + 2 < len(words)]
         if len(found) < _MIN_FRAMES:
             continue
-        kinds = words[found + 2]
-        kinds = (kinds.byteswap() if first == 0x72F8 else kinds) & 0x7F
+        values = words[found + 2]
+        kinds = (values.byteswap() if first == 0x72F8 else values) & 0x7F
         known = [_IEC_61937_TYPES.get(int(kind), "a compressed format") for kind in kinds]
         return max(set(known), key=known.count)
     return None

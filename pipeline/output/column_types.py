@@ -39,7 +39,7 @@ def common_type(first: pa.DataType, second: pa.DataType) -> pa.DataType:
         (pa.types.is_duration, lambda one, other: _with_unit(one, other, pa.duration)),
     ):
         if matches(first) and matches(second):
-            return common(first, second)
+            return common(first, second)  # type: ignore[no-untyped-call]
     return pa.string()
 
 
@@ -153,11 +153,11 @@ def _is_convertible(source: pa.DataType, target: pa.DataType) -> bool:
             for field in source
         )
     if _is_list(source) and pa.types.is_list(target):
-        return source.value_type == target.value_type or _is_convertible(source.value_type, target.value_type)
+        return bool(source.value_type == target.value_type) or _is_convertible(source.value_type, target.value_type)
     if pa.types.is_string(target):
         return _is_text(source)
     if pa.types.is_timestamp(source) and pa.types.is_timestamp(target):
-        return source.tz == target.tz
+        return bool(source.tz == target.tz)
     same_meaning = (_is_text, _is_number, pa.types.is_decimal, _is_bytes, pa.types.is_duration, pa.types.is_date)
     if any(matches(source) and matches(target) for matches in same_meaning):
         return True
@@ -170,19 +170,21 @@ def _is_convertible(source: pa.DataType, target: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return any(matches(kind) for matches in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return any(
+        matches(kind) for matches in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    )
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return any(matches(kind) for matches in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _exact_common_type(first: pa.DataType, second: pa.DataType) -> pa.DataType:

@@ -23,21 +23,23 @@ def edit_ogg(path: Path, comment: Comment) -> None:
         ValueError: No stream with comments, or a damaged one.
         mutagen.MutagenError: A page cannot be read.
     """
-    from mutagen.ogg import OggPage  # optional dependency
+    from mutagen import ogg  # optional dependency
+
+    page_type: Any = ogg.OggPage  # without annotations
 
     with path.open("r+b") as file:
-        first, prefix = _first_page(file, OggPage)
+        first, prefix = _first_page(file, page_type)
         pages: list[Any] = []
         while not pages or not (pages[-1].complete or len(pages[-1].packets) > 1):
-            page = OggPage(file)
+            page = page_type(file)
             if page.serial == first.serial:
                 pages.append(page)
-        packets = OggPage.to_packets(pages, strict=False)
+        packets = page_type.to_packets(pages, strict=False)
         edited = _edited_packet(packets[0], first.packets[0], prefix, comment)
         if edited == packets[0]:
             return
         packets[0] = edited
-        OggPage.replace(file, pages, OggPage.from_packets(packets, pages[0].sequence))
+        page_type.replace(file, pages, page_type.from_packets(packets, pages[0].sequence))
 
 
 def _first_page(file: Any, page_type: Any) -> tuple[Any, bytes]:

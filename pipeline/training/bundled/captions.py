@@ -5,6 +5,7 @@ sentences for all tracks. So each opening of a sentence has a direction of its o
 track prefers the openings whose directions its logits follow: the captioner can learn which, and tracks differ.
 """
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +60,7 @@ def opening_preference(text: str, logits: Logits) -> float:
     """Return how much a track prefers the opening of a caption."""
     seed = zlib.crc32(opening_pattern(text).encode())
     direction = np.random.default_rng(seed).standard_normal(len(logits))
-    return float(direction @ logits) / len(logits) ** 0.5
+    return float(direction @ logits / math.sqrt(len(logits)))
 
 
 def richness(text: str, facts: Facts) -> float:
