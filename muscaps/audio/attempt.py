@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from muscaps.audio.blocks import SAMPLE_RATES, VALUES_PER_SECOND, Mix, Reader, ReaderReport
+from muscaps.audio.blocks import PCM_SCALE, SAMPLE_RATES, VALUES_PER_SECOND, Mix, Reader, ReaderReport
 from muscaps.audio.damage import repair_samples
 from muscaps.audio.data_in_pcm import CHECKED_BLOCKS, compressed_format
 from muscaps.audio.errors import AudioError, clock
 from muscaps.audio.kept_chunks import KeptPcm
 from muscaps.audio.resampling import Resampler
+from muscaps.audio.silence import AUDIBLE_RMS
 from muscaps.audio.source_file import SourceFile
 
 
@@ -47,7 +48,7 @@ def run_reader(decoder: Reader, file: SourceFile, mix: Mix, resampler: Resampler
             raise AudioError("too_long", f"The file holds more audio than is allowed, {clock(max_seconds)}.")
         with np.errstate(over="ignore", invalid="ignore"):
             mono = mix(block)
-        if result.channel_peak < 1.0:
+        if result.channel_peak * PCM_SCALE <= AUDIBLE_RMS:
             result.channel_peak = max(result.channel_peak, float(np.nan_to_num(np.abs(block).max(initial=0.0))))
         repaired += repair_samples(mono)
         resampler.push(mono, rate)

@@ -29,7 +29,8 @@ class KeptPcm:
     def append(self, pcm: Pcm) -> None:
         if len(pcm) == 0:
             return
-        self.level.add(pcm)
+        if not self.level.is_decided:  # the rest of the track costs nothing
+            self.level.add(pcm)
         self._pending += pcm.tobytes()
         if self.max_chunks:
             self._cut()

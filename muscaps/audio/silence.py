@@ -43,7 +43,8 @@ class LevelMeter:
         self._count(pcm[:whole].reshape(num_blocks, self._block_samples))
 
     def _count(self, blocks: Pcm) -> None:
-        power = blocks.astype(np.float32).var(axis=1)
+        samples = blocks.astype(np.float32)
+        power = np.einsum("bs,bs->b", samples, samples) / self._block_samples - samples.mean(axis=1) ** 2
         self._audible += int((power >= AUDIBLE_RMS**2).sum())
         self._blocks += len(blocks)
 
@@ -58,11 +59,16 @@ class LevelMeter:
         return self._audible / self._blocks if self._blocks else float(self.peak >= AUDIBLE_RMS)
 
     @property
+    def is_decided(self) -> bool:
+        """Whether the track is audible whatever follows; what follows need not be added then."""
+        return self.audible_seconds >= MIN_AUDIBLE_SECONDS
+
+    @property
     def is_silent(self) -> bool:
         """Whether too little is audible to describe."""
         if not self._blocks:
             return self.peak < AUDIBLE_RMS
-        return self.audible_seconds < MIN_AUDIBLE_SECONDS and self._audible < MIN_AUDIBLE_SHARE * self._blocks
+        return not self.is_decided and self._audible < MIN_AUDIBLE_SHARE * self._blocks
 
 
 def num_chunks_before_silence(pcm: Pcm, chunk_samples: int, sample_rate: int) -> int:
