@@ -379,7 +379,7 @@ def test_the_command_line_reports_that_nothing_is_to_do(undisturbed: Path, tiny_
     catalogue = undisturbed.parent / "catalogue.csv"
     asked = (catalogue, undisturbed, "--checkpoint", tiny_checkpoint, "--beam-size", 2)
     done = muscaps("caption", *asked)
-    assert (done.exit_code, done.stdout) == (0, f"Nothing to do: {undisturbed}/captions has 60 of 60 tracks\n")
+    assert (done.exit_code, done.stdout) == (0, f"Nothing to do: {undisturbed}/captions has 60 of 60 tracks.\n")
     assert json.loads(muscaps("caption", *asked, "--json").stdout)["status"] == "nothing_to_do"
     assert "60 captioned, 0 failed, 0 missing, 0 doubled" in muscaps("verify", catalogue, undisturbed).stdout
     status = json.loads(muscaps("status", undisturbed, "--json").stdout)
