@@ -195,7 +195,7 @@ def test_a_stopped_driver_goes_on_where_it_was(
         driver.send_signal(blow)
         assert driver.wait(timeout=60) == 75
         said = (tmp_path / "log").read_text()
-        assert said.endswith("muscaps: interrupted; the same command goes on from what is finished\n")
+        assert said.endswith("muscaps: interrupted; the same command continues from the finished work\n")
         assert "Traceback" not in said
     assert not (drill / "last").exists()
     muscaps(*command[3:])
