@@ -225,7 +225,7 @@ def test_wrong_use_gets_one_line_and_status_2(prepared: tuple[Path, Path], tmp_p
     (tmp_path / "nouri.csv").write_text("track,caption\na,some words here\n")
     for arguments, message in (
         (("train", tmp_path / "none", tmp_path / "o", "--scratch"), "no prepared dataset"),
-        (("train", dataset, tmp_path / "o"), "give --extractor, --from, or --scratch"),
+        (("train", dataset, tmp_path / "o"), "give --extractor or --from, or --scratch"),
         (("train", dataset, tmp_path / "o", "--scratch", "--fine-tune"), "exclude each other"),
         (("train", dataset, tmp_path / "o", "--extractor", tmp_path / "none"), "not a checkpoint"),
         (("dataset", "prepare", tmp_path / "nouri.csv", tmp_path / "o"), "needs the columns `uri` and `caption`"),
