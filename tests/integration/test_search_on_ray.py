@@ -15,13 +15,7 @@ from tests.conftest import save_tiny_checkpoint
 from tests.finished_output import write_features
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ray_here() -> object:
-    """One Ray for all tests of the module."""
-    from pipeline.cluster.session import ray_session
-
-    with ray_session(num_cpus=2):
-        yield
+pytestmark = pytest.mark.usefixtures("our_ray")
 
 
 @pytest.mark.parametrize("fusion", ["early", "attention"])
@@ -49,7 +43,7 @@ def test_workers_give_the_ranking_of_one_process(tmp_path: Path, fusion: str, bi
             )
         )
 
-    spread = found("the running Ray")
+    spread = found("auto")
     assert len(list((tmp_path / "out" / "search" / model.model_id).glob("[0-2].parquet"))) == 3
     alone = found(None)
     assert spread.tracks == alone.tracks == 120
