@@ -5,6 +5,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ from pipeline.reading.report.result_tables import FailureReason
 from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row, wall_seconds
 from pipeline.reading.report.statistics import Summary, summarise
 from pipeline.reading.report.track_details import track_data
+
+SCRIPTS = ("elements", "colours", "tooltips", "table", "track", "figure", "keyboard", "start")
+"""Files of the page's script, in the order in which they run."""
 
 
 def write_report(config: ReportConfig) -> Summary:
@@ -53,7 +57,7 @@ def render(summary: Summary, shown: pa.Table, config: ReportConfig) -> str:
     from markupsafe import Markup
 
     folder = files("pipeline.reading.report") / "assets"
-    script = (folder / "report.js").read_text("utf-8")
+    script = _script(folder / "scripts")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((folder / "report.html").read_text("utf-8"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -64,6 +68,12 @@ def render(summary: Summary, shown: pa.Table, config: ReportConfig) -> str:
         script=Markup(script),
         script_hash=Markup(f"sha256-{digest}"),
     )
+
+
+def _script(folder: Traversable) -> str:
+    """Join the script files to one function: they share their names, and the page has one script with one hash."""
+    parts = "\n".join((folder / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 def _script_safe(data: Any) -> str:
