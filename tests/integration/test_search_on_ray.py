@@ -14,7 +14,6 @@ from pipeline.reading.search import SearchConfig, SearchResult, search
 from tests.conftest import save_tiny_checkpoint
 from tests.finished_output import write_features
 
-
 pytestmark = pytest.mark.usefixtures("our_ray")
 
 
