@@ -1,6 +1,6 @@
 """Captions, features and scores of waveforms, from a checkpoint. Ray is not needed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor
 from muscaps.audio import to_chunks
 from muscaps.batching import chunk_batches, in_batches
 from muscaps.caption import Caption, Segment, to_caption
-from muscaps.checkpoint import BUNDLED, Checkpoint, load_checkpoint
+from muscaps.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import beam_search
 from muscaps.inference import convolution_precision, fold_weight_norm, prepare_decoder, prepare_extractor
@@ -22,7 +22,7 @@ from muscaps.models.caption_model import EncodedAudio
 from muscaps.search_rules import SearchRules
 from muscaps.tagger import Tag, TagHeads
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
-from muscaps.waveforms import Waveform, of_one_type
+from muscaps.waveforms import Track, as_waveforms
 
 FEATURE_BATCH = {"cpu": 4, "cuda": 256}
 """Chunks per forward pass: the activations of a small batch stay in a CPU's cache; a GPU needs many."""
@@ -83,7 +83,10 @@ class Captioner:
         Raises:
             CheckpointError: Naming the file and what is wrong with it.
         """
-        return cls(load_checkpoint(BUNDLED if directory == "bundled" else directory), device, precision=precision)
+        return cls(load_checkpoint(checkpoint_path(directory)), device, precision=precision)
+
+    def __repr__(self) -> str:
+        return f"Captioner({self.model_id!r}, device={str(self.device)!r}, {len(self.vocabulary)} words)"
 
     @property
     def name(self) -> str:
@@ -101,19 +104,27 @@ class Captioner:
         return self.model.feature_extractor.feature_dim
 
     @torch.inference_mode()
-    def features(self, waveforms: Sequence[Waveform]) -> list[npt.NDArray[np.float32]]:
+    def features(
+        self, waveforms: Iterable[Track], *, sample_rate: float | None = None
+    ) -> list[npt.NDArray[np.float32]]:
         """Extract chunk features, the chunks of all tracks batched together.
 
         Args:
-            waveforms: Mono 16 kHz signals, (samples,), float32 in [-1, 1] or int16.
+            waveforms: Tracks: mono signals, (samples,), floats in [-1, 1] or int16; or paths, or bytes of audio files.
+            sample_rate: Rate of the signals in Hz, from which they are resampled; None means the model's, 16 kHz. Files
+                are read at their own rate.
 
         Returns:
             Per track its features, (chunks, feature).
 
         Raises:
+            TypeError: `waveforms` is one track instead of a list, or holds something that cannot be a track.
             ValueError: A waveform is empty, not one-dimensional or not finite.
+            AudioError: A file cannot be decoded.
         """
-        chunked = [to_chunks(waveform, self.chunk_samples) for waveform in of_one_type(waveforms)]
+        rate = self.audio_config.sample_rate
+        waves = as_waveforms(waveforms, sample_rate=sample_rate, model_rate=rate)
+        chunked = [to_chunks(waveform, self.chunk_samples) for waveform in waves]
         if not chunked:
             return []
         counts = [len(chunks) for chunks in chunked]
@@ -145,24 +156,32 @@ class Captioner:
             raise ValueError(f"{self.model_id} has no tag heads")
         return self.tagger.tags(features)
 
-    def caption(self, waveforms: Sequence[Waveform], options: DecodingOptions | None = None) -> list[Caption]:
+    def caption(
+        self, waveforms: Iterable[Track], options: DecodingOptions | None = None, *, sample_rate: float | None = None
+    ) -> list[Caption]:
         """Caption tracks.
 
         Args:
-            waveforms: Mono 16 kHz signals, (samples,), float32 in [-1, 1] or int16.
+            waveforms: Tracks: mono signals, (samples,), floats in [-1, 1] or int16; or paths, or bytes of audio files.
             options: How to search; a beam of 5 by default.
+            sample_rate: Rate of the signals in Hz, from which they are resampled; None means the model's, 16 kHz. Files
+                are read at their own rate.
 
         Returns:
             One caption a track, in order.
 
         Raises:
+            TypeError: `waveforms` is one track instead of a list, or holds something that cannot be a track.
             ValueError: A waveform is empty, not one-dimensional or not finite.
+            AudioError: A file cannot be decoded.
         """
-        return self.caption_features(self.features(waveforms), options)
+        _check_options(options)
+        return self.caption_features(self.features(waveforms, sample_rate=sample_rate), options)
 
     @torch.inference_mode()
     def caption_features(self, features: Sequence[Features], options: DecodingOptions | None = None) -> list[Caption]:
         """Caption tracks whose features are already known, (chunks, feature) each."""
+        _check_options(options)
         options = (options or DecodingOptions()).with_defaults(self.card.get("decoding", {}))
         work = partial(self._caption_some, options=options)
         captions, self.search_batch = in_batches(work, features, self.search_batch)
@@ -256,3 +275,11 @@ class Captioner:
                 total += log_probs[:, following].double()
             scores.append(total.cpu().numpy())
         return np.concatenate(scores) if scores else np.zeros(0)
+
+
+def _check_options(options: object) -> None:
+    """Raise TypeError for a sample rate or beam size in place of options."""
+    if options is not None and not isinstance(options, DecodingOptions):
+        raise TypeError(
+            f"options must be DecodingOptions, not {type(options).__name__}; a sample rate is passed as sample_rate=..."
+        )

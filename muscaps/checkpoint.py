@@ -38,6 +38,11 @@ MAX_CARD_BYTES = 16 * 1024**2  # a card of unknown origin is read whole; ours ha
 MAX_WEIGHT_BYTES = 4 * 1024**3
 
 
+def checkpoint_path(name: Path | str) -> Path:
+    """Return the directory of a checkpoint; `bundled` is the one that is part of the package."""
+    return BUNDLED if str(name) == "bundled" else Path(name)
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read; the message names the file and what does not fit."""
 

@@ -154,7 +154,8 @@ class DecodingOptions:
     """A content word appears at most once per caption; None for the value in the checkpoint's card, there False by
     default."""
     allow_unknown: bool | None = None
-    """Captions may contain `<unk>`; None for the value in the checkpoint's card, there True by default."""
+    """Captions may contain `<unk>`, as those of the published program; None for the value in the checkpoint's card,
+    there False by default."""
     word_reward: float | None = None
     """Nats added per word when hypotheses are compared, against the preference for short captions; None for the value
     in the checkpoint's card, there 0 by default. A caption's log-probability does not contain it."""
@@ -180,14 +181,16 @@ class DecodingOptions:
         Args:
             decoding: The section `decoding` of its card; empty where the card has none.
         """
-        defaults: dict[str, Any] = {"no_repeated_words": False, "allow_unknown": True, "word_reward": 0.0}
+        defaults: dict[str, Any] = {"no_repeated_words": False, "allow_unknown": False, "word_reward": 0.0}
         gaps = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         found: dict[str, Any] = {name: type(value)(decoding.get(name, value)) for name, value in gaps.items()}
         return replace(self, **found)
 
 
+PUBLISHED_DECODING: Mapping[str, Any] = {"no_repeated_words": False, "allow_unknown": True, "word_reward": 0.0}
+"""Options of a search without constraints and reward, as in the published program."""
 TRAINED_DECODING: Mapping[str, Any] = {"no_repeated_words": True, "allow_unknown": False}
-"""Section `decoding` in the card of a checkpoint trained here; imported ones have none and decode as published."""
+"""Section `decoding` in the card of a checkpoint trained here; imported ones have none and may repeat words."""
 
 
 @dataclass(frozen=True, kw_only=True)

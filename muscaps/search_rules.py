@@ -1,7 +1,7 @@
 """What guides a captioner's searches beside its model: constraints on words, a reward per word, evidence.
 
-Each comes from the options or from the section `decoding` of the checkpoint's card. Without them the search is the
-model's own.
+Each comes from the options or from the section `decoding` of the checkpoint's card. Without them the search
+is the model's own, without `<unk>`.
 """
 
 from collections.abc import Mapping, Sequence
