@@ -48,6 +48,10 @@ def import_(
     layers: Annotated[
         Layers, typer.Option(help="musicnn's wheel only: the layer whose values are a chunk's feature.")
     ] = Layers.PENULTIMATE,
+    allow_unknown: Annotated[
+        bool,
+        typer.Option("--allow-unknown", help="Captions may contain <unk>, as those of the published program."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what OUTPUT holds.")] = False,
 ) -> None:
     """Import published weights as a checkpoint.
@@ -83,7 +87,13 @@ def import_(
         elif source.is_dir():
             captioner, vocabulary, settings = import_experiment(source)
             model_id = save_checkpoint(
-                output, captioner, vocabulary, name=name, training=origin | {"settings": settings}, metrics={}
+                output,
+                captioner,
+                vocabulary,
+                name=name,
+                training=origin | {"settings": settings},
+                metrics={},
+                sections={"decoding": {"allow_unknown": True}} if allow_unknown else {},
             )
             kind = f"a captioner, {captioner.config.fusion}, {len(vocabulary)} words"
         else:
@@ -96,14 +106,14 @@ def import_(
 @checkpoint_app.command()
 def show(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="A checkpoint directory; the bundled captioner if left out.")
+        Path | None, typer.Argument(help="A checkpoint directory, or bundled; default: bundled.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole model card, as JSON.")] = False,
 ) -> None:
     """Show a checkpoint: model, training data, accuracy."""
-    from muscaps.checkpoint import BUNDLED, CARD, model_id, read_card
+    from muscaps.checkpoint import CARD, checkpoint_path, model_id, read_card
 
-    directory = checkpoint or BUNDLED
+    directory = checkpoint_path(checkpoint or "bundled")
     with explained():
         kind = "extractor" if '"kind": "extractor"' in _text(directory / CARD) else "captioner"
         card = read_card(directory, kind)

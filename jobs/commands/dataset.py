@@ -26,7 +26,9 @@ def prepare(
         str, typer.Argument(help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags].")
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared dataset.")],
-    extractor: Annotated[Path | None, typer.Option(help="Extractor or captioner whose features are cached.")] = None,
+    extractor: Annotated[
+        Path | None, typer.Option(help="Extractor or captioner whose features are cached, or bundled.")
+    ] = None,
     audio: Annotated[bool, typer.Option(help="Cache the audio, for training of extractors.")] = True,
     min_seconds: Annotated[float, typer.Option(min=0, help="Minimum track length; 0: no limit.")] = 30.0,
     max_seconds: Annotated[float, typer.Option(min=0, help="Maximum track length; 0: no limit.")] = 360.0,
@@ -47,6 +49,7 @@ def prepare(
 
     set_up_logging(quiet=as_json)
     with explained():
+        from muscaps.checkpoint import checkpoint_path
         from pipeline.training.prepare import PreparationConfig, prepare_dataset
 
         config = PreparationConfig(
@@ -61,7 +64,7 @@ def prepare(
             ),
             seed=seed,
             min_count=min_count,
-            extractor=extractor,
+            extractor=checkpoint_path(extractor) if extractor else None,
             audio=audio,
             address=address,
             limit=limit,

@@ -41,7 +41,7 @@ def evaluate(
             help="Dataset made by `muscaps dataset prepare`; with --facts: captions (OUTPUT, Parquet, JSONL)."
         ),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Argument(help="Checkpoint directory.")] = None,
+    checkpoint: Annotated[Path | None, typer.Argument(help="Checkpoint directory, or bundled.")] = None,
     captions: Annotated[
         Path | None,
         typer.Option(help='Instead: a JSONL file of {"prediction": ..., "references": [...]} lines.'),

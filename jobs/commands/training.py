@@ -92,13 +92,13 @@ def train(
     training.
     """
     with explained(), resumable():
-        from muscaps.checkpoint import BUNDLED
+        from muscaps.checkpoint import checkpoint_path
         from muscaps.config import ModelConfig
         from muscaps.training.captioner_config import CaptionTrainingConfig, ExtractorMode
         from pipeline.training.captioner_run import CaptionRun, train_captioner
         from pipeline.training.distributed import Hardware
 
-        start = BUNDLED if start == Path("bundled") else start
+        extractor = checkpoint_path(extractor) if extractor else None
         _check_start(fusion, extractor, start, scratch=scratch, fine_tune=fine_tune)
         if fusion is Fusion.DCASE:
             extractor = _log_mel_extractor(dataset)
@@ -126,7 +126,7 @@ def train(
                 dropout=dropout,
             ),
             extractor=extractor.resolve() if extractor else None,
-            start=start.resolve() if start else None,
+            start=checkpoint_path(start).resolve() if start else None,
             glove=glove.resolve() if glove else None,
             name=name,
         )
@@ -139,7 +139,7 @@ def train(
         return
     typer.echo(
         f"best epoch {metrics['epoch']} of {metrics['epochs']}: validation loss {metrics['validation_loss']:.4f}, "
-        f"CIDEr {metrics['validation_cider']:.3f}"
+        f"CIDEr {100 * metrics['validation_cider']:.1f} (x 100)"
     )
     typer.echo(f"checkpoint: {output / 'best'}")
 
@@ -182,5 +182,6 @@ def _extractor_config(
 def _caption_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: (
         f"epoch {row['epoch']}/{max_epochs}  loss {row['train_loss']:.4f}  validation {row['validation_loss']:.4f}  "
-        f"CIDEr {row['validation_cider']:.3f}  {row['seconds']:.1f} s an epoch  ETA at most {duration(row['eta_s'])}"
+        f"CIDEr {100 * row['validation_cider']:.1f}  {row['seconds']:.1f} s an epoch  "
+        f"ETA at most {duration(row['eta_s'])}"
     )

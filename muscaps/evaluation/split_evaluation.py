@@ -1,17 +1,18 @@
 """Evaluation of a captioner on a dataset's split: caption metrics, decoding statistics, retrieval (section IV-C).
 
 Conventions: references are the split's captions; under the `published` convention references and predictions
-are the model's own tokens between `<sos>` and `<eos>`, rare words as `<unk>`, as the paper's code scores them.
+are the model's own tokens between `<sos>` and `<eos>`, rare words as `<unk>`, as the paper's code scores them;
+the search then has neither constraints nor word reward.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from muscaps.caption import Caption
 from muscaps.captioner import Captioner
-from muscaps.config import DecodingOptions
+from muscaps.config import PUBLISHED_DECODING, DecodingOptions
 from muscaps.evaluation.caption_metrics import CaptionScorer, CaptionScores
 from muscaps.evaluation.caption_text import ConventionName
 from muscaps.evaluation.decoding_statistics import DecodingStatistics, decoding_statistics
@@ -136,6 +137,8 @@ def _decode(
     scorer: CaptionScorer,
 ) -> DecodedSplit:
     search = DecodingOptions(beam_size=beam_size, max_words=options.max_words)
+    if options.convention == "published":
+        search = replace(search, **PUBLISHED_DECODING)
     captions = captioner.caption_features(tracks, search)
     if options.convention == "published":
         predictions = [published_form(caption, options.max_words) for caption in captions]

@@ -13,15 +13,15 @@ def local_checkpoint(checkpoint: str | None) -> Iterator[Path]:
     """Provide a checkpoint as a directory of this machine; a remote one is fetched and removed afterwards.
 
     Args:
-        checkpoint: Directory or bucket prefix; None for the bundled checkpoint.
+        checkpoint: Directory or bucket prefix; None or `bundled` for the bundled checkpoint.
 
     Raises:
         CheckpointError: The prefix has no checkpoint, or it cannot be read.
     """
-    from muscaps.checkpoint import BUNDLED, CARD, WEIGHTS, WORDS, CheckpointError  # imports torch
+    from muscaps.checkpoint import CARD, WEIGHTS, WORDS, CheckpointError, checkpoint_path  # imports torch
 
     if checkpoint is None or not storage.is_remote(checkpoint):
-        yield Path(checkpoint) if checkpoint is not None else BUNDLED
+        yield checkpoint_path(checkpoint or "bundled")
         return
     with tempfile.TemporaryDirectory(prefix="muscaps-checkpoint-") as directory:
         for name in (CARD, WORDS, WEIGHTS):

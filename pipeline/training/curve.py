@@ -12,7 +12,8 @@ logger = logging.getLogger(__name__)
 
 CURVE_CSV, CURVE_PNG = "curve.csv", "curve.png"
 
-_TITLES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "cider": "CIDEr"}
+_TITLES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "cider": "CIDEr x 100"}
+_SCALES = {"cider": 100}
 
 
 def write_curve(output: Path, history: Sequence[Metrics], columns: Sequence[str]) -> None:
@@ -36,8 +37,9 @@ def write_curve(output: Path, history: Sequence[Metrics], columns: Sequence[str]
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
     epochs = [row["epoch"] for row in history]
     for axis, (title, members) in zip(axes, groups.items(), strict=True):
+        scale = _SCALES.get(title, 1)
         for name in members:
-            values = [row.get(name, math.nan) for row in history]
+            values = [scale * row.get(name, math.nan) for row in history]
             axis.plot(epochs, values, marker="." if len(epochs) < 30 else "", label=name.replace("_", " "))
         axis.set(title=_TITLES.get(title, title.replace("_", " ")), xlabel="epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
