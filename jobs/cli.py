@@ -27,6 +27,7 @@ from jobs.commands import (
     search,
     training,
 )
+from jobs.help_page import use_help_pages
 from jobs.outcomes import flush_output, report_thread_error
 from jobs.program import Program
 
@@ -44,6 +45,7 @@ for group in (
     evaluation, experiment, benchmark,
 ):  # fmt: skip
     group.register(app)
+use_help_pages(app)
 
 
 def _print_version(requested: bool) -> None:

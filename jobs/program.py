@@ -3,14 +3,14 @@
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from jobs.help_page import GroupWithHelpPage
 from jobs.outcomes import without_stack_trace
 
 _ARGUMENTS = "muscaps.arguments"
 
 
-class Program(TyperGroup):
+class Program(GroupWithHelpPage):
     """Keeps the words of the command line, and lets no exception become a stack trace."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

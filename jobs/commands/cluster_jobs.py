@@ -68,8 +68,6 @@ def submit(
 ) -> None:
     """Run a muscaps command on a Ray cluster.
 
-    Example: muscaps submit -- caption s3://library/audio/ s3://library/captions/
-
     Ctrl-C stops following the log; the job continues. `muscaps job stop ID` stops it after finished tracks are
     written.
     """

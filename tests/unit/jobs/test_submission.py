@@ -88,7 +88,7 @@ def test_this_machines_code_can_be_uploaded() -> None:
         (["submit", "--", "caption"], "submit is not a command for a cluster"),
         (["demo"], "demo is not a command for a cluster"),
         (["checkpoint", "nothing"], "checkpoint nothing is not a command"),
-        (["caption", "s3://b/list.csv"], "caption: Missing argument 'output'"),
+        (["caption", "s3://b/list.csv"], "caption: Missing argument 'OUTPUT'"),
         (["caption", "s3://b/l.csv", "s3://b/o", "--beam", "5"], "No such option: --beam"),
         (["caption", "s3://b/l.csv", "s3://b/o", "--beam-size", "five"], "caption: Invalid value for '--beam-size'"),
         (["caption", "s3://b/l.csv", "here"], "here is a folder of this machine, which the cluster cannot write"),

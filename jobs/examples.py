@@ -1,0 +1,90 @@
+"""Examples at the end of the help pages; a test checks that they parse."""
+
+from collections.abc import Mapping, Sequence
+
+EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "demo": [
+        ("demo", "ten bundled tracks, captions in muscaps-demo/"),
+        ("demo --output /tmp/demo", "the same, captions in another folder"),
+    ],
+    "caption": [
+        ("caption my-music/ captions/", "a folder; repeat it to continue, or to caption new tracks"),
+        ("caption tracks.csv captions/ --limit 100 --save-features", "try 100 tracks; keep features for search"),
+        ("caption s3://library/audio/ s3://library/captions/ --address auto", "a bucket, on this Ray cluster"),
+    ],
+    "retry": [
+        ("retry my-music/ captions/", "tracks whose last attempt failed"),
+        ("retry tracks.csv captions/ --gpus 0", "without GPUs"),
+        ("retry s3://library/audio/ s3://library/captions/ --address auto", "on this Ray cluster"),
+    ],
+    "verify": [
+        ("verify my-music/ captions/", "exit status 0: every track is there exactly once"),
+        ("verify tracks.csv captions/ --match-by uri", "files captioned under another id count"),
+        ("verify tracks.csv captions/ --json", "for a program"),
+    ],
+    "compact": [
+        ("compact captions/", "after many small runs"),
+        ("compact s3://library/captions/ --target-mb 512", "larger files, for a data lake"),
+    ],
+    "status": [
+        ("status captions/", "of the run in progress, else of the last one"),
+        ("status s3://library/captions/ --hourly-price 3.20", "with the cost"),
+        ("status captions/ --json", "for a program"),
+    ],
+    "export": [
+        ("export captions/ captions.csv --excel", "CSV that Excel reads"),
+        ("export captions/ captions.jsonl --columns track_id,caption", "two columns"),
+        ("export captions/ tagged/ --tags copies", "tagged copies of the audio"),
+    ],
+    "report": [
+        ("report captions/ report.html", "one page"),
+        ("report captions/ report.html --tracks 500", "500 tracks in its table"),
+        ("report s3://library/captions/ report.html --listen-hours 8", "links that play for 8 hours"),
+    ],
+    "search": [
+        ('search captions/ "dark brooding synth pads"', "the ten best tracks"),
+        ('search captions/ "calm piano" --top 50 --json', "for a program"),
+        ('search s3://library/captions/ "fast rock" --address auto', "on this Ray cluster"),
+    ],
+    "submit": [
+        ("submit -- caption s3://library/audio/ s3://library/captions/", "follow it here; Ctrl-C leaves it running"),
+        ("submit --no-wait -- compact s3://library/captions/", "return at once"),
+        ("submit --env AWS_PROFILE -- compact s3://library/captions/", "with a variable of this machine"),
+    ],
+    "dataset prepare": [
+        ("dataset prepare pairs.csv data/", "columns uri and caption"),
+        ("dataset prepare pairs.csv data/ --min-seconds 0 --keep-duplicates", "keep short tracks, equal captions"),
+        ("dataset prepare pairs.parquet data/ --extractor tagger/extractor", "features of another audio network"),
+    ],
+    "corpus render": [
+        ("corpus render corpus/ --num-clips 200", "a small corpus"),
+        ("corpus render corpus/ --scores scores/ --soundfont piano.sf2", "own scores and sounds"),
+        ("corpus render s3://library/corpus --num-workers 16", "in 16 processes"),
+    ],
+    "pretrain": [
+        ("pretrain data/ tagger/", "musicnn"),
+        ("pretrain data/ tagger/ --architecture hcnn --gpu", "Harmonic CNN, on a GPU"),
+        ("pretrain data/ tagger/ --max-minutes 30", "with a time limit"),
+    ],
+    "train": [
+        ("train data/ captioner/ --from bundled", "fine-tune the bundled captioner"),
+        ("train data/ captioner/ --extractor tagger/extractor", "the paper's method"),
+        ("train data/ captioner/ --extractor tagger/extractor --fusion attention", "with attention"),
+    ],
+    "evaluate": [
+        ("evaluate data/ captioner/best", "a captioner on the test split"),
+        ("evaluate --captions captions.jsonl", "any predictions and references"),
+        ("evaluate --facts tracks.csv captions/", "captions against a catalogue's facts"),
+    ],
+    "experiment": [
+        ("experiment data/ study/ --scale small", "on two CPU cores"),
+        ("experiment data/ study/ --address auto", "the paper's sizes, on this Ray cluster"),
+        ("experiment data/ study/ --system musicnn --seed 0", "one system, one seed"),
+    ],
+    "bench": [
+        ("bench", "on medleys of the demo tracks"),
+        ("bench my-music/ --tracks 60,120", "on your own tracks, two sizes"),
+        ("bench --precision bfloat16 --json", "in another precision, for a program"),
+    ],
+}
+"""Command -> (words after `muscaps`, what for)."""
