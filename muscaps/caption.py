@@ -49,6 +49,8 @@ class Caption:
     """Time-coded captions, where asked for."""
     attention: npt.NDArray[np.float32] | None = None
     """Weights, (words + `<eos>`, chunks), where asked for and the model attends."""
+    embedding: npt.NDArray[np.float32] | None = None
+    """Audio embedding of the track, (hidden,): tracks that sound alike have a high cosine similarity."""
 
 
 def to_caption(

@@ -20,7 +20,8 @@ from muscaps.decoding import beam_search
 from muscaps.inference import convolution_precision, fold_weight_norm, prepare_decoder, prepare_extractor
 from muscaps.models.caption_model import EncodedAudio
 from muscaps.search_rules import SearchRules
-from muscaps.tagger import Tag, TagHeads
+from muscaps.tagger import TagHeads
+from muscaps.tags import Tag
 from muscaps.vocabulary import EOS, SOS, Vocabulary, tokenize
 from muscaps.waveforms import Track, as_waveforms
 
@@ -102,6 +103,11 @@ class Captioner:
     def feature_dim(self) -> int:
         """Width of a chunk's feature vector."""
         return self.model.feature_extractor.feature_dim
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of a track's audio embedding."""
+        return self.model.embedding_dim
 
     @torch.inference_mode()
     def features(
@@ -197,8 +203,8 @@ class Captioner:
         guide, rules = self._rules.of_tracks(features, options)
         searched = beam_search(self._decoder, encoded, options, self._rules.constraints(options), guide)
         found = [
-            to_caption(hypotheses, self.vocabulary, options.num_alternatives, of_track)
-            for hypotheses, of_track in zip(searched, rules, strict=True)
+            replace(to_caption(hypotheses, self.vocabulary, options.num_alternatives, of_track), embedding=embedding)
+            for hypotheses, of_track, embedding in zip(searched, rules, encoded.embedding.cpu().numpy(), strict=True)
         ]
         if not options.attention or encoded.mask is None:
             return found

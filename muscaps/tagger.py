@@ -5,8 +5,7 @@ standardisation and calibration (Platt scaling: an affine map of the logit) are 
 one product and one sigmoid. Scores are calibrated on real tracks that the heads were not trained on; the model card has
 the reliability table.
 
-Conventions: a tag is a facet and a name from `muscaps.lexicon`; the facets are genre, mood, instrument, energy, tempo
-and vocals.
+Conventions: `muscaps.tags`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from muscaps.tags import Tag
+
 Features = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tag:
-    """One tag of a track."""
-
-    facet: str
-    """genre, mood, instrument, energy, tempo or vocals."""
-    tag: str
-    """Name of the tag, e.g. `strings`."""
-    score: float
-    """Calibrated probability that the tag is right."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

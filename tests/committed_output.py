@@ -1,6 +1,7 @@
 """Commit result rows to an output as a run does, without running the stages."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,7 +16,9 @@ OPTIONS = DecodingOptions(beam_size=3)
 EXTRA = pa.schema([("mood", pa.string())])
 
 
-def result_rows(*track_ids: str, failed: bool = False, attempt: int = 1, etag: str | None = None) -> pa.Table:
+def result_rows(
+    *track_ids: str, failed: bool = False, attempt: int = 1, etag: str | None = None, **changes: Any
+) -> pa.Table:
     """Result rows as they come out of the pipeline."""
     rows = pa.table(
         {
@@ -39,19 +42,20 @@ def result_rows(*track_ids: str, failed: bool = False, attempt: int = 1, etag: s
         "log_prob": -3.5,
         "features": b"\0\0" * 6,
         "feature_dim": 2,
+        **changes,
     }
     columns = [pa.array([values.get(column.name)] * len(track_ids), column.type) for column in RESULT]
     return pa.table([*rows.columns, *columns], schema=result_schema(rows.schema))
 
 
-def caption_sink(output: Path, lease: Lease, **settings: float) -> CaptionSink:
+def caption_sink(output: Path, lease: Lease, **settings: Any) -> CaptionSink:
     return CaptionSink(
         str(output),
         lease,
         model_id=MODEL_ID,
         options=OPTIONS,
         extra_columns=EXTRA,
-        **settings,  # type: ignore[arg-type]
+        **settings,
     )
 
 

@@ -47,6 +47,9 @@ def caption(
     save_features: Annotated[
         bool, typer.Option("--save-features", help="Save features, for search and training.")
     ] = False,
+    min_tag_score: Annotated[
+        float, typer.Option(metavar="P", help="Lowest score of a tag to save; exports apply their own, 0.5.")
+    ] = 0.1,
     max_chunks: Annotated[
         int | None,
         typer.Option(metavar="N", help="Maximum number of chunks per track; 20, or 600 with segments or attention."),
@@ -96,6 +99,7 @@ def caption(
                 segment_seconds=segments,
             ),
             save_features=save_features,
+            min_tag_score=min_tag_score,
             max_chunks=max_chunks,
             decode_only_needed=decode_only_needed,
             match_by=match_by,  # type: ignore[arg-type]  # checked there

@@ -90,6 +90,11 @@ class CaptionNetwork(nn.Module, ABC):
     output: nn.Module
     """Decoder state to logits, (batch, hidden) -> (batch, vocab)."""
 
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the audio embedding of a track; `hidden_dim` of the model card."""
+        return self.config.hidden_dim
+
     @abstractmethod
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
         """Encode tracks, once per track.

@@ -94,6 +94,11 @@ class DcaseBaseline(CaptionNetwork):
         self.regularise = nn.Dropout(config.dropout)
         self.dropout = nn.Identity()  # not applied: training replaces it for every CaptionNetwork
 
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the audio embedding of a track: one hidden state for each direction."""
+        return 2 * self.config.hidden_dim
+
     def encode(self, features: Tensor, mask: Tensor) -> EncodedAudio:
         """Read an excerpt of each track: random while training, else from its middle; runs once per track.
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import storage
+from pipeline.captioning.stages.caption import MIN_STORED_SCORE
 from pipeline.captioning.stages.decode import DEFAULT_CHUNKS, MAX_CHUNKS
 from pipeline.cluster.address import check_address
 
@@ -31,6 +32,8 @@ class CaptioningConfig:
     """Arithmetic of the audio network; a caption made in any precision counts as done."""
     save_features: bool = False
     """Whether `features/` is written."""
+    min_tag_score: float = MIN_STORED_SCORE
+    """Lowest score of a tag that is written; readers apply a higher one of their own."""
     max_chunks: int | None = None
     """Maximum number of chunks per track; longer tracks are sampled at even spacing. None for 20, or for 600 with
     segments or attention."""
@@ -67,6 +70,8 @@ class CaptioningConfig:
         if self.match_by not in (None, "track_id", "uri"):
             raise ValueError(f"match_by must be track_id or uri, not {self.match_by!r}")
         check_address(self.address)
+        if not 0 <= self.min_tag_score <= 1:
+            raise ValueError(f"min_tag_score must lie in 0 to 1, not {self.min_tag_score}")
         if self.max_chunks is not None and self.max_chunks < 1:
             raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
         if self.limit is not None and self.limit < 1:

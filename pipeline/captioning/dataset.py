@@ -108,6 +108,7 @@ class CaptioningGraph:
                 "use_gpu": on_gpu,
                 "precision": config.precision,
                 "save_features": config.save_features,
+                "min_tag_score": config.min_tag_score,
             },
             # Batches that wait for an actor are lost if it crashes. In an isolated round only one may wait.
             compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1 if isolated else None),

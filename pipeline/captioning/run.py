@@ -111,6 +111,7 @@ class _Run:
             model_id=checkpoint.model_id,
             options=config.options,
             extra_columns=catalogue.extra_columns,
+            embedding_dim=checkpoint.model.embedding_dim,
             max_seconds=config.commit_seconds,
         )
 

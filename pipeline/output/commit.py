@@ -16,7 +16,7 @@ from pipeline import storage
 from pipeline.output.column_types import converted
 from pipeline.output.lease import OUTAGE_SECONDS, Lease
 from pipeline.output.parts import TableName, parquet_bytes
-from pipeline.output.schema import CAPTION_SCHEMA, DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP, decoding_of
+from pipeline.output.schema import DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP, caption_schema, decoding_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class CaptionSink:
         model_id: str,
         options: DecodingOptions,
         extra_columns: pa.Schema,
+        embedding_dim: int | None = None,
         max_rows: int = 10_000,
         max_bytes: int = 64 * 2**20,
         max_seconds: float = 30.0,
@@ -67,6 +68,7 @@ class CaptionSink:
             model_id: Model id of the checkpoint.
             options: Options of the beam search.
             extra_columns: Further columns of the catalogue; they follow those of `CAPTION_SCHEMA`.
+            embedding_dim: Width of the checkpoint's embeddings; None for any.
             max_rows: Number of waiting rows at which they are committed.
             max_bytes: Size of the waiting rows at which they are committed.
             max_seconds: Age of the oldest waiting row at which all are committed.
@@ -74,7 +76,8 @@ class CaptionSink:
         self._output, self._lease, self._run_id = output, lease, lease.run_id
         self._model_id = model_id
         self._decoding = decoding_of(options)
-        self._caption_schema = pa.schema([*CAPTION_SCHEMA, *extra_columns])
+        self._embedding_dim = embedding_dim
+        self._caption_schema = caption_schema(extra_columns, embedding_dim)
         self._max_rows, self._max_bytes, self._max_seconds = max_rows, max_bytes, max_seconds
         self._waiting: list[pa.Table] = []
         self._waiting_rows = self._waiting_bytes = 0
@@ -92,7 +95,7 @@ class CaptionSink:
 
     def set_catalogue_columns(self, columns: pa.Schema) -> None:
         """Replace the types of the catalogue's own columns; values are converted when they are committed."""
-        self._caption_schema = pa.schema([*CAPTION_SCHEMA, *columns])
+        self._caption_schema = caption_schema(columns, self._embedding_dim)
 
     def start_round(self) -> None:
         """Begin a round. A track with a result in the last round may have another one, as another attempt."""

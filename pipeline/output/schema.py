@@ -25,6 +25,8 @@ EVIDENCE = pa.list_(
 TAGS = pa.list_(
     pa.struct([pa.field("facet", pa.string()), pa.field("tag", pa.string()), pa.field("score", pa.float64())])
 )
+EMBEDDING = pa.list_(pa.float16())
+"""A run knows the width and writes a list of fixed size; files of models of several widths are read with this type."""
 DECODING = pa.struct(
     [
         pa.field("beam_size", pa.int32()),
@@ -62,7 +64,10 @@ CAPTION_SCHEMA = pa.schema(
         pa.field("segments", SEGMENTS),
         pa.field("attention", pa.list_(pa.list_(pa.float32()))),
         pa.field("tags", TAGS),
+        pa.field("has_vocals", pa.bool_()),
+        pa.field("vocals_score", pa.float64()),
         pa.field("evidence", EVIDENCE),
+        pa.field("embedding", EMBEDDING),
         pa.field("duration_s", pa.float64(), nullable=False),
         pa.field("sample_rate", pa.int32(), nullable=False),
         pa.field("channels", pa.int32(), nullable=False),
@@ -83,8 +88,10 @@ CAPTION_SCHEMA = pa.schema(
 - `coverage` is the fraction of the track that was processed, 0 to 1. Two things reduce it: chunks that were left out,
   and audio that the file's header states but the file does not have.
 - `damage` states what was lost or repaired in the file; null for an intact file.
-- `tags` has calibrated scores, `evidence` the scores of the tags that the caption claims, with the words. Both are null
-  if the checkpoint has no tag heads.
+- `tags` has calibrated scores, `vocals_score` the calibrated probability of vocals, `evidence` the scores of the tags
+  that the caption claims, with the words. They are null if the checkpoint has no tag heads. `has_vocals` is null as
+  well if the score is between no and yes.
+- `embedding` is the audio embedding of the track, one vector of the width that the model card states as `hidden_dim`.
 
 The catalogue's other columns follow.
 """
@@ -130,11 +137,12 @@ _DECODE_COST = pa.schema(
     + [("decode_peak_bytes", pa.int64())]
 )
 _PCM = pa.schema([("pcm", pa.large_binary())])
+_CAPTION_STAGE = (
+    "caption", "log_prob", "alternatives", "segments", "attention", "tags", "has_vocals", "vocals_score", "evidence",
+    "embedding", "created_at",
+)  # fmt: skip
 _CAPTIONED = pa.schema(
-    [
-        CAPTION_SCHEMA.field(name)
-        for name in ("caption", "log_prob", "alternatives", "segments", "attention", "tags", "evidence", "created_at")
-    ]
+    [CAPTION_SCHEMA.field(name) for name in _CAPTION_STAGE]
     + [FEATURE_SCHEMA.field("features"), pa.field("feature_dim", pa.int32())]
     + [pa.field("feature_seconds", pa.float64()), pa.field("search_seconds", pa.float64())]
     + [pa.field("caption_peak_bytes", pa.int64())]
@@ -150,6 +158,19 @@ DECODED = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _PCM)
 RESULT = _nullable(_DECODED_AUDIO, _FAILURE, _DECODE_COST, _CAPTIONED)
 """What a row holds at the end, in addition to the catalogue's columns and `attempt`; `caption` is null exactly if
 `stage` is not."""
+
+
+def caption_schema(catalogue: pa.Schema, embedding_dim: int | None) -> pa.Schema:
+    """Return the schema of a run's captions.
+
+    Args:
+        catalogue: The catalogue's own columns, which follow ours.
+        embedding_dim: Width of the embeddings; None for any.
+    """
+    embedding = pa.list_(pa.float16(), -1 if embedding_dim is None else embedding_dim)
+    index = CAPTION_SCHEMA.get_field_index("embedding")
+    own = CAPTION_SCHEMA.set(index, CAPTION_SCHEMA.field(index).with_type(embedding))
+    return pa.schema([*own, *catalogue])
 
 
 def decoding_of(options: DecodingOptions) -> dict[str, int | float | bool | None]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from muscaps.config import DecodingOptions, Precision
+from muscaps.tags import has_vocals, vocals_score
 from pipeline.captioning.checkpoint_transfer import checkpoint_directory
 from pipeline.captioning.memory import peak_bytes
 from pipeline.captioning.rows import error_type_of, extend_rows, failure_values
@@ -18,11 +19,11 @@ from pipeline.output.schema import RESULT
 if TYPE_CHECKING:
     from muscaps.caption import Caption
     from muscaps.captioner import Captioner
-    from muscaps.tagger import Tag
+    from muscaps.tags import Tag
 
 logger = logging.getLogger(__name__)
 
-MIN_TAG_SCORE = 0.1
+MIN_STORED_SCORE = 0.1
 """Tags below are not kept: of a hundred tags nine in ten are less probable."""
 
 
@@ -38,6 +39,7 @@ class CaptionTracks:
         threads: int = 1,
         precision: Precision = "float32",
         save_features: bool = False,
+        min_tag_score: float = MIN_STORED_SCORE,
         load: "Callable[[str, str, Precision], Captioner] | None" = None,
     ) -> None:
         """Load the checkpoint.
@@ -49,6 +51,7 @@ class CaptionTracks:
             threads: CPU threads; one thread each in as many actors as cores was measured fastest.
             precision: Arithmetic of the audio network.
             save_features: Whether to return the chunk features.
+            min_tag_score: Lowest score of a tag that is returned.
             load: Makes a captioner of a directory, a device and a precision; tests replace `Captioner.load` with it.
         """
         import torch  # in the workers only
@@ -57,7 +60,7 @@ class CaptionTracks:
 
         torch.set_num_threads(threads)
         device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
-        self._options, self._save_features = options, save_features
+        self._options, self._save_features, self._min_tag_score = options, save_features, min_tag_score
         with checkpoint_directory(checkpoint) as directory:
             self._captioner = (load or Captioner.load)(directory, device, precision)
 
@@ -113,7 +116,7 @@ class CaptionTracks:
         return [
             {
                 **_caption_values(caption),
-                **_tag_values(caption, scored),
+                **_tag_values(caption, scored, self._min_tag_score),
                 "created_at": datetime.now(UTC),
                 "num_chunks": len(track),
                 "features": track.astype("<f2").tobytes() if self._save_features else None,
@@ -126,14 +129,15 @@ class CaptionTracks:
         ]
 
 
-def _tag_values(caption: "Caption", tags: "Sequence[Tag] | None") -> dict[str, Any]:
-    """Tags and the evidence for the caption's claims; null without tag heads, empty where there is none."""
+def _tag_values(caption: "Caption", tags: "Sequence[Tag] | None", min_score: float) -> dict[str, Any]:
+    """Tags, vocals and the evidence for the caption's claims; null without tag heads, empty where there is none."""
     if tags is None:
-        return {"tags": None, "evidence": None}
+        return {}
+    vocals = vocals_score(tags)
     return {
-        "tags": [
-            {"facet": tag.facet, "tag": tag.tag, "score": tag.score} for tag in tags if tag.score >= MIN_TAG_SCORE
-        ],
+        "tags": [{"facet": tag.facet, "tag": tag.tag, "score": tag.score} for tag in tags if tag.score >= min_score],
+        "has_vocals": has_vocals(vocals),
+        "vocals_score": vocals,
         "evidence": [{"word": one.word, "tag": one.tag, "score": one.score} for one in caption.evidence],
     }
 
@@ -156,6 +160,7 @@ def _caption_values(caption: "Caption") -> dict[str, Any]:
         ]
         or None,
         "attention": None if caption.attention is None else caption.attention.tolist(),
+        "embedding": None if caption.embedding is None else caption.embedding.astype(np.float16),
     }
 
 

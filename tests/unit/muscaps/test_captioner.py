@@ -42,6 +42,12 @@ def test_captions_do_not_depend_on_the_batch(captioner, tracks, beam_size):
         assert one.log_prob == pytest.approx(three.log_prob, abs=1e-4)
 
 
+def test_the_embedding_of_a_track_does_not_depend_on_the_batch(captioner, tracks):
+    together = captioner.caption(tracks)
+    assert together[3].embedding.shape == (captioner.embedding_dim,)
+    np.testing.assert_allclose(together[3].embedding, captioner.caption([tracks[3]])[0].embedding, atol=1e-5)
+
+
 def test_batches_too_large_for_the_memory_are_halved_from_then_on(tiny_checkpoint, tracks, monkeypatch, caplog):
     roomy, cramped = Captioner.load(tiny_checkpoint), Captioner.load(tiny_checkpoint)
     cramped.feature_batch = 16

@@ -8,7 +8,8 @@ import torch
 
 from muscaps.captioner import Captioner
 from muscaps.checkpoint import CARD, CheckpointError, load_checkpoint, save_checkpoint
-from muscaps.tagger import Tag, TagHeads
+from muscaps.tagger import TagHeads
+from muscaps.tags import Tag
 
 NAMES = (("instrument", "piano"), ("instrument", "strings"), ("mood", "dark"))
 

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import storage
 from pipeline.output.lease import Lease, LeaseLostError
+from pipeline.output.newest import open_table
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
 from tests.committed_output import MODEL_ID, caption_sink, commit_rows, part_names, result_rows
 
@@ -28,6 +30,21 @@ def test_committed_rows_have_the_documented_columns(tmp_path: Path) -> None:
     assert (row["model_id"], row["run_id"], row["mood"]) == (MODEL_ID, "run-1", "calm")
     assert datetime.now(UTC) - row["created_at"] < timedelta(minutes=1)
     assert pd.read_parquet(tmp_path / "captions")["track_id"].tolist() == ["a", "b"]
+
+
+def test_embeddings_have_a_fixed_size_and_those_of_several_models_are_read_together(tmp_path: Path) -> None:
+    for run_id, width in (("run-1", 2), ("run-2", 3)):
+        with Lease(str(tmp_path), run_id) as lease:
+            sink = caption_sink(tmp_path, lease, embedding_dim=width)
+            sink.add(result_rows(run_id, embedding=[0.5] * width))
+            sink.commit()
+        [part] = (tmp_path / "captions").glob(f"*{run_id}*.parquet")
+        assert pq.read_schema(part).field("embedding").type == pa.list_(pa.float16(), width)
+    batches = open_table(str(tmp_path), "captions").newest(["track_id", "embedding"])
+    assert pa.Table.from_batches(batches).to_pylist() == [
+        {"track_id": "run-1", "embedding": [0.5, 0.5]},
+        {"track_id": "run-2", "embedding": [0.5, 0.5, 0.5]},
+    ]
 
 
 def test_features_are_committed_beside_their_captions(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from muscaps.caption import Caption
 from muscaps.config import DecodingOptions
 from muscaps.evidence import Evidence
-from muscaps.tagger import Tag
+from muscaps.tags import Tag
 from pipeline.captioning.stages import CaptionTracks
 from pipeline.output.schema import RESULT
 from tests.stage_rows import catalogue_rows, decoded
@@ -49,7 +49,8 @@ class TaggingCaptioner(FakeCaptioner):
 
     def tags(self, features: Sequence[np.ndarray]) -> list[list[Tag]]:
         scores = {"strings": 0.9, "piano": 0.3, "harp": 0.02}
-        return [[Tag(facet="instrument", tag=tag, score=score) for tag, score in scores.items()] for _ in features]
+        tags = [Tag(facet="instrument", tag=tag, score=score) for tag, score in scores.items()]
+        return [[*tags, Tag(facet="vocals", tag="none", score=0.02)] for _ in features]
 
 
 def captioning(**settings: Any) -> CaptionTracks:
@@ -146,5 +147,13 @@ def test_tags_and_evidence_are_columns_where_the_checkpoint_has_tag_heads(tone_f
     [row] = stage(table).to_pylist()
     assert row["evidence"] == [{"word": "cello", "tag": "strings", "score": 0.9}]
     assert [(tag["facet"], tag["tag"]) for tag in row["tags"]] == [("instrument", "strings"), ("instrument", "piano")]
+    assert (row["has_vocals"], row["vocals_score"]) == (True, 0.98)
     [plain] = captioning()(table).to_pylist()
-    assert (plain["tags"], plain["evidence"]) == (None, None)
+    assert [plain[name] for name in ("tags", "has_vocals", "vocals_score", "evidence")] == [None] * 4
+
+
+def test_the_lowest_score_of_a_tag_can_be_set(tone_files: list[Path]) -> None:
+    settings = {"min_tag_score": 0.5, "load": lambda path, device, precision: TaggingCaptioner()}
+    stage = CaptionTracks("nowhere", DecodingOptions(), **settings)
+    [row] = stage(decoded(catalogue_rows(str(tone_files[1])), "/")).to_pylist()
+    assert [tag["tag"] for tag in row["tags"]] == ["strings"]

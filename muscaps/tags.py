@@ -1,0 +1,63 @@
+"""Tags of a track with scores, and which of them count; no torch.
+
+Conventions:
+
+- A tag is a facet and a name from `muscaps.lexicon`; the facets are genre, mood, instrument, energy, tempo and vocals.
+- A score is a calibrated probability: of the tags with score 0.8, about 80 % should be right. A tag counts from
+  `MIN_TAG_SCORE` on: it is then at least as likely right as wrong.
+- Two tempos exclude each other, as do two energies, and dark and bright. Of these, the tag with the highest score
+  counts.
+- The score of vocals is 1 minus the score of the tag vocals: none. Between `NO_VOCALS_BELOW` and `MIN_TAG_SCORE` it is
+  unknown whether there are vocals.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from muscaps.lexicon import exclude_each_other
+
+MIN_TAG_SCORE = 0.5
+"""Score from which a tag counts. Precision on 56 tracks that no head was trained on: docs/evaluation.md."""
+NO_VOCALS_BELOW = 0.25
+"""Score of vocals below which a track counts as instrumental. Of the same 56 tracks, 4 have a choir; they score 0.29 to
+0.49."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """One tag of a track."""
+
+    facet: str
+    """genre, mood, instrument, energy, tempo or vocals."""
+    tag: str
+    """Name of the tag, e.g. `strings`."""
+    score: float
+    """Calibrated probability that the tag is right."""
+
+
+def counted_tags(tags: Sequence[Tag], min_score: float = MIN_TAG_SCORE) -> list[Tag]:
+    """Return the tags that count, in their order.
+
+    Args:
+        tags: All tags of a track, or those with the highest scores.
+        min_score: Score from which a tag counts.
+    """
+    counted: list[Tag] = []
+    for tag in sorted(tags, key=lambda tag: -tag.score):
+        if tag.score < min_score:
+            break
+        if not any(exclude_each_other(tag.facet, tag.tag, other.facet, other.tag) for other in counted):
+            counted.append(tag)
+    return [tag for tag in tags if tag in counted]
+
+
+def vocals_score(tags: Iterable[Tag]) -> float | None:
+    """Return the probability of vocals from all tags of a track; None where the tagger has no tag vocals: none."""
+    return next((1 - tag.score for tag in tags if (tag.facet, tag.tag) == ("vocals", "none")), None)
+
+
+def has_vocals(score: float | None) -> bool | None:
+    """Return whether a track has vocals by their score; None if that is unknown."""
+    if score is None or NO_VOCALS_BELOW <= score < MIN_TAG_SCORE:
+        return None
+    return score >= MIN_TAG_SCORE
