@@ -25,8 +25,9 @@ EVIDENCE = pa.list_(
 TAGS = pa.list_(
     pa.struct([pa.field("facet", pa.string()), pa.field("tag", pa.string()), pa.field("score", pa.float64())])
 )
-EMBEDDING = pa.list_(pa.float16())
-"""A run knows the width and writes a list of fixed size; files of models of several widths are read with this type."""
+EMBEDDING = pa.list_(pa.float32())
+"""A run knows the width and writes a list of fixed size; files of models of several widths are read with this type. The
+values are rounded to float16, but not stored as such: Spark 4.1 cannot read a file that has a column of float16."""
 DECODING = pa.struct(
     [
         pa.field("beam_size", pa.int32()),
@@ -167,7 +168,7 @@ def caption_schema(catalogue: pa.Schema, embedding_dim: int | None) -> pa.Schema
         catalogue: The catalogue's own columns, which follow ours.
         embedding_dim: Width of the embeddings; None for any.
     """
-    embedding = pa.list_(pa.float16(), -1 if embedding_dim is None else embedding_dim)
+    embedding = pa.list_(pa.float32(), -1 if embedding_dim is None else embedding_dim)
     index = CAPTION_SCHEMA.get_field_index("embedding")
     own = CAPTION_SCHEMA.set(index, CAPTION_SCHEMA.field(index).with_type(embedding))
     return pa.schema([*own, *catalogue])

@@ -160,7 +160,7 @@ def _caption_values(caption: "Caption") -> dict[str, Any]:
         ]
         or None,
         "attention": None if caption.attention is None else caption.attention.tolist(),
-        "embedding": None if caption.embedding is None else caption.embedding.astype(np.float16),
+        "embedding": None if caption.embedding is None else caption.embedding.astype(np.float16).astype(np.float32),
     }
 
 

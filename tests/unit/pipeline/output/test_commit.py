@@ -39,7 +39,7 @@ def test_embeddings_have_a_fixed_size_and_those_of_several_models_are_read_toget
             sink.add(result_rows(run_id, embedding=[0.5] * width))
             sink.commit()
         [part] = (tmp_path / "captions").glob(f"*{run_id}*.parquet")
-        assert pq.read_schema(part).field("embedding").type == pa.list_(pa.float16(), width)
+        assert pq.read_schema(part).field("embedding").type == pa.list_(pa.float32(), width)
     batches = open_table(str(tmp_path), "captions").newest(["track_id", "embedding"])
     assert pa.Table.from_batches(batches).to_pylist() == [
         {"track_id": "run-1", "embedding": [0.5, 0.5]},
