@@ -81,7 +81,7 @@ class Page:
             time.sleep(0.05)
 
     def key(self, key: str) -> None:
-        codes = {"ArrowDown": 40, "ArrowUp": 38, "Enter": 13, "End": 35, "Escape": 27, "Tab": 9}
+        codes = {" ": 32, "ArrowDown": 40, "ArrowUp": 38, "Enter": 13, "End": 35, "Escape": 27, "Tab": 9}
         named = {"key": key, "code": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0]))}
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", **named, **text)
@@ -95,6 +95,15 @@ class Page:
 
     def colours(self, scheme: str) -> None:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def reset(self) -> None:
+        """Show an empty page of usual size without settings, and forget problems and requests."""
+        self.size(1440, 1000)
+        self.colours("")
+        self.call("Page.navigate", url="about:blank")
+        self.call("Storage.clearDataForOrigin", origin="file://", storageTypes="local_storage")
+        self.problems.clear()
+        self.requests.clear()
 
     def close(self) -> None:
         self.loop.run_until_complete(self.socket.close())

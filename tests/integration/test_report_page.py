@@ -27,10 +27,17 @@ pytestmark = BROWSER_MARKS
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    with opened_browser(tmp_path) as tab:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with opened_browser(tmp_path_factory.mktemp("browser")) as tab:
         yield tab
+
+
+@pytest.fixture
+def page(browser: Page) -> Page:
+    """The tab, as a new one would be."""
+    browser.reset()
+    return browser
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +74,28 @@ def with_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 alternatives=[{"caption": "a plain tone", "log_prob": -7.5}],
             )
         )  # fmt: skip
+    write_captions(output, rows)
+    file = output / "report.html"
+    write_report(ReportConfig(output=str(output), file=str(file)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of four tracks with facts of the catalogue and evidence; one contradicts its catalogue."""
+    output = tmp_path_factory.mktemp("compared")
+    texts = (
+        ("A fast piano piece.", "60", "tango"),
+        ("Piano and <unk>.", "100", ""),
+        ("A sad piano and a sad flute in a long and winding tune at a moderate tempo.", "100", ""),
+        ("Drums.", "100", ""),
+    )
+    rows = []
+    for n, (caption, bpm, label) in enumerate(texts):
+        evidence = [{"word": "piano", "tag": "piano", "score": (0.4, 0.6, 0.8, 0.2)[n]}]
+        tags = [{"facet": "instrument", "tag": "piano", "score": 0.9}]
+        damage = "the file ends early" if n == 3 else None
+        rows.append(caption_row(n, caption=caption, bpm=bpm, label=label, evidence=evidence, tags=tags, damage=damage))
     write_captions(output, rows)
     file = output / "report.html"
     write_report(ReportConfig(output=str(output), file=str(file)))
@@ -113,18 +142,70 @@ def test_filter_and_sort(page: Page, large: Path) -> None:
     assert all("Zoë Marr" in text and "piano" in text for text in texts)
     page.key("Escape")
     page.wait_for("document.getElementById('count').textContent === '5,000 tracks'")
-    numbers = "[...document.querySelectorAll('.row.track .logp')].map((c) => Number(c.textContent))"
-    page.run("document.querySelectorAll('#header button')[3].click()")
+    numbers = "[...document.querySelectorAll('.row.track .certainty')].map((c) => Number(c.textContent))"
+    page.run("document.querySelectorAll('#header button')[2].click()")  # log-probability: there is no evidence
     page.run("document.getElementById('viewport').scrollTop = 0")
     rising = page.run(numbers)
     assert rising == sorted(rising)
-    page.run("document.querySelectorAll('#header button')[3].click()")
+    page.run("document.querySelectorAll('#header button')[2].click()")
     falling = page.run(numbers)
     assert falling == sorted(falling, reverse=True)
     assert falling[0] > rising[-1]
-    assert page.run("document.querySelectorAll('#header > *')[3].getAttribute('aria-sort')") == "descending"
+    assert page.run("document.querySelectorAll('#header > *')[2].getAttribute('aria-sort')") == "descending"
     page.run("document.querySelector('.word').click()")
     page.wait_for("document.getElementById('filter').value !== ''")
+    assert page.problems == []
+
+
+def test_a_minus_excludes_and_all_columns_are_searched(page: Page, compared: Path) -> None:
+    page.open(compared)
+    page.key("/")
+    for text, found in (("tango", 1), ("-tango", 3), ("piano -tango", 2), ('"sad piano"', 1)):
+        page.run("document.getElementById('filter').select()")
+        page.type(text)
+        page.wait_for(f"document.getElementById('count').textContent === '{found} of 4 tracks'")
+    assert page.problems == []
+
+
+def test_contradictions_are_marked_and_come_first(page: Page, compared: Path) -> None:
+    page.open(compared)
+    page.run("document.querySelectorAll('#header button')[2].click()")
+    first = "document.querySelector('.row.track')"
+    assert page.run(f"{first}.querySelector('.beside .conflict').textContent") == "60 bpm"
+    assert page.run(f"{first}.querySelector('.text .claim.conflict').textContent") == "fast"
+    page.run(f"{first}.click()")
+    assert "contradicts the catalogue" in page.run("document.querySelector('.compared .conflict').textContent")
+    page.run("[...document.querySelectorAll('.chip')].find((c) => c.textContent.startsWith('Tempo conflict')).click()")
+    assert count(page) == "1 of 4 tracks"
+
+
+def test_the_least_certain_come_first_by_evidence(page: Page, compared: Path) -> None:
+    page.open(compared)
+    page.run("document.querySelectorAll('#header button')[3].click()")
+    certainties = page.run("[...document.querySelectorAll('.row.track .certainty')].map((c) => c.textContent)")
+    assert certainties == ["0.20", "0.40", "0.60", "0.80"]  # the longest caption is the most certain one
+
+
+def test_marks_of_words_and_damage_filter(page: Page, compared: Path) -> None:
+    page.open(compared)
+    chips = page.run("[...document.querySelectorAll('.chip')].map((c) => c.textContent)")
+    assert {"Repeated words (1)", "<unk> (1)", "Damaged file (1)"} <= set(chips)
+
+
+def test_keys_work_without_a_click_and_moving_plays(page: Page, with_audio: Path) -> None:
+    page.open(with_audio)
+    heading = "document.querySelector('#detail h2').textContent"
+    page.key("ArrowDown")
+    assert page.run(heading) == "Track 1"
+    page.wait_for("document.querySelector('#detail audio').duration === 12")  # the player shows the length
+    page.key(" ")
+    page.wait_for("!document.querySelector('#detail audio').paused")
+    page.key(" ")
+    page.wait_for("document.querySelector('#detail audio').paused")
+    page.run("document.getElementById('play-on-move').click()")
+    page.key("ArrowDown")
+    assert page.run(heading) == "Track 2"
+    page.wait_for("!document.querySelector('#detail audio').paused")
     assert page.problems == []
 
 

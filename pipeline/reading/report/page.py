@@ -25,7 +25,7 @@ from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row, 
 from pipeline.reading.report.statistics import Summary, summarise
 from pipeline.reading.report.track_details import track_data
 
-SCRIPTS = ("elements", "colours", "tooltips", "table", "track", "figure", "keyboard", "start")
+SCRIPTS = ("elements", "colours", "tooltips", "filters", "table", "track", "figure", "keyboard", "start")
 """Files of the page's script, in the order in which they run."""
 
 
@@ -90,6 +90,7 @@ def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
     return {
         "title": config.title,
         "subtitle": f"{storage.redacted(summary.output)} · {models}",
+        "summary": _summary_line(summary),
         "tiles": _tiles(summary),
         "throughput": throughput_charts(summary),
         "histograms": [
@@ -107,7 +108,7 @@ def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
         "run_columns": RUN_COLUMNS,
         "runs": [run_row(summary, record) for record in known_runs(summary)],
         "sample_note": (
-            f"{shown:,} of {summary.tracks:,} tracks are shown, drawn evenly at random. The figures above are over all."
+            f"{shown:,} of {summary.tracks:,} tracks are shown, drawn evenly at random. The figures below are over all."
             if shown < summary.tracks
             else ""
         ),
@@ -116,6 +117,12 @@ def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
             "descriptions of the audio and may be wrong."
         ),
     }
+
+
+def _summary_line(summary: Summary) -> str:
+    """Return the key figures in one line."""
+    audio = f"{readable_duration(summary.audio_seconds)} of audio"
+    return f"{summary.tracks:,} captioned · {summary.failed:,} without a caption · {audio}"
 
 
 def _tiles(summary: Summary) -> list[dict[str, Any]]:

@@ -3,13 +3,16 @@
 import base64
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from muscaps.evaluation.language import repeated_words
 from pipeline import storage
+from pipeline.output.schema import CAPTION_SCHEMA
+from pipeline.reading.report.comparison import HEADINGS, VERDICTS, Verdict, certainty, compare
 from pipeline.reading.report.config import ReportConfig
 from pipeline.reading.report.run_table import record_part
 from pipeline.reading.report.spectrograms import MAX_COLUMNS, spectrogram
@@ -18,13 +21,19 @@ from pipeline.reading.report.url_signing import audio_linker
 logger = logging.getLogger(__name__)
 
 
-_OWN_COLUMNS = frozenset(
+_PLACED = frozenset(
     (
-        "track_id uri caption log_prob alternatives segments attention duration_s coverage title artist decoding "
-        "sample_rate channels model_id created_at run_id etag code_version num_chunks"
+        "track_id uri caption log_prob duration_s coverage decoding sample_rate channels model_id created_at run_id "
+        "etag code_version num_chunks"
     ).split()
 )
-"""Columns with a place of their own on the page; all other columns are listed as facts."""
+"""Columns of muscaps with a place of their own on the page; its other columns are facts."""
+_HEADING = ("title", "artist")
+"""Columns of the catalogue in the heading of a track."""
+FLAG_OF: Mapping[Verdict, str] = {"conflict": "conflict", "differs": "differ"}
+"""Names of marks: "tempo conflict"."""
+MAX_CELL = 500
+"""Most characters of a cell on the page."""
 
 
 def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportConfig) -> dict[str, Any]:
@@ -36,18 +45,24 @@ def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportCo
             value = row.get(name)
             row[name] = float(value) if value is not None and math.isfinite(value) else None
     details: dict[str, dict[str, Any]] = {}
+    tags = TagTable()
     for n, row in enumerate(rows):
-        details[str(n)] = _detail(row, attention_requested=bool(options.get(row.get("run_id"), {}).get("attention")))
+        details[str(n)] = _detail(row, tags, bool(options.get(row.get("run_id"), {}).get("attention")))
     _add_spectrograms(rows, details, config.max_spectrograms)
     link = audio_linker(config)
+    certain = [certainty(row.get("evidence")) for row in rows]
     return {
         "colours": config.colours,
+        "tags": tags.names,
+        "scored": any(value is not None for value in certain),
+        "compares": any("compared" in detail for detail in details.values()),
         "tracks": {
             "track_id": [row["track_id"] for row in rows],
             "title": [row.get("title") for row in rows],
             "artist": [row.get("artist") for row in rows],
             "caption": [row.get("caption") or "" for row in rows],
-            "log_prob": [None if row["log_prob"] is None else round(row["log_prob"], 4) for row in rows],
+            "log_prob": [_rounded(row["log_prob"]) for row in rows],
+            "certainty": [_rounded(value) for value in certain],
             "duration_s": [None if row["duration_s"] is None else round(row["duration_s"], 2) for row in rows],
             "coverage": [None if row["coverage"] is None else round(row["coverage"], 4) for row in rows],
             "audio": [link(row["uri"]) for row in rows],
@@ -56,8 +71,27 @@ def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportCo
     }
 
 
-def _detail(row: dict[str, Any], *, attention_requested: bool) -> dict[str, Any]:
-    """Build what the panel of a track shows in addition to its table row."""
+class TagTable:
+    """Numbers for facets and tags, so that the page names each of them once."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, str]] = []
+        self._number: dict[tuple[str, str], int] = {}
+
+    def flat(self, tags: Sequence[dict[str, Any]]) -> list[int]:
+        """Return number and score in percent of each tag, one after the other."""
+        found = []
+        for tag in tags:
+            name = (tag["facet"], tag["tag"])
+            if name not in self._number:
+                self._number[name] = len(self.names)
+                self.names.append(name)
+            found += [self._number[name], round(100 * tag["score"])]
+        return found
+
+
+def _detail(row: dict[str, Any], tags: TagTable, attention_requested: bool) -> dict[str, Any]:
+    """Build what the page shows of a track in addition to its columns of the table."""
     detail: dict[str, Any] = {}
     if row.get("alternatives"):
         detail["alternatives"] = [[a["caption"], _rounded(a["log_prob"])] for a in row["alternatives"]]
@@ -69,8 +103,46 @@ def _detail(row: dict[str, Any], *, attention_requested: bool) -> dict[str, Any]
             detail["attention"] = attention
     elif attention_requested:
         detail["no_attention"] = True  # the model has no attention
+    if row.get("tags"):
+        detail["tags"] = tags.flat(row["tags"])
+    _add_comparison(detail, row)
+    detail["catalogue"] = {
+        name: str(value)[:MAX_CELL]
+        for name, value in row.items()
+        if name not in CAPTION_SCHEMA.names and name not in _HEADING and _is_scalar(value)
+    }
     detail["facts"] = _facts(row)
     return detail
+
+
+def _add_comparison(detail: dict[str, Any], row: dict[str, Any]) -> None:
+    """Add the claims of the caption, the catalogue's statements beside them, and the marks that filters use."""
+    caption = row.get("caption") or ""
+    found = compare(caption, row.get("evidence"), row)
+    detail["spans"] = [
+        [span.start, span.end, None if span.score is None else round(100 * span.score), VERDICTS.index(span.verdict)]
+        for span in found.spans
+    ]
+    if found.values:
+        detail["compared"] = [
+            [HEADINGS[name], value[:MAX_CELL], found.claimed.get(name, ()), _index(found.verdicts.get(name))]
+            for name, value in found.values.items()
+        ]
+    flags = [
+        f"{HEADINGS[name].lower()} {FLAG_OF[verdict]}" for name, verdict in found.verdicts.items() if verdict in FLAG_OF
+    ]
+    flags += ["repeated words"] * bool(repeated_words(caption)) + ["<unk>"] * ("<unk>" in caption)
+    flags += ["damaged file"] * (row.get("damage") is not None)
+    if flags:
+        detail["flags"] = flags
+
+
+def _index(verdict: Verdict | None) -> int:
+    return VERDICTS.index(verdict or "unknown")
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool) and value != ""
 
 
 def _facts(row: dict[str, Any]) -> dict[str, str]:
@@ -84,9 +156,9 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
     if row.get("created_at") is not None:
         facts["Written"] = f"{row['created_at']:%Y-%m-%d %H:%M:%S} UTC"
     facts["Run"] = row.get("run_id") or "–"
-    for name, value in row.items():
-        if name not in _OWN_COLUMNS and isinstance(value, str | int | float | bool) and value != "":
-            facts[name.replace("_", " ").capitalize()] = str(value)[:500]
+    for name in CAPTION_SCHEMA.names:
+        if name not in _PLACED and _is_scalar(row.get(name)):
+            facts[name.replace("_", " ").capitalize()] = str(row[name])[:MAX_CELL]
     return facts
 
 
@@ -102,7 +174,7 @@ def _segments(segments: Sequence[dict[str, Any]]) -> list[list[Any]]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return round(value, 3) if value is not None and math.isfinite(value) else None
+    return round(value, 4) if value is not None and math.isfinite(value) else None
 
 
 def _attention(caption: str, weights: Sequence[Sequence[float]]) -> dict[str, Any] | None:

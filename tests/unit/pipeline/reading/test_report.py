@@ -89,7 +89,7 @@ def test_strings_cannot_end_the_script_or_become_markup(tmp_path: Path) -> None:
     assert page.count("</script>") == 2
     tracks = data_of(page)
     assert tracks["tracks"]["caption"] == [nasty]
-    assert tracks["details"]["0"]["facts"]["Label"] == nasty
+    assert tracks["details"]["0"]["catalogue"]["label"] == nasty
 
 
 def test_the_page_makes_no_network_requests(tmp_path: Path) -> None:

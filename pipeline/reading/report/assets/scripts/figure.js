@@ -89,7 +89,7 @@ const defaultHint = () => figure.more.attention
   ? "Each row is scaled to its own peak; an even row is pale. Point at a word to highlight its chunks."
   : figure.more.no_attention
     ? "No attention weights: this model uses the mean of all chunks. A model trained with --fusion attention has weights per word and chunk."
-    : "No attention weights: the run did not save them (caption --attention, with an attention model).";
+    : "";
 const inferno = [[0, 0, 8], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 190]];
 const colour = (value) => {
   const at = value / 255 * (inferno.length - 1), low = Math.floor(at), part = at - low;

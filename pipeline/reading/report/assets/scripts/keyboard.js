@@ -1,10 +1,11 @@
-// Keyboard and filter.
+// The filter's text, and the keys of the whole page.
 const filterBox = $("filter");
 let filterTimer = 0;
 const applyFilter = () => {
-  terms = fold(filterBox.value).split(/\s+/).filter(Boolean);
+  clearTimeout(filterTimer);
+  readFilter(filterBox.value);
   document.querySelectorAll(".word").forEach((word) => word.setAttribute("aria-pressed", String(terms.length === 1 && terms[0] === word.dataset.word)));
-  refresh(!terms.length);
+  refresh(!terms.length && !without.length);
 };
 filterBox.addEventListener("input", () => { clearTimeout(filterTimer); filterTimer = setTimeout(applyFilter, 60); });
 document.querySelectorAll(".word").forEach((word) => word.addEventListener("click", () => {
@@ -12,24 +13,37 @@ document.querySelectorAll(".word").forEach((word) => word.addEventListener("clic
   applyFilter();
   $("tracks").scrollIntoView();
 }));
-const togglePlay = () => {
-  const audio = detail.querySelector("audio");
-  if (audio) { if (audio.paused) audio.play().catch(() => {}); else audio.pause(); }
+
+const isTyping = (node) => /^(SELECT|TEXTAREA)$/.test(node.tagName) || (node.tagName === "INPUT" && node.type !== "checkbox");
+const keys = {
+  "/": () => { filterBox.focus(); filterBox.select(); },
+  ArrowDown: () => move(1),
+  ArrowUp: () => move(-1),
+  " ": togglePlay,
 };
-viewport.addEventListener("keydown", (event) => {
-  const page = Math.max(1, Math.floor(viewport.clientHeight / rowHeight()) - 1);
-  const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -order.length, End: order.length };
-  if (event.key in moves) choose(order[cursor] === chosen ? cursor + moves[event.key] : cursor);
-  else if (event.key === "Enter") { if (chosen < 0) choose(cursor); open(); detail.focus(); }
-  else if (event.key === " ") togglePlay();
-  else return;
-  event.preventDefault();
-});
+const keysInTable = {
+  PageDown: () => move(rowsInView()),
+  PageUp: () => move(-rowsInView()),
+  Home: () => move(-order.length),
+  End: () => move(order.length),
+  Enter: () => { if (chosen < 0) choose(cursor); open(); detail.focus(); },
+};
+const rowsInView = () => Math.max(1, Math.floor(viewport.clientHeight / rowHeight()) - 1);
+const ownsKey = (node, key) => key === " " && (/^(BUTTON|SUMMARY|AUDIO|INPUT|A)$/.test(node.tagName) || node.closest("#below"))
+  || key.startsWith("Arrow") && (node.tagName === "AUDIO" || node.closest("#below"));
 document.addEventListener("keydown", (event) => {
-  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) { event.preventDefault(); filterBox.focus(); filterBox.select(); }
-  else if (event.key === "Escape") {
-    if (event.target === filterBox && filterBox.value) { filterBox.value = ""; applyFilter(); }
+  const node = event.target, key = event.key;
+  if (key === "Escape") {
+    if (node === filterBox && filterBox.value) { filterBox.value = ""; applyFilter(); }
     else close();
-  } else if (event.key === "Enter" && event.target === filterBox) { clearTimeout(filterTimer); applyFilter(); choose(0); viewport.focus(); }
+  } else if (key === "Enter" && node === filterBox) {
+    applyFilter();
+    choose(0, true);
+    viewport.focus();
+  } else if (!isTyping(node) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    const action = node === viewport && keysInTable[key] || keys[key.length === 1 ? key.toLowerCase() : key];
+    if (!action || ownsKey(node, key)) return;
+    action();
+    event.preventDefault();
+  }
 });

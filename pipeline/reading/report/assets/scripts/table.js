@@ -1,48 +1,29 @@
 // The table: only visible rows are in the document.
 const viewport = $("viewport"), windowNode = $("window"), spacer = $("spacer"), grid = $("grid");
-const searchText = tracks.track_id.map((id, i) => fold([id, tracks.title[i], tracks.artist[i], tracks.caption[i]].join(" \n ")));
+grid.classList.toggle("compares", data.compares);
 const columns = [
   { key: "name", label: "Track", value: (i) => fold(title(i)) },
   { key: "caption", label: "Caption", value: (i) => tracks.caption[i].toLowerCase() },
+  { key: "catalogue", label: "Catalogue", value: (i) => verdictRank(i),
+    tip: "What the catalogue states; sorted: contradictions first. Bold: the caption contradicts it; underlined: its list lacks what the caption names" },
+  data.scored
+    ? { key: "certainty", label: "Certainty", number: true, value: (i) => tracks.certainty[i],
+      tip: "Mean score of what the caption claims, 0 to 1" }
+    : { key: "certainty", label: "Log-prob.", number: true, value: (i) => tracks.log_prob[i],
+      tip: "How likely the model finds this caption for this audio; longer captions have lower values" },
   { key: "duration", label: "Length", number: true, value: (i) => tracks.duration_s[i] },
-  { key: "logp", label: "Log-prob.", number: true, value: (i) => tracks.log_prob[i],
-    tip: "How likely the model finds this caption for this audio; longer captions have lower values" },
-];
-let sort = { key: null, down: false }, terms = [], activeFilter = null, order = [], cursor = 0, chosen = -1;
-
-// Per word: without the division, the longest captions would be the least likely.
-const perWord = tracks.log_prob.map((x, i) => x === null ? null : x / (tracks.caption[i].split(/\s+/).length + 1));
-const sortedLogs = perWord.filter((x) => x !== null).sort((a, b) => a - b);
-const lowLimit = sortedLogs.length ? sortedLogs[Math.floor(sortedLogs.length * 0.05)] : -Infinity;
-const filters = [
-  ["Least likely 5 %", (i) => perWord[i] !== null && perWord[i] <= lowLimit],
-  ["Processed in part", (i) => tracks.coverage[i] !== null && tracks.coverage[i] < 1],
-  ["With attention", (i) => details[i] && details[i].attention],
-  ["With segments", (i) => details[i] && details[i].segments],
-  ["Can be played", (i) => tracks.audio[i]],
-].map(([label, test]) => ({ label, test, count: tracks.track_id.reduce((n, _, i) => n + (test(i) ? 1 : 0), 0) }));
-for (const filter of filters) {
-  if (!filter.count || filter.count === total) continue;
-  const chip = make("button", "chip", `${filter.label} (${filter.count.toLocaleString("en")})`);
-  chip.type = "button";
-  chip.setAttribute("aria-pressed", "false");
-  chip.addEventListener("click", () => {
-    activeFilter = activeFilter === filter ? null : filter;
-    document.querySelectorAll(".chip").forEach((c) => c.setAttribute("aria-pressed", String(c === chip && activeFilter === filter)));
-    refresh();
-  });
-  $("chips").append(chip);
-}
-if (!$("chips").children.length) $("chips").remove();
+].filter((column) => column.key !== "catalogue" || data.compares);
+let sort = { key: null, down: false }, order = [], cursor = 0, chosen = -1;
+const verdictRank = (i) => {
+  const compared = detailOf(i).compared || [];
+  return compared.length ? -Math.max(...compared.map(([, , , verdict]) => verdict)) : null;
+};
 
 for (const column of columns) {
   const cell = make("div", column.number ? "num" : "");
   cell.setAttribute("role", "columnheader");
   cell.setAttribute("aria-sort", "none");
-  const button = make("button", "", column.label);
-  button.type = "button";
-  if (column.tip) button.title = column.tip;
-  button.addEventListener("click", () => {
+  const button = makeButton("", column.label, () => {
     if (sort.key !== column.key) sort = { key: column.key, down: false };
     else if (!sort.down) sort = { key: column.key, down: true };
     else sort = { key: null, down: false };
@@ -50,16 +31,14 @@ for (const column of columns) {
       columns[n].key !== sort.key ? "none" : sort.down ? "descending" : "ascending"));
     refresh();
   });
+  if (column.tip) button.title = column.tip;
   cell.append(button);
   $("header").append(cell);
 }
 
 const refresh = (keepVisible = false) => {
   order = [];
-  for (let i = 0; i < total; i++) {
-    if (activeFilter && !activeFilter.test(i)) continue;
-    if (terms.every((term) => searchText[i].includes(term))) order.push(i);
-  }
+  for (let i = 0; i < total; i++) if (isShown(i)) order.push(i);
   const column = columns.find((c) => c.key === sort.key);
   if (column) {
     const values = tracks.track_id.map((_, i) => column.value(i));
@@ -70,9 +49,7 @@ const refresh = (keepVisible = false) => {
       return ((x > y) - (x < y)) * (sort.down ? -1 : 1) || a - b;
     });
   }
-  $("count").textContent = order.length === total
-    ? `${total.toLocaleString("en")} tracks`
-    : `${order.length.toLocaleString("en")} of ${total.toLocaleString("en")} tracks`;
+  $("count").textContent = order.length === total ? `${whole(total)} tracks` : `${whole(order.length)} of ${whole(total)} tracks`;
   grid.setAttribute("aria-rowcount", order.length + 1);
   cursor = Math.max(0, order.indexOf(chosen));
   spacer.style.height = `${order.length * rowHeight()}px`;
@@ -80,47 +57,15 @@ const refresh = (keepVisible = false) => {
   draw(true);
 };
 let height = 0;
-const rowHeight = () => (height ||= parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row")) || 46);
+const rowHeight = () => (height ||= parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row")) || 66);
 let drawn = "";
-const highlighted = (node, text) => {
-  if (!terms.length) { node.textContent = text; return; }
-  const lower = text.toLowerCase();
-  let at = 0;
-  while (at < text.length) {
-    let next = -1, length = 0;
-    for (const term of terms) {
-      const found = lower.indexOf(term, at);
-      if (found >= 0 && (next < 0 || found < next)) { next = found; length = term.length; }
-    }
-    if (next < 0 || lower.length !== text.length) break;
-    node.append(text.slice(at, next), make("mark", "", text.slice(next, next + length)));
-    at = next + length;
-  }
-  node.append(text.slice(at));
-};
 const draw = (force) => {
   const first = Math.max(0, Math.floor(viewport.scrollTop / rowHeight()) - 6);
   const last = Math.min(order.length, Math.ceil((viewport.scrollTop + viewport.clientHeight) / rowHeight()) + 6);
   if (!force && drawn === `${first}-${last}`) return;
   drawn = `${first}-${last}`;
   const rows = [];
-  for (let n = first; n < last; n++) {
-    const i = order[n], row = make("div", "row track");
-    row.id = `row-${i}`;
-    row.dataset.n = n;
-    row.setAttribute("role", "row");
-    row.setAttribute("aria-rowindex", n + 2);
-    row.setAttribute("aria-selected", String(i === chosen));
-    const name = make("div", "name"), text = make("div", "text");
-    const bold = make("b"); highlighted(bold, title(i)); name.append(bold);
-    if (subtitle(i)) { const small = make("span"); highlighted(small, subtitle(i)); name.append(small); }
-    highlighted(text, tracks.caption[i]);
-    text.title = tracks.caption[i];
-    const length = make("div", "num", tracks.duration_s[i] === null ? "–" : clock(tracks.duration_s[i]));
-    const logp = make("div", "num logp", tracks.log_prob[i] === null ? "–" : tracks.log_prob[i].toFixed(1));
-    for (const cell of [name, text, length, logp]) { cell.setAttribute("role", "gridcell"); row.append(cell); }
-    rows.push(row);
-  }
+  for (let n = first; n < last; n++) rows.push(rowOf(n));
   if (!order.length) rows.push(make("p", "empty", "\u2003No track matches."));
   windowNode.style.transform = `translateY(${first * rowHeight()}px)`;
   windowNode.replaceChildren(...rows);
@@ -128,9 +73,39 @@ const draw = (force) => {
   if (chosen >= 0 && document.getElementById(`row-${chosen}`)) viewport.setAttribute("aria-activedescendant", `row-${chosen}`);
   else viewport.removeAttribute("aria-activedescendant");
 };
+const rowOf = (n) => {
+  const i = order[n], row = make("div", "row track");
+  row.id = `row-${i}`;
+  row.dataset.n = n;
+  row.setAttribute("role", "row");
+  row.setAttribute("aria-rowindex", n + 2);
+  row.setAttribute("aria-selected", String(i === chosen));
+  const name = make("div", "name"), text = make("div", "text"), cells = [name, text];
+  const bold = make("b"); highlighted(bold, title(i), terms); name.append(bold);
+  if (subtitle(i)) { const small = make("span"); highlighted(small, subtitle(i), terms); name.append(small); }
+  markedCaption(text, tracks.caption[i], detailOf(i).spans, terms);
+  text.title = tracks.caption[i];
+  if (data.compares) cells.push(besideCaption(i));
+  const sure = data.scored ? tracks.certainty[i] : tracks.log_prob[i];
+  cells.push(make("div", "num certainty", sure === null ? "–" : sure.toFixed(data.scored ? 2 : 1)));
+  cells.push(make("div", "num", tracks.duration_s[i] === null ? "–" : clock(tracks.duration_s[i])));
+  for (const cell of cells) { cell.setAttribute("role", "gridcell"); row.append(cell); }
+  return row;
+};
+// The catalogue's tempo, instruments, genre and mood, marked where the caption claims something else.
+const besideCaption = (i) => {
+  const cell = make("div", "beside");
+  for (const [, value, , verdict] of detailOf(i).compared || []) {
+    const part = make("span", VERDICTS[verdict]);
+    highlighted(part, value, terms);
+    cell.append(...(cell.children.length ? [" · "] : []), part);
+  }
+  cell.title = (detailOf(i).compared || []).map(([heading, value]) => `${heading}: ${value}`).join("\n");
+  return cell;
+};
 viewport.addEventListener("scroll", () => draw(false), { passive: true });
 addEventListener("resize", () => { height = 0; spacer.style.height = `${order.length * rowHeight()}px`; draw(true); if (chosen >= 0) drawFigure(); });
 windowNode.addEventListener("click", (event) => {
   const row = event.target.closest(".row.track");
-  if (row) { choose(Number(row.dataset.n)); open(); }
+  if (row) { choose(Number(row.dataset.n), true); open(); }
 });

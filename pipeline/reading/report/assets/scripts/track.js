@@ -1,77 +1,135 @@
 // The chosen track.
 const detail = $("detail");
 let figure = null, activeWord = -1;
-const open = () => { detail.classList.add("open"); if (matchMedia("(max-width: 1000px)").matches) detail.focus(); };
+const isNarrow = () => matchMedia("(max-width: 1000px)").matches;
+const open = () => { detail.classList.add("open"); if (isNarrow()) detail.focus(); };
 const close = () => { detail.classList.remove("open"); viewport.focus(); };
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const fact = (list, name, value) => {
-  if (value === null || value === undefined || value === "") return;
-  list.append(make("dt", "", name), make("dd", "", String(value)));
-};
-const choose = (n) => {
+
+const playOnMove = $("play-on-move");
+playOnMove.checked = kept("muscaps-play-on-move") === "yes";
+playOnMove.addEventListener("change", () => keep("muscaps-play-on-move", playOnMove.checked ? "yes" : "no"));
+
+const choose = (n, byPerson = false) => {
   if (!order.length) return;
   cursor = Math.max(0, Math.min(order.length - 1, n));
-  if (chosen !== order[cursor]) { chosen = order[cursor]; activeWord = -1; show(); }
+  const moved = chosen !== order[cursor];
+  if (moved) { chosen = order[cursor]; activeWord = -1; show(); }
   const top = cursor * rowHeight();
   if (top < viewport.scrollTop) viewport.scrollTop = top;
   else if (top + rowHeight() > viewport.scrollTop + viewport.clientHeight) viewport.scrollTop = top + rowHeight() - viewport.clientHeight;
   draw(true);
+  if (moved && byPerson && playOnMove.checked) play();
 };
+const move = (steps) => choose(order[cursor] === chosen ? cursor + steps : cursor, true);
+
 const show = () => {
-  const i = chosen, more = details[i] || {};
-  const head = make("header"), heading = make("div"), back = make("button", "ghost close", "Back");
-  back.type = "button";
-  back.addEventListener("click", close);
-  heading.append(make("h2", "", title(i)));
-  if (tracks.artist[i]) heading.append(make("p", "by", tracks.artist[i]));
-  head.append(heading, back);
-  const quote = make("blockquote", "", tracks.caption[i] || "(empty caption)");
-  quote.append(make("span", "ai", "AI-written description; may be wrong"));
-  const parts = [head, quote];
-  let audio = null;
-  if (tracks.audio[i]) {
-    audio = make("audio");
-    audio.controls = true;
-    audio.preload = "none";
-    audio.src = tracks.audio[i];
-    audio.addEventListener("error", () => audio.replaceWith(make("p", "hint", "The audio cannot be played: the file was moved, or the browser does not support the format.")));
-    parts.push(audio);
-  }
+  const i = chosen, more = detailOf(i), audio = playerOf(i);
   figure = buildFigure(more, tracks.duration_s[i], audio);
-  if (figure) parts.push(make("h3", "", figure.heading), figure.node);
-  if (more.segments) {
-    const list = make("ol", "segs");
-    more.segments.forEach(([start, end, caption], n) => {
-      const item = make("li"), button = make("button");
-      button.type = "button";
-      button.dataset.segment = n;
-      button.append(make("time", "", clock(start)), make("span", "", caption));
-      button.title = `${clock(start)} to ${clock(end)}`;
-      button.addEventListener("click", () => seek(audio, start));
-      item.append(button);
-      list.append(item);
-    });
-    parts.push(make("h3", "", "Segments"), list);
-  }
-  if (more.alternatives && more.alternatives.length) {
-    const list = make("ol", "alts");
-    for (const [caption, logProb] of more.alternatives) {
-      const item = make("li");
-      item.append(make("span", "", caption), make("em", "", logProb === null ? "" : logProb.toFixed(1)));
-      list.append(item);
-    }
-    parts.push(make("h3", "", "Alternatives"), list);
-  }
-  const facts = make("dl", "facts");
-  fact(facts, "Track id", tracks.track_id[i]);
-  fact(facts, "Length", tracks.duration_s[i] === null ? null : clock(tracks.duration_s[i]));
-  fact(facts, "Coverage", tracks.coverage[i] === null ? null : `${Math.round(tracks.coverage[i] * 100)} %`);
-  fact(facts, "Log-probability", tracks.log_prob[i] === null ? null : tracks.log_prob[i].toFixed(3));
-  for (const [name, value] of Object.entries(more.facts || {})) fact(facts, name, value);
-  parts.push(make("h3", "", "Facts"), facts);
-  detail.replaceChildren(...parts);
+  detail.replaceChildren(...[
+    headOf(i),
+    audio,
+    captionOf(i),
+    ...comparedOf(more),
+    ...(more.alternatives && more.alternatives.length ? alternativesOf(more) : []),
+    ...(figure ? [make("h3", "", figure.heading), figure.node] : []),
+    ...(more.segments ? segmentsOf(more, audio) : []),
+    ...catalogueOf(more),
+    ...factsOf(i),
+  ].filter(Boolean));
   detail.scrollTop = 0;
   drawFigure();
+};
+const headOf = (i) => {
+  const head = make("header"), heading = make("div"), moves = make("div", "moves");
+  heading.append(make("h2", "", title(i)));
+  const length = tracks.duration_s[i] === null ? null : clock(tracks.duration_s[i]);
+  heading.append(make("p", "by", [tracks.artist[i], length].filter(Boolean).join(" · ")));
+  const before = makeButton("ghost step", "↑", () => move(-1)), after = makeButton("ghost step", "↓", () => move(1));
+  before.setAttribute("aria-label", "Previous track");
+  after.setAttribute("aria-label", "Next track");
+  moves.append(before, after, makeButton("ghost close", "Back", close));
+  head.append(heading, moves);
+  return head;
+};
+const playerOf = (i) => {
+  if (!tracks.audio[i]) return null;
+  const audio = make("audio");
+  audio.controls = true;
+  audio.preload = "metadata";  // the player shows the length
+  audio.src = tracks.audio[i];
+  audio.addEventListener("error", () => audio.replaceWith(make("p", "hint", "The audio cannot be played: the file was moved, or the browser does not support the format.")));
+  return audio;
+};
+const captionOf = (i) => {
+  const quote = make("blockquote"), text = make("p", "", tracks.caption[i] ? null : "(empty caption)");
+  markedCaption(text, tracks.caption[i], detailOf(i).spans, []);
+  quote.append(text, make("span", "ai", "AI-written description; may be wrong"));
+  return quote;
+};
+const VERDICT_TEXTS = ["", "agrees", "not in the catalogue", "contradicts the catalogue"];
+// The catalogue's statements beside the caption's, worst first within the order tempo, instruments, genre, mood.
+const comparedOf = (more) => {
+  if (!more.compared || !more.compared.length) return [];
+  const table = make("table", "compared"), head = make("tr"), body = make("tbody");
+  for (const name of ["", "Catalogue", "Caption"]) head.append(make("th", "", name));
+  for (const [heading, value, phrases, verdict] of more.compared) {
+    const row = make("tr", VERDICTS[verdict]), said = make("td", "", phrases.join(", ") || "–");
+    if (VERDICT_TEXTS[verdict]) said.append(" ", make("span", "verdict", VERDICT_TEXTS[verdict]));
+    const name = make("th", "", heading);
+    name.scope = "row";
+    row.append(name, make("td", "", value), said);
+    body.append(row);
+  }
+  const top = make("thead");
+  top.append(head);
+  table.append(top, body);
+  return [table];
+};
+const segmentsOf = (more, audio) => {
+  const list = make("ol", "segs");
+  more.segments.forEach(([start, end, caption], n) => {
+    const item = make("li"), button = makeButton("", null, () => seek(audio, start));
+    button.dataset.segment = n;
+    button.append(make("time", "", clock(start)), make("span", "", caption));
+    button.title = `${clock(start)} to ${clock(end)}`;
+    item.append(button);
+    list.append(item);
+  });
+  return [make("h3", "", "Segments"), list];
+};
+const alternativesOf = (more) => {
+  const list = make("ol", "alts");
+  for (const [caption, logProb] of more.alternatives) {
+    const item = make("li");
+    item.append(make("span", "", caption), make("em", "", logProb === null ? "" : logProb.toFixed(1)));
+    list.append(item);
+  }
+  return [make("h3", "", "Alternatives"), list];
+};
+const listOf = (heading, entries) => {
+  const list = make("dl", "facts");
+  for (const [name, value] of entries) {
+    if (value !== null && value !== undefined && value !== "") list.append(make("dt", "", name), make("dd", "", String(value)));
+  }
+  return list.children.length ? [make("h3", "", heading), list] : [];
+};
+const catalogueOf = (more) => listOf("Catalogue", Object.entries(more.catalogue || {}));
+const factsOf = (i) => listOf("Facts", [
+  ["Track id", tracks.track_id[i]],
+  ["Length", tracks.duration_s[i] === null ? null : clock(tracks.duration_s[i])],
+  ["Coverage", tracks.coverage[i] === null ? null : `${Math.round(tracks.coverage[i] * 100)} %`],
+  ["Log-probability", tracks.log_prob[i] === null ? null : tracks.log_prob[i].toFixed(3)],
+  ...Object.entries(detailOf(i).facts || {}),
+]);
+
+const play = () => {
+  const audio = detail.querySelector("audio");
+  if (audio) audio.play().catch(() => {});  // a browser may refuse until the page was clicked
+};
+const togglePlay = () => {
+  const audio = detail.querySelector("audio");
+  if (audio && !audio.paused) audio.pause(); else play();
 };
 const seek = (audio, seconds) => {
   if (!audio || !audio.isConnected) return;
