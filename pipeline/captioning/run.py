@@ -30,6 +30,7 @@ from pipeline.catalogue import Catalogue, read_catalogue
 from pipeline.cluster.execution import ENDED, Execution, is_user_code_error, root_cause
 from pipeline.cluster.session import Session
 from pipeline.output import compaction
+from pipeline.output.catalogue_order import write_order
 from pipeline.output.commit import CaptionSink
 from pipeline.output.lease import Lease, LeaseLostError
 from pipeline.output.leftovers import remove_leftovers
@@ -121,6 +122,7 @@ class _Run:
         remove_leftovers(self._config.output)
         plan = plan_run(self._catalogue, self._config, self._record.summary.model_id)
         self._record.set_plan(plan)
+        write_order(self._config.output, self._catalogue.rows["track_id"])
         if not plan.num_tracks:
             return self._end("nothing_to_do")
         columns = self._catalogue.extra_columns

@@ -119,7 +119,7 @@ class Table:
         times, of_model = [], []
         models: set[str] = set()
         for number, batch in self.batches(columns, batch_rows=65_536):
-            hashes.append(_hashed(batch["track_id"]))
+            hashes.append(hashed_ids(batch["track_id"]))
             if has_time:
                 times.append(batch["created_at"].cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False))
             else:
@@ -138,7 +138,7 @@ class Table:
         return _newest_per_id(np.concatenate(hashes, axis=1), np.concatenate(times), allowed)
 
 
-def _hashed(track_ids: pa.Array) -> np.ndarray:
+def hashed_ids(track_ids: pa.Array) -> np.ndarray:
     """Hash ids with both keys, uint64 (2, rows)."""
     import pandas as pd  # imported here because the import is slow and only readers of outputs need it
 

@@ -1,7 +1,7 @@
 """Captions of an output in one file: CSV, JSON lines, Parquet or audiofolder metadata.
 
-Conventions: one row per track, the newest caption; every row carries `ai_generated`, and so does the
-Frictionless descriptor written beside a file. A file appears whole or not at all.
+Conventions: one row per track, the newest caption, in the order of the newest run's catalogue; every row carries
+`ai_generated`, and so does the Frictionless descriptor written beside a file. A file appears whole or not at all.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from pipeline.reading.atomic_file import atomic_file
 from pipeline.reading.audiofolder import AudioPaths
 from pipeline.reading.descriptor import AI_COLUMN, DISCLOSURE, data_package
 from pipeline.reading.formats import ExportFormat, batch_writer, is_csv_type
+from pipeline.reading.ordered_rows import rows_in_order
 from pipeline.reading.shortening import shorten_caption
 
 FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
@@ -95,7 +96,7 @@ def export_captions(config: ExportConfig) -> ExportSummary:
     counts = {"rows": 0, "cut": 0, "escaped": 0}
     with atomic_file(config.file) as path:
         with batch_writer(path, schema, config.format, byte_order_mark=config.excel) as write:
-            for batch in table.newest(columns, model_id=config.model_id):
+            for batch in rows_in_order(table, columns, model_id=config.model_id):
                 write(_converted(batch, schema, config, audio_paths, counts))
                 counts["rows"] += batch.num_rows
         size, digest = path.stat().st_size, _sha256(path)

@@ -35,6 +35,7 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from muscaps.config import DecodingOptions
 from pipeline.captioning import CaptioningConfig, caption_catalogue, stages
+from pipeline.output.catalogue_order import read_order
 from pipeline.output.lease import Lease, LeaseHeldError
 from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.output.verification import verify
@@ -123,6 +124,8 @@ def test_every_track_ends_in_captions_or_failures(
         "decode/empty_file": 1,
     }
     assert seen[-1] == 12
+    order = read_order(str(output))
+    assert order is not None and order.num_tracks == 16
     table = pq.read_table(output / "captions")
     assert table.schema.names == [*CAPTION_SCHEMA.names, "mood"]
     row = next(row for row in table.to_pylist() if row["track_id"] == "t005")
