@@ -25,6 +25,7 @@ from jobs.commands import (
     pretraining,
     report,
     search,
+    status,
     training,
 )
 from jobs.help_page import use_help_pages
@@ -41,8 +42,8 @@ app = typer.Typer(
 )
 
 for group in (
-    demo, captioning, output, export, report, search, cluster_jobs, checkpoints, corpus, dataset, pretraining, training,
-    evaluation, experiment, benchmark,
+    demo, captioning, status, output, export, report, search, cluster_jobs, checkpoints, corpus, dataset, pretraining,
+    training, evaluation, experiment, benchmark,
 ):  # fmt: skip
     group.register(app)
 use_help_pages(app)

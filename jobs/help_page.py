@@ -2,7 +2,7 @@
 
 Conventions: a placeholder is in capital letters, for arguments too: `CATALOGUE`, `--limit N`. Choices are listed:
 `--fusion early|late`. A parameter without a placeholder of its own gets that of its type. Options and commands that no
-group names are listed under "Options" and "Commands".
+group names come first, under "Options" and "Commands".
 """
 
 import inspect
@@ -24,8 +24,9 @@ COMMAND_GROUPS: Mapping[str, Sequence[str]] = {
 }
 
 OPTION_GROUPS: Mapping[str, Sequence[str]] = {
-    "Model and search": (
+    "Captions": (
         "checkpoint", "beam_size", "max_words", "max_chars", "segments", "alternatives", "attention", "precision",
+        "min_tag_score",
     ),
     "Tracks": (
         "max_chunks", "decode_only_needed", "limit", "match_by", "model", "split", "queries",
@@ -148,9 +149,9 @@ def _summary(command: Any) -> str:
 
 
 def _grouped(names: Sequence[str], groups: Mapping[str, Sequence[str]], *, rest: str) -> dict[str, Iterable[int]]:
-    """Sort positions in `names` into groups; those of no group come last, under `rest`."""
+    """Sort positions in `names` into groups; those of no group come first, under `rest`."""
     heading = {name: title for title, members in groups.items() for name in members}
-    found: dict[str, list[int]] = {title: [] for title in (*groups, rest)}
+    found: dict[str, list[int]] = {title: [] for title in (rest, *groups)}
     for index, name in enumerate(names):
         found[heading.get(name, rest)].append(index)
     return {title: members for title, members in found.items()}

@@ -1,10 +1,10 @@
-"""Commands that check and maintain an output: `muscaps verify`, `compact` and `status`."""
+"""Commands that check and maintain an output: `muscaps verify` and `compact`."""
 
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,20 +14,16 @@ from jobs.options import (
     OutputArgument,
 )
 from jobs.outcomes import DONE, FAILED, explained
-from jobs.progress import duration, set_up_logging
+from jobs.progress import set_up_logging
 
 if TYPE_CHECKING:
     from pipeline.output.verification import Verification
-
-MAX_DAMAGED_SHOWN = 10
-"""Damaged tracks that `muscaps status` prints; with --json it prints all that the record names."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command()(verify)
     app.command()(compact)
-    app.command()(status)
 
 
 def verify(
@@ -112,72 +108,3 @@ def compact(
         print(f"{summary.files_before:,} files before, {summary.files_after:,} after")
         if summary.rows_dropped:
             print(f"{summary.rows_dropped:,} duplicate rows were removed")
-
-
-def status(
-    output: OutputArgument,
-    hourly_price: Annotated[
-        float | None,
-        typer.Option(metavar="P", min=0, help="Price of the cluster per hour, for the cost per 1,000 tracks."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the progress of a run: counts, rate, time left, cost."""
-    with explained():
-        found = _status(output)
-    if hourly_price is not None and found["tracks_per_second"]:
-        found["cost_per_1000_tracks"] = round(1000 / found["tracks_per_second"] / 3600 * hourly_price, 4)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-
-    print(f"run {found['run_id']}: {found['state']}")
-    print(f"{found['captioned']:,} captioned, {found['failed']:,} failed, {found['left']:,} left of {found['to_do']:,}")
-    for reason, attempts in found["failures_by_reason"].items():
-        print(f"  {attempts:,} x {reason}")
-    if found["damaged"]:
-        print(f"{found['damaged']:,} captioned from damaged files; column damage of captions/ has the reasons")
-        for track in found["damaged_tracks"][:MAX_DAMAGED_SHOWN]:
-            print(f"  {track['track_id']}: {track['damage']}")
-    if found["tracks_per_second"]:
-        print(f"{found['tracks_per_second']:.3g} tracks/s over {duration(found['wall_seconds'])}")
-    if found["seconds_left"] is not None:
-        print(f"about {duration(found['seconds_left'])} left")
-    if "cost_per_1000_tracks" in found:
-        print(f"{found['cost_per_1000_tracks']:.4g} for 1,000 tracks at {hourly_price:g} an hour")
-
-
-def _status(output: str) -> dict[str, Any]:
-    """Return the state of the newest run, from its record and the lease."""
-    from pipeline.output.lease import LEASE_SECONDS, current_holder
-    from pipeline.output.runs import last_run
-
-    record = last_run(output)
-    if record is None:
-        raise ValueError(f"{output}: no run has written there")
-    holder = current_holder(output)
-    state = record["status"]
-    if state == "running":
-        alive = (
-            holder is not None
-            and holder.run_id == record["run_id"]
-            and not holder.has_ended()
-            and holder.silent_seconds < LEASE_SECONDS
-        )
-        state = (
-            f"running on {holder.host}" if alive and holder is not None else "ended without a final record (killed?)"
-        )
-    done = record["captioned"] + record["failed"]
-    seconds = record["wall_seconds"] - record["startup_seconds"]
-    rate = done / seconds if seconds > 0 else 0.0
-    running = state.startswith("running")
-    return {
-        "run_id": record["run_id"],
-        "state": state,
-        **{name: record[name] for name in ("to_do", "captioned", "failed", "left", "wall_seconds", "ended_at")},
-        "failures_by_reason": record.get("failures_by_reason", {}),
-        "damaged": record.get("damaged", 0),
-        "damaged_tracks": record.get("damaged_tracks", []),
-        "tracks_per_second": round(rate, 4),
-        "seconds_left": round(record["left"] / rate) if running and rate else None,
-    }

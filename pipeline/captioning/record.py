@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,8 +24,10 @@ from pipeline.output.commit import Counts
 
 logger = logging.getLogger(__name__)
 
-RECORD_SECONDS = 30.0
+RECORD_SECONDS = 10.0
 """Time between two writes of the record during a run, in seconds."""
+RECENT_SECONDS = 120.0
+"""Time over which the record states the current rate, in seconds; less in a younger run."""
 MAX_DAMAGED_NAMED = 100
 """Maximum number of damaged tracks that the record lists."""
 
@@ -44,6 +46,7 @@ class RunRecord:
         """
         self._started = self._written = time.monotonic()
         self._first_result: float | None = None
+        self._marks: deque[tuple[float, int]] = deque()
         self.failures: Counter[str] = Counter()
         """`stage/error_type` -> number of attempts."""
         self._damaged_tracks: list[dict[str, str]] = []
@@ -101,6 +104,7 @@ class RunRecord:
         """Add result rows, see `schema.RESULT`, to the totals."""
         if self._first_result is None and rows.num_rows:
             self._first_result = time.monotonic()
+            self._marks.append((self._first_result, 0))
         for name in ("fetch", "decode", "feature", "search"):
             self._stage_seconds[name] += pc.sum(rows[f"{name}_seconds"]).as_py() or 0.0
         for name in ("decode", "caption"):
@@ -134,6 +138,7 @@ class RunRecord:
             StorageError: The record cannot be written. Temporary errors during the run are only logged.
         """
         self._written = time.monotonic()
+        recent_tracks, recent_seconds = self._recent(counts.captioned + failed_tracks)
         first = self._written if self._first_result is None else self._first_result
         self.summary = replace(
             self.summary,
@@ -150,12 +155,25 @@ class RunRecord:
             startup_seconds=round(first - self._started, 3),
             stage_seconds={name: round(seconds, 3) for name, seconds in self._stage_seconds.items()},
             peak_memory_bytes={"driver": peak_bytes(), **self._peak_bytes},
+            recent_tracks=recent_tracks,
+            recent_seconds=recent_seconds,
             rounds=self.num_rounds,
-            ended_at=_now(),
+            updated_at=_now(),
+            ended_at="" if status == "running" else _now(),
         )
         self._update_metrics()
         self._write_json()
         return self.summary
+
+    def _recent(self, done: int) -> tuple[int, float]:
+        """Return the tracks that were finished in the last minutes, and the length of these minutes in seconds."""
+        if not self._marks:
+            return 0, 0.0
+        while len(self._marks) > 1 and self._written - self._marks[1][0] >= RECENT_SECONDS:
+            self._marks.popleft()
+        began, before = self._marks[0]
+        self._marks.append((self._written, done))
+        return max(0, done - before), round(self._written - began, 3)
 
     def _write_json(self) -> None:
         record = {**asdict(self.summary), "real_time_factor": round(self.summary.real_time_factor, 2)}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 Status = Literal["running", "done", "nothing_to_do", "drained", "stopped", "failed"]
 """Status of a run:
 
-- `running`: it is in progress, or ended without writing its record (see `ended_at`).
+- `running`: it is in progress, or ended without writing its record (see `updated_at`).
 - `done`: every planned track has a caption or a failure.
 - `nothing_to_do`: no track of the catalogue was left to process.
 - `drained`: it ended early, on a signal or the time limit; the next run processes the rest.
@@ -65,6 +65,10 @@ class RunSummary:
     """Duration of the run."""
     startup_seconds: float = 0.0
     """Time from the start until the first track was finished."""
+    recent_tracks: int = 0
+    """Tracks captioned or failed in the last minutes of the run, see `record.RECENT_SECONDS`."""
+    recent_seconds: float = 0.0
+    """Length of these last minutes."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
     """Working time by stage (fetch, decode, feature, search), summed over workers; `commit` is time of the driver."""
     peak_memory_bytes: dict[str, int] = field(default_factory=dict)
@@ -74,8 +78,10 @@ class RunSummary:
     """Number of Ray executions."""
     started_at: str = ""
     """Start, UTC."""
+    updated_at: str = ""
+    """Last write of the record, UTC."""
     ended_at: str = ""
-    """End, UTC; during the run, time of the last write of the record."""
+    """End, UTC; empty during the run."""
     config: dict[str, Any] = field(default_factory=dict)
     """Configuration of the run, without secrets."""
     versions: dict[str, str] = field(default_factory=dict)

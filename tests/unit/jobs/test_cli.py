@@ -57,7 +57,7 @@ def test_options_of_commands_with_many_are_grouped() -> None:
     page = CliRunner().invoke(app, ["caption", "--help"]).stdout
     headings = [line for line in page.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
-        "Arguments:", "Model and search:", "Tracks:", "Limits of the run:", "Machines:", "Output:", "Examples:",
+        "Arguments:", "Captions:", "Tracks:", "Limits of the run:", "Machines:", "Output:", "Examples:",
     ]  # fmt: skip
 
 

@@ -86,11 +86,11 @@ def test_status_prints_reasons_and_cost(output: Path) -> None:
         ended_at="2026-11-22T21:32:00+00:00", failures_by_reason={"decode/not_audio": 8},
     )  # fmt: skip
     found = json.loads(muscaps("status", output, "--hourly-price", 3.6, "--json").stdout)
-    assert found["tracks_per_second"] == 1.0
-    assert found["cost_per_1000_tracks"] == 1.0  # 1,000 s of a cluster at 0.001 a second
+    assert found["tracks_per_second"] == 0.8
+    assert found["cost_per_1000_tracks"] == 1.25  # 1,250 s of a cluster at 0.001 a second, start-up included
     shown = muscaps("status", output, "--hourly-price", 3.6).stdout
     assert "8 x decode/not_audio" in shown
-    assert "1 for 1,000 tracks at 3.6 an hour" in shown
+    assert "0.1 so far at 3.6 an hour, start-up included: 1.25 for 1,000 tracks" in shown
 
 
 def test_status_names_damaged_files(output: Path) -> None:

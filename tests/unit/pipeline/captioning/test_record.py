@@ -110,3 +110,24 @@ def test_damaged_tracks_are_named_with_their_damage(record: RunRecord, tmp_path:
     assert written(tmp_path)["damaged_tracks"] == [{"track_id": "b", "damage": "the file ends early"}]
     record.add(results(*[cut | {"track_id": f"t{number}"} for number in range(200)]))
     assert len(record.write("done", Counts(), 0).damaged_tracks) == 100
+
+
+def test_a_run_in_progress_has_no_end_and_states_its_recent_rate(record: RunRecord, tmp_path: Path) -> None:
+    record.write("running", Counts(), 0)
+    assert (written(tmp_path)["recent_tracks"], written(tmp_path)["ended_at"]) == (0, "")
+    record.add(results(CAPTIONED))
+    summary = record.write("running", Counts(captioned=6), 0)
+    assert (summary.recent_tracks, summary.ended_at) == (6, "")
+    assert record.write("done", Counts(captioned=8), 0).ended_at
+
+
+def test_the_recent_rate_forgets_what_is_older_than_its_time(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("pipeline.captioning.record.time.monotonic", lambda: clock[0])
+    record.add(results(CAPTIONED))
+    for done in (10, 20, 90):
+        clock[0] += 100
+        summary = record.write("running", Counts(captioned=done), 0)
+    assert (summary.recent_tracks, summary.recent_seconds) == (80, 200.0)
