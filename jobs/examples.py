@@ -33,7 +33,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
     ],
     "export": [
         ("export captions/ captions.csv --excel", "CSV that Excel reads"),
-        ("export captions/ captions.jsonl --columns track_id,caption", "two columns"),
+        ("export captions/ sourceaudio.csv --profile sourceaudio", "what SourceAudio imports"),
         ("export captions/ tagged/ --tags copies", "tagged copies of the audio"),
     ],
     "report": [

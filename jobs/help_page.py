@@ -31,6 +31,7 @@ OPTION_GROUPS: Mapping[str, Sequence[str]] = {
     "Tracks": (
         "max_chunks", "decode_only_needed", "limit", "match_by", "model", "split", "queries",
     ),
+    "Tags": ("taxonomy", "taxonomy_template", "tags", "write", "overwrite"),
     "Audio network": ("extractor", "architecture", "channels", "frontend_scale", "scratch", "fine_tune"),
     "Captioner": ("start", "fusion", "glove", "word_dim", "hidden_dim", "name"),
     "Training": (
@@ -42,7 +43,10 @@ OPTION_GROUPS: Mapping[str, Sequence[str]] = {
         "address", "gpus", "workers_per_gpu", "num_workers", "gpu", "threads", "num_cpus", "device",
     ),
     "Repeatability": ("seed",),
-    "Output": ("save_features", "columns", "as_json", "help"),
+    "Output": (
+        "save_features", "columns", "rename", "profile", "audiofolder", "spreadsheet_safe", "excel",
+        "as_json", "help",
+    ),
 }  # fmt: skip
 """Heading -> parameter names. Used where a command has more than `MAX_UNGROUPED` options."""
 MAX_UNGROUPED = 8

@@ -279,6 +279,11 @@ def tags_of(layer: Layer) -> tuple[str, ...]:
     return tuple(filter(None, _PHRASES[layer]))
 
 
+def facet_of(layer: Layer) -> Facet:
+    """Return the facet of a layer."""
+    return _FACET_OF[layer]
+
+
 def phrases_of(layer: Layer, tag: str) -> tuple[str, ...]:
     """Return the phrases that claim a tag; `*` at the end stands for any further letters.
 

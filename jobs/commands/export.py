@@ -2,12 +2,16 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.outcomes import DONE, FAILED_TRACKS, explained
+
+if TYPE_CHECKING:
+    from pipeline.reading.export import ExportSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -16,11 +20,31 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    output: Annotated[str, typer.Argument(help="Folder or bucket prefix `muscaps caption` wrote to.")],
-    file: Annotated[str, typer.Argument(help="File to write: .csv, .jsonl or .parquet. With --tags: a folder.")],
+    output: Annotated[
+        str | None, typer.Argument(help="Folder or bucket prefix `muscaps caption` wrote to.", show_default=False)
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(help="File to write: .csv, .jsonl or .parquet. With --tags: a folder.", show_default=False),
+    ] = None,
     columns: Annotated[
         str, typer.Option(metavar="A,B", help="Columns in order, separated by commas; default: all.")
     ] = "",
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="OLD=NEW", help="New name of a column; may be repeated.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="SYSTEM", help="Columns for sourceaudio, soundminer, harvest (.txt) or plain."),
+    ] = None,
+    taxonomy: Annotated[
+        str | None, typer.Option(metavar="FILE", help="CSV or YAML with your own words for tags.")
+    ] = None,
+    taxonomy_template: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write a taxonomy with every tag, to be edited, and nothing else."),
+    ] = None,
+    min_tag_score: Annotated[float, typer.Option(metavar="P", help="Score from which a tag counts.")] = 0.5,
     max_chars: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Maximum caption length; longer ones are cut between words.")
     ] = None,
@@ -31,8 +55,12 @@ def export(
         bool, typer.Option("--audiofolder", help="Add file_name, as Hugging Face's audiofolder needs it.")
     ] = False,
     spreadsheet_safe: Annotated[
-        bool, typer.Option(help="CSV: put an apostrophe in front of text that is a formula.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            help="CSV: put an apostrophe in front of text that is a formula; default: yes, except in files for "
+            "another system.",
+        ),
+    ] = None,
     excel: Annotated[
         bool, typer.Option("--excel", help="CSV: begin with a byte order mark, so that Excel reads UTF-8.")
     ] = False,
@@ -46,8 +74,13 @@ def export(
 ) -> None:
     """Write captions to a file, to sidecar files or into tags.
 
-    Each track's newest caption is written, marked as AI-generated.
+    Each track's newest caption is written, marked as an AI-written description.
     """
+    if taxonomy_template is not None:
+        _write_template(taxonomy_template)
+        return
+    if output is None or file is None:
+        raise typer.BadParameter("export needs OUTPUT and FILE", param_hint="OUTPUT FILE")
     if tags is not None:
         _write_tags(
             output,
@@ -55,10 +88,12 @@ def export(
             tags,
             max_chars,
             model,
-            columns=bool(columns) or excel,
-            audiofolder=audiofolder,
+            of_one_file={
+                "--columns": columns, "--rename": rename, "--profile": profile, "--audiofolder": audiofolder,
+                "--excel": excel,
+            },
             as_json=as_json,
-        )
+        )  # fmt: skip
         return
     with explained():
         from pipeline.reading.export import ExportConfig, export_captions
@@ -73,14 +108,42 @@ def export(
                 audiofolder=audiofolder,
                 spreadsheet_safe=spreadsheet_safe,
                 excel=excel,
+                profile=profile,
+                rename=_pairs(rename or []),
+                taxonomy=taxonomy,
+                min_tag_score=min_tag_score,
             )
         )
+    _print_summary(summary, max_chars, as_json=as_json)
+
+
+def _pairs(options: list[str]) -> dict[str, str]:
+    """Read OLD=NEW options."""
+    pairs = [option.partition("=") for option in options]
+    for (old, _, new), option in zip(pairs, options, strict=True):
+        if not old.strip() or not new.strip():
+            raise ValueError(f"--rename needs OLD=NEW, such as caption=Description, not {option!r}")
+    return {old.strip(): new.strip() for old, _, new in pairs}
+
+
+def _write_template(file: str) -> None:
+    with explained():
+        from pipeline import storage
+        from pipeline.reading.taxonomy_files import template
+
+        storage.write_once(file, template().encode())
+    print(f"{file}: every tag, to be edited; use it with --taxonomy {file}")
+
+
+def _print_summary(summary: "ExportSummary", max_chars: int | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(summary)))
         return
     print(f"{summary.rows} tracks in {summary.file}, described by {summary.descriptor}")
+    for more in summary.more_files:
+        print(f"{more}: a column that is empty for some tracks, with the others' values")
     if summary.cut:
-        print(f"{summary.cut} captions cut to {max_chars} characters", file=sys.stderr)
+        print(f"{summary.cut} captions cut to {max_chars or 'the length of the profile'} characters", file=sys.stderr)
     if summary.escaped:
         print(
             f"{summary.escaped} cells were formulas and have an apostrophe in front; "
@@ -96,16 +159,16 @@ def _write_tags(
     max_chars: int | None,
     model: str | None,
     *,
-    columns: bool,
-    audiofolder: bool,
+    of_one_file: Mapping[str, object],
     as_json: bool,
 ) -> None:
     """Write sidecars or tags, print how many, and exit with 3 if some failed."""
     with explained():
         from pipeline.reading.audio_tags import TagConfig, write_tags
 
-        if columns or audiofolder:
-            raise ValueError("--tags writes one file per track: leave out --columns, --excel and --audiofolder")
+        given = [name for name, value in of_one_file.items() if value]
+        if given:
+            raise ValueError(f"--tags writes one file per track: leave out {' and '.join(given)}")
         config = TagConfig(output=output, folder=folder, target=target, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
         tagged = write_tags(config)
     if as_json:

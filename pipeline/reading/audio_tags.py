@@ -14,8 +14,8 @@ from pipeline import storage
 from pipeline.output.newest import Table, open_table
 from pipeline.output.text_values import strict_json
 from pipeline.reading.atomic_file import atomic_file
-from pipeline.reading.descriptor import AI_COLUMN
 from pipeline.reading.shortening import shorten_caption
+from pipeline.reading.tag_columns import AI_COLUMN
 from pipeline.reading.tagged_files import tag_original, write_tagged_copy
 from pipeline.reading.track_paths import LOG_NAME, SharedNames, audio_suffix, shared_names, track_path
 

@@ -1,23 +1,27 @@
 """The Frictionless data package that describes an exported file."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-AI_COLUMN = "ai_generated"
-"""Column of every export: the caption is AI-written."""
-
+from pipeline.reading.tag_columns import AI_COLUMN, KEYWORDS, MODEL_COLUMN, TAG_COLUMNS
 
 DISCLOSURE = (
     "Captions are AI-written descriptions (muscaps), made from the audio alone. They may be wrong. They name no "
-    "artist, title or lyrics. The column `ai_generated` refers to the caption, not to the recording."
+    "artist, title or lyrics. This is a statement about the descriptions, not about the recordings."
 )
 
 
-_MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
+_MEDIA_TYPES = {
+    "csv": "text/csv",
+    "txt": "text/tab-separated-values",
+    "jsonl": "application/jsonl",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 _FIELD_DESCRIPTIONS = {
     "track_id": "The catalogue's identifier of the track.",
@@ -32,37 +36,52 @@ _FIELD_DESCRIPTIONS = {
     "coverage": "Fraction of the track that was processed, 0 to 1.",
     "model_id": "Name and digest of the checkpoint that wrote the caption.",
     "created_at": "When the caption was written, UTC.",
-    AI_COLUMN: "Always true: the caption, not the recording, is AI-written.",
+    "has_vocals": "Whether there are vocals; empty where that is uncertain.",
+    "vocals_score": "Calibrated probability of vocals.",
+    **{name: f"Tags of facet {name.removeprefix('tags_')}, separated by commas." for name in TAG_COLUMNS},
+    KEYWORDS: "Tags of all facets and their synonyms, separated by commas.",
+    AI_COLUMN: "Always true: the description, not the recording, is AI-written.",
+    MODEL_COLUMN: "Name and digest of the checkpoint that wrote the description.",
     "file_name": "The audio file, relative to this file's folder.",
 }
 
 
 def data_package(
-    file: str, schema: pa.Schema, *, spreadsheet_safe: bool, rows: int, size: int, digest: str
+    file: str,
+    schema: pa.Schema,
+    *,
+    sources: Mapping[str, str],
+    spreadsheet_safe: bool,
+    rows: int,
+    size: int,
+    digest: str,
 ) -> dict[str, Any]:
     """Build a Frictionless Data Package (version 1) that describes the file.
 
     Args:
         file: Path or URI of the file; its suffix is the format.
         schema: Columns of the file.
+        sources: From which column each one is made.
         spreadsheet_safe: Whether formulas were escaped.
         rows: Number of rows.
         size: Length in bytes.
         digest: SHA-256 of the file in hex digits.
     """
-    resource = _resource(file.rpartition("/")[2], schema, rows=rows, size=size, digest=digest)
+    resource = _resource(file.rpartition("/")[2], schema, sources, rows=rows, size=size, digest=digest)
     return {
         "name": resource["name"],
         "title": "Captions of a music catalogue",
         "description": DISCLOSURE,
-        "ai_generated": True,
+        AI_COLUMN: True,
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "spreadsheet_safe": spreadsheet_safe,
         "resources": [resource],
     }
 
 
-def _resource(name: str, schema: pa.Schema, *, rows: int, size: int, digest: str) -> dict[str, Any]:
+def _resource(
+    name: str, schema: pa.Schema, sources: Mapping[str, str], *, rows: int, size: int, digest: str
+) -> dict[str, Any]:
     """Describe the file and its columns."""
     file_format = Path(name).suffix.lower()[1:]
     fields = []
@@ -70,8 +89,8 @@ def _resource(name: str, schema: pa.Schema, *, rows: int, size: int, digest: str
         described = {"name": field.name, "type": _frictionless_type(field.type)}
         if pa.types.is_decimal(field.type) and file_format == "jsonl":
             described["type"] = "string"  # a JSON number may lose digits
-        if field.name in _FIELD_DESCRIPTIONS:
-            described["description"] = _FIELD_DESCRIPTIONS[field.name]
+        if sources[field.name] in _FIELD_DESCRIPTIONS:
+            described["description"] = _FIELD_DESCRIPTIONS[sources[field.name]]
         fields.append(described)
     resource: dict[str, Any] = {
         "name": re.sub(r"[^a-z0-9._-]+", "-", Path(name).stem.lower()),
@@ -83,8 +102,11 @@ def _resource(name: str, schema: pa.Schema, *, rows: int, size: int, digest: str
         "rows": rows,
         "schema": {"fields": fields, "missingValues": [""]},
     }
-    if "track_id" in schema.names:
-        resource["schema"]["primaryKey"] = "track_id"
+    if file_format == "txt":
+        resource["dialect"] = {"delimiter": "\t"}
+    key = next((name for name, source in sources.items() if source == "track_id"), None)
+    if key is not None:
+        resource["schema"]["primaryKey"] = key
     if file_format != "parquet":
         resource["encoding"] = "utf-8"
     return resource

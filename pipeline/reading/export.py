@@ -1,30 +1,32 @@
-"""Captions of an output in one file: CSV, JSON lines, Parquet or audiofolder metadata.
+"""Captions of an output in one file: CSV, JSON lines, Parquet, audiofolder metadata or what another system imports.
 
-Conventions: one row per track, the newest caption, in the order of the newest run's catalogue; every row carries
-`ai_generated`, and so does the Frictionless descriptor written beside a file. A file appears whole or not at all.
+Conventions: one row per track, the newest caption, in the order of the newest run's catalogue. Exported tags are those
+that count (`muscaps.tags`), by the customer's words. What is AI-written is the description, not the music: rows have
+`description_ai_generated`, the Frictionless descriptor beside a file states it too. A file appears whole or not at all.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
+from muscaps.tags import MIN_TAG_SCORE
 from pipeline import storage
-from pipeline.output.column_types import converted
 from pipeline.output.newest import Table, open_table
 from pipeline.reading.atomic_file import atomic_file
 from pipeline.reading.audiofolder import AudioPaths
-from pipeline.reading.descriptor import AI_COLUMN, DISCLOSURE, data_package
-from pipeline.reading.formats import ExportFormat, batch_writer, is_csv_type
+from pipeline.reading.descriptor import DISCLOSURE, data_package
+from pipeline.reading.export_columns import Cells, ExportColumn, plain_columns, profile_columns, renamed
+from pipeline.reading.formats import ExportFormat, batch_writer
 from pipeline.reading.ordered_rows import rows_in_order
-from pipeline.reading.shortening import shorten_caption
-
-FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
-"""Start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), full-width signs included."""
+from pipeline.reading.profiles import PROFILES, Profile, profile_of
+from pipeline.reading.tag_columns import TagWords
+from pipeline.reading.taxonomy import Taxonomy
+from pipeline.reading.taxonomy_files import read_taxonomy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class ExportConfig:
     output: str
     """Folder or bucket prefix that holds `captions/`."""
     file: str
-    """Path or URI to write; the suffix .csv, .jsonl or .parquet is the format."""
+    """Path or URI to write; the suffix .csv, .jsonl or .parquet is the format. Profile harvest: .txt."""
     columns: tuple[str, ...] = ()
     """Columns in order; empty for all (CSV: all that are not nested)."""
     max_chars: int | None = None
@@ -43,28 +45,55 @@ class ExportConfig:
     """Only captions by this model; None takes each track's newest."""
     audiofolder: bool = False
     """Add `file_name` relative to the file's folder, as Hugging Face's audiofolder loader wants."""
-    spreadsheet_safe: bool = True
-    """CSV only: put an apostrophe in front of text that a spreadsheet would run as a formula."""
+    spreadsheet_safe: bool | None = None
+    """CSV only: put an apostrophe in front of text that a spreadsheet would run as a formula. None for yes, except in
+    files that another system imports."""
     excel: bool = False
     """CSV only: begin with a byte order mark, without which Excel does not read the file as UTF-8."""
+    profile: str | None = None
+    """System that imports the file, see `profiles`; None for our columns."""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """New names of columns."""
+    taxonomy: str | None = None
+    """File of the customer's words for tags, see `taxonomy_files`."""
+    min_tag_score: float = MIN_TAG_SCORE
+    """Score from which a tag counts."""
 
     def __post_init__(self) -> None:
         if self.max_chars is not None and self.max_chars < 1:
             raise ValueError(f"max_chars must be at least 1, not {self.max_chars}")
+        if not 0 <= self.min_tag_score <= 1:
+            raise ValueError(f"min_tag_score must lie in 0 to 1, not {self.min_tag_score}")
         if len(set(self.columns)) != len(self.columns):
             raise ValueError(f"columns names a column twice: {', '.join(self.columns)}")
         suffix = Path(self.file).suffix.lower()
-        if suffix not in (".csv", ".jsonl", ".parquet"):
+        if self.profile is not None:
+            self._check_profile(profile_of(self.profile), suffix)
+        elif suffix not in (".csv", ".jsonl", ".parquet"):
             raise ValueError(f"{self.file} must end in .csv, .jsonl or .parquet: the suffix chooses the format")
         if self.excel and suffix != ".csv":
             raise ValueError(f"{self.file}: a byte order mark is for .csv files that Excel opens")
         if self.audiofolder and Path(self.file).stem != "metadata":
             raise ValueError(f"audiofolder metadata must be called metadata{suffix}, not {Path(self.file).name}")
 
+    def _check_profile(self, profile: Profile, suffix: str) -> None:
+        if suffix != profile.suffix:
+            raise ValueError(f"profile {self.profile} is a {profile.suffix} file, not {self.file}")
+        if self.columns or self.audiofolder:
+            raise ValueError(f"profile {self.profile} has its own columns: leave out --columns and --audiofolder")
+
     @property
     def format(self) -> ExportFormat:
-        """The file's format, by its suffix."""
-        return Path(self.file).suffix.lower()[1:]  # type: ignore[return-value]
+        """The file's format, by its suffix; text separated by tabs is CSV too."""
+        suffix = Path(self.file).suffix.lower()[1:]
+        return "csv" if suffix == "txt" else suffix  # type: ignore[return-value]
+
+    @property
+    def makes_formulas_safe(self) -> bool:
+        """Whether text that is a formula gets an apostrophe."""
+        if self.format != "csv" or self.spreadsheet_safe is not None:
+            return self.format == "csv" and bool(self.spreadsheet_safe)
+        return self.profile is None or PROFILES[self.profile].is_for_people
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +110,8 @@ class ExportSummary:
     """Captions that were shortened to `max_chars`."""
     escaped: int
     """CSV cells that got an apostrophe in front."""
+    more_files: tuple[str, ...] = ()
+    """Files of columns that are empty for some tracks, where the import deletes what a system has for an empty cell."""
 
 
 def export_captions(config: ExportConfig) -> ExportSummary:
@@ -88,77 +119,111 @@ def export_captions(config: ExportConfig) -> ExportSummary:
 
     Raises:
         OutputError: No captions, an unknown column, or audio outside the audiofolder.
+        ValueError: The taxonomy has a mistake.
         StorageError: Reading or writing failed.
     """
+    taxonomy = Taxonomy() if config.taxonomy is None else read_taxonomy(config.taxonomy)
     table = open_table(config.output, "captions")
-    columns, schema = _columns_and_schema(table, config)
-    audio_paths = AudioPaths(table, config.file)
-    counts = {"rows": 0, "cut": 0, "escaped": 0}
-    with atomic_file(config.file) as path:
-        with batch_writer(path, schema, config.format, byte_order_mark=config.excel) as write:
-            for batch in rows_in_order(table, columns, model_id=config.model_id):
-                write(_converted(batch, schema, config, audio_paths, counts))
-                counts["rows"] += batch.num_rows
-        size, digest = path.stat().st_size, _sha256(path)
-    descriptor = data_package(
-        config.file,
-        schema,
-        spreadsheet_safe=config.format == "csv" and config.spreadsheet_safe,
-        rows=counts["rows"],
-        size=size,
-        digest=digest,
+    cells = Cells(
+        words=TagWords(taxonomy=taxonomy, min_score=config.min_tag_score),
+        spreadsheet_safe=config.makes_formulas_safe,
+        audio_paths=AudioPaths(table, config.file),
     )
-    descriptor_uri = (
-        f"{config.file}.datapackage.json"  # the suffix stays: a .csv and a .parquet of one name each keep a descriptor
+    export = _Export(config, table, cells)
+    profile = None if config.profile is None else PROFILES[config.profile]
+    if profile is None:
+        columns = plain_columns(
+            table, config.columns, config.format, audiofolder=config.audiofolder, max_chars=config.max_chars
+        )
+    else:
+        columns = profile_columns(table, profile, config.max_chars)
+    columns = renamed(columns, config.rename)
+    partly_filled: list[ExportColumn] = []
+    if profile is not None and profile.may_empty_cells_delete:
+        columns, partly_filled = export.by_filling(columns)
+    rows, descriptor = export.write(config.file, columns)
+    counts = (cells.counts.cut, cells.counts.escaped)
+    more = [export.write_filled(columns[0], column) for column in partly_filled]
+    return ExportSummary(
+        file=config.file, descriptor=descriptor, rows=rows, cut=counts[0], escaped=counts[1], more_files=tuple(more)
     )
-    storage.write_once(descriptor_uri, json.dumps(descriptor, indent=2, ensure_ascii=False).encode() + b"\n")
-    return ExportSummary(file=config.file, descriptor=descriptor_uri, **counts)
 
 
-def _columns_and_schema(table: Table, config: ExportConfig) -> tuple[list[str], pa.Schema]:
-    """Return the columns to read and the schema to write."""
-    wanted = [name for name in config.columns if name not in (AI_COLUMN, "file_name")]
-    if not wanted:
-        wanted = [field.name for field in table.schema if config.format != "csv" or not pa.types.is_nested(field.type)]
-    fields = [table.field(name) for name in wanted]
-    if config.format == "csv":
-        fields = [f if is_csv_type(f.type) else f.with_type(pa.string()) for f in fields]
-    fields = [pa.field(f.name, f.type) for f in fields if f.name not in (AI_COLUMN, "file_name")]
-    if config.audiofolder:
-        fields.insert(0, pa.field("file_name", pa.string()))
-    fields.append(pa.field(AI_COLUMN, pa.bool_()))
-    read = list(wanted)
-    if config.audiofolder:
-        read += [name for name in ("track_id", "uri") if name not in read]
-    metadata = {b"ai_generated": b"true", b"description": DISCLOSURE.encode()}
-    return read, pa.schema(fields, metadata=metadata)
+class _Export:
+    """Writes files from one output."""
+
+    def __init__(self, config: ExportConfig, table: Table, cells: Cells) -> None:
+        self._config, self._table, self._cells = config, table, cells
+
+    def write(self, file: str, columns: Sequence[ExportColumn], only_filled: str | None = None) -> tuple[int, str]:
+        """Write a file and its descriptor.
+
+        Args:
+            file: Path or URI.
+            columns: In order.
+            only_filled: Name of a column; rows where it is empty are left out.
+
+        Returns:
+            Number of rows, and path or URI of the descriptor.
+        """
+        config, schema, rows = self._config, _schema(columns), 0
+        tabs = file.lower().endswith(".txt")
+        with atomic_file(file) as path:
+            with batch_writer(
+                path, schema, config.format, byte_order_mark=config.excel, delimiter="\t" if tabs else ","
+            ) as write:
+                for batch in self._batches(columns, schema):
+                    kept = batch if only_filled is None else batch.filter(_is_filled(batch[only_filled]))
+                    write(kept)
+                    rows += kept.num_rows
+            size, digest = path.stat().st_size, _sha256(path)
+        descriptor = data_package(
+            file,
+            schema,
+            sources={column.name: column.source for column in columns},
+            spreadsheet_safe=config.makes_formulas_safe,
+            rows=rows,
+            size=size,
+            digest=digest,
+        )
+        uri = f"{file}.datapackage.json"  # the suffix stays: a .csv and a .parquet of one name each keep a descriptor
+        storage.write_once(uri, json.dumps(descriptor, indent=2, ensure_ascii=False).encode() + b"\n")
+        return rows, uri
+
+    def write_filled(self, key: ExportColumn, column: ExportColumn) -> str:
+        """Write a file of one column for the tracks that have a value; return its path or URI."""
+        start, _, suffix = self._config.file.rpartition(".")
+        file = f"{start}-{column.name.lower().replace(' ', '-')}.{suffix}"
+        self.write(file, [key, column], only_filled=column.name)
+        return file
+
+    def by_filling(self, columns: Sequence[ExportColumn]) -> tuple[list[ExportColumn], list[ExportColumn]]:
+        """Return the columns with a value for every track, and those with values for some."""
+        schema, total = _schema(columns), 0
+        filled = {column.name: 0 for column in columns}
+        for batch in self._batches(columns, schema):
+            total += batch.num_rows
+            for column in columns:
+                filled[column.name] += pc.sum(_is_filled(batch[column.name])).as_py() or 0
+        everywhere = [column for column in columns if filled[column.name] == total]
+        return everywhere, [column for column in columns if 0 < filled[column.name] < total]
+
+    def _batches(self, columns: Sequence[ExportColumn], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        needed = list(dict.fromkeys(name for column in columns for name in column.needs)) or ["track_id"]
+        for batch in rows_in_order(self._table, needed, model_id=self._config.model_id):
+            yield self._cells.batch(batch, columns, schema)
 
 
-def _converted(
-    batch: pa.RecordBatch, schema: pa.Schema, config: ExportConfig, audio_paths: AudioPaths, counts: dict[str, int]
-) -> pa.RecordBatch:
-    """Convert a batch to the schema to write; add to `counts`."""
-    arrays = []
-    for field in schema:
-        if field.name == AI_COLUMN:
-            array = pa.array([True] * batch.num_rows)
-        elif field.name == "file_name":
-            rows = zip(batch["track_id"].to_pylist(), batch["uri"].to_pylist(), strict=True)
-            array = pa.array([audio_paths.relative(uri, track_id) for track_id, uri in rows], pa.string())
-        else:
-            array = batch[field.name]
-        if field.name == "caption" and config.max_chars is not None:
-            full = array.to_pylist()
-            short = [text if text is None else shorten_caption(text, config.max_chars) for text in full]
-            counts["cut"] += sum(a != b for a, b in zip(full, short, strict=True))
-            array = pa.array(short, pa.string())
-        array = converted(array, field.type)
-        if config.format == "csv" and config.spreadsheet_safe and pa.types.is_string(field.type):
-            is_formula = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
-            counts["escaped"] += pc.sum(is_formula).as_py() or 0
-            array = pc.if_else(is_formula, pc.binary_join_element_wise("'", array, ""), array)
-        arrays.append(array)
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+def _schema(columns: Sequence[ExportColumn]) -> pa.Schema:
+    metadata = {b"description_ai_generated": b"true", b"description": DISCLOSURE.encode()}
+    return pa.schema([pa.field(column.name, column.kind) for column in columns], metadata=metadata)
+
+
+def _is_filled(array: pa.Array) -> pa.Array:
+    """Return whether each cell has a value."""
+    if not pa.types.is_string(array.type):
+        return array.is_valid()
+    return pc.not_equal(pc.utf8_trim_whitespace(array), "").fill_null(False)
 
 
 def _sha256(path: Path) -> str:

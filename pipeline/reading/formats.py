@@ -20,13 +20,27 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @contextmanager
 def batch_writer(
-    path: Path, schema: pa.Schema, file_format: ExportFormat, *, byte_order_mark: bool = False
+    path: Path,
+    schema: pa.Schema,
+    file_format: ExportFormat,
+    *,
+    byte_order_mark: bool = False,
+    delimiter: str = ",",
 ) -> Iterator[Any]:
-    """Give a function that appends a record batch to the file, in its format; CSV may get a byte order mark."""
+    """Give a function that appends a record batch to the file, in its format.
+
+    Args:
+        path: Local file.
+        schema: Of the batches.
+        file_format: Format of the file.
+        byte_order_mark: CSV only: begin with the mark that Excel needs.
+        delimiter: CSV only.
+    """
     if file_format == "csv":
         with path.open("wb") as file:
             file.write(BYTE_ORDER_MARK if byte_order_mark else b"")
-            with pyarrow.csv.CSVWriter(file, schema) as csv:
+            options = pyarrow.csv.WriteOptions(delimiter=delimiter)
+            with pyarrow.csv.CSVWriter(file, schema, write_options=options) as csv:
                 yield csv.write_batch
     elif file_format == "parquet":
         with pq.ParquetWriter(path, schema, compression="zstd") as parquet:

@@ -26,7 +26,7 @@ def test_export_prints_the_number_of_tracks(output: Path, tmp_path: Path) -> Non
     assert result.exit_code == 0
     assert json.loads(result.stdout)["rows"] == 7
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    assert list(rows[0]) == ["track_id", "caption", "ai_generated"]
+    assert list(rows[0]) == ["track_id", "caption", "description_ai_generated", "description_model"]
     assert max(len(row["caption"]) for row in rows) <= 10
 
 
@@ -37,7 +37,7 @@ def test_export_prints_the_number_of_tracks(output: Path, tmp_path: Path) -> Non
         (["x.csv", "--columns", "nonsense"], "no column 'nonsense'"),
         (["x.csv", "--model", "nobody"], "no rows of model 'nobody'"),
         (["folder", "--tags", "everything"], "sidecars, copies or originals"),
-        (["folder", "--tags", "copies", "--audiofolder"], "leave out --columns, --excel and --audiofolder"),
+        (["folder", "--tags", "copies", "--audiofolder"], "leave out --audiofolder"),
     ],
 )
 def test_an_invalid_export_is_one_line_and_exit_2(

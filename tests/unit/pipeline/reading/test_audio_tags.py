@@ -95,7 +95,7 @@ def test_other_targets_do_not_change_the_originals(tmp_path: Path, audio_files: 
     if target == "sidecars":
         sidecar = json.loads((folder / "album" / "mp3.caption.json").read_text())
         assert sidecar["caption"] == rows[0]["caption"]
-        assert sidecar["ai_generated"] is True
+        assert sidecar["description_ai_generated"] is True
     else:
         assert rows[1]["caption"] in mutagen.File(folder / "album" / "flac.flac").tags["COMMENT"][0]
 

@@ -70,7 +70,7 @@ def test_one_model_can_be_chosen_and_an_unknown_one_is_named(output: Path) -> No
 
 def test_columns_are_in_the_requested_order_and_the_ai_column_stays(output: Path) -> None:
     file = export(output, "few.csv", columns=("caption", "track_id"))
-    assert file.read_text().splitlines()[0] == '"caption","track_id","ai_generated"'
+    assert file.read_text().splitlines()[0] == ('"caption","track_id","description_ai_generated","description_model"')
     with pytest.raises(OutputError, match="no column 'genre'"):
         export(output, "none.csv", columns=("genre",))
 
@@ -113,7 +113,7 @@ def test_the_descriptor_has_rows_digest_types_and_the_ai_mark(output: Path) -> N
     file = export(output, "captions.csv", max_chars=20)
     package = json.loads((output.parent / "captions.csv.datapackage.json").read_text())
     [resource] = package["resources"]
-    assert package["ai_generated"] is True
+    assert package["description_ai_generated"] is True
     assert resource["path"] == "captions.csv"
     assert resource["rows"] == 20
     assert resource["bytes"] == file.stat().st_size
@@ -125,9 +125,9 @@ def test_the_descriptor_has_rows_digest_types_and_the_ai_mark(output: Path) -> N
 
 def test_exported_parquet_keeps_types_and_has_the_ai_mark(output: Path) -> None:
     table = pq.read_table(export(output, "captions.parquet"))
-    assert table.schema.metadata[b"ai_generated"] == b"true"
+    assert table.schema.metadata[b"description_ai_generated"] == b"true"
     assert table.schema.field("created_at").type == pa.timestamp("us", tz="UTC")
-    assert set(table["ai_generated"].to_pylist()) == {True}
+    assert set(table["description_ai_generated"].to_pylist()) == {True}
 
 
 def test_audiofolder_metadata_names_files_relative_to_itself(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_audiofolder_metadata_names_files_relative_to_itself(tmp_path: Path) -> 
         ExportConfig(output=str(tmp_path), file=str(file), audiofolder=True, columns=("file_name", "caption"))
     )
     row = json.loads(file.read_text())
-    assert list(row) == ["file_name", "caption", "ai_generated"]
+    assert list(row) == ["file_name", "caption", "description_ai_generated", "description_model"]
     assert row["file_name"] == "rock/a b.mp3"
     with pytest.raises(OutputError, match="is not in"):
         export_captions(
@@ -189,9 +189,8 @@ def test_types_without_a_usual_text_are_exported(tmp_path: Path) -> None:
     for name, (_, _, text) in ODD_COLUMNS.items():
         assert row[name].removesuffix(".000000") == text
     line = json.loads((tmp_path / "x.jsonl").read_text())
-    assert line | {"parts": None, "pairs": None, "ai_generated": None} == {
-        name: None if name in ("parts", "pairs") else text for name, (_, _, text) in ODD_COLUMNS.items()
-    } | {"ai_generated": None}
+    expected = {name: text for name, (_, _, text) in ODD_COLUMNS.items() if name not in ("parts", "pairs")}
+    assert line | expected == line
     assert (line["parts"], line["pairs"]) == ({"a": "0.10"}, [["a", 1]])
 
 

@@ -1,0 +1,184 @@
+"""The columns of an export: which there are, under which names, and their cells."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.output.column_types import converted
+from pipeline.output.newest import OutputError, Table
+from pipeline.output.schema import TAGS
+from pipeline.reading.audiofolder import AudioPaths
+from pipeline.reading.formats import ExportFormat, is_csv_type
+from pipeline.reading.profiles import Profile
+from pipeline.reading.shortening import shorten_caption
+from pipeline.reading.tag_columns import (
+    AI_COLUMN,
+    KEYWORDS,
+    MADE_FROM,
+    MODEL_COLUMN,
+    TAG_COLUMNS,
+    TagWords,
+    counted_column,
+    made_column,
+)
+
+FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
+"""Start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), full-width signs included."""
+FILE_NAME = "file_name"
+"""Column of audiofolder metadata."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportColumn:
+    """One column of an exported file."""
+
+    name: str
+    """Its name in the file."""
+    source: str
+    """Column of `captions/`, one of `tag_columns.MADE_FROM`, or `FILE_NAME`."""
+    kind: pa.DataType
+    """Type in the file."""
+    max_chars: int | None = None
+    """Most characters of a cell."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns of `captions/` from which it is made."""
+        if self.source == FILE_NAME:
+            return ("track_id", "uri")
+        return MADE_FROM.get(self.source, (self.source,))
+
+
+@dataclass(kw_only=True)
+class CellCounts:
+    """What was changed in cells."""
+
+    cut: int = 0
+    escaped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """How cells are written."""
+
+    words: TagWords
+    spreadsheet_safe: bool
+    """Put an apostrophe in front of text that a spreadsheet would run as a formula."""
+    audio_paths: AudioPaths
+    counts: CellCounts = field(default_factory=CellCounts)
+
+    def batch(self, batch: pa.RecordBatch, columns: Sequence[ExportColumn], schema: pa.Schema) -> pa.RecordBatch:
+        """Return the rows of a batch of `captions/` as they are written."""
+        return pa.RecordBatch.from_arrays([self._array(batch, column) for column in columns], schema=schema)
+
+    def _array(self, batch: pa.RecordBatch, column: ExportColumn) -> pa.Array:
+        if column.source == FILE_NAME:
+            rows = zip(batch["track_id"].to_pylist(), batch["uri"].to_pylist(), strict=True)
+            array = pa.array([self.audio_paths.relative(uri, track_id) for track_id, uri in rows], pa.string())
+        elif column.source in MADE_FROM:
+            array = made_column(column.source, batch, self.words)
+        elif column.source == "tags" and batch["tags"].type == TAGS:
+            array = counted_column(batch["tags"], self.words)
+        else:
+            array = batch[column.source]
+        array = converted(array, column.kind)
+        if column.max_chars is not None and pa.types.is_string(column.kind):
+            array = self._shortened(array, column)
+        if self.spreadsheet_safe and pa.types.is_string(column.kind):
+            is_formula = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
+            self.counts.escaped += pc.sum(is_formula).as_py() or 0
+            array = pc.if_else(is_formula, pc.binary_join_element_wise("'", array, ""), array)
+        return array
+
+    def _shortened(self, array: pa.Array, column: ExportColumn) -> pa.Array:
+        assert column.max_chars is not None
+        cut = shorten_caption if column.source == "caption" else _cut_list
+        full = array.to_pylist()
+        short = [text if text is None else cut(text, column.max_chars) for text in full]
+        if column.source == "caption":
+            self.counts.cut += sum(a != b for a, b in zip(full, short, strict=True))
+        return pa.array(short, pa.string())
+
+
+def _cut_list(text: str, max_chars: int) -> str:
+    """Cut a list between its items; a single item that is too long is cut between characters."""
+    if len(text) <= max_chars:
+        return text
+    return text[: max_chars + 1].rpartition(", ")[0] or text[:max_chars]
+
+
+def profile_columns(table: Table, profile: Profile, max_chars: int | None) -> list[ExportColumn]:
+    """Return the columns of a profile that the output can fill.
+
+    Raises:
+        OutputError: The output lacks what the first column, which names the track, is made from.
+    """
+    own = {name.lower(): name for name in reversed(table.schema.names)}
+    columns = []
+    for wanted in profile.columns:
+        source = wanted.source if wanted.source in MADE_FROM else own.get(wanted.source, wanted.source)
+        kind = pa.bool_() if source == AI_COLUMN else pa.string()
+        limits = [limit for limit in (wanted.max_chars, max_chars if source == "caption" else None) if limit]
+        column = ExportColumn(name=wanted.name, source=source, kind=kind, max_chars=min(limits, default=None))
+        if all(name in table.schema.names for name in column.needs):
+            columns.append(column)
+        elif not columns:
+            raise OutputError(f"the profile needs column {wanted.source!r}, which {table.output} does not have")
+    return columns
+
+
+def plain_columns(
+    table: Table, wanted: Sequence[str], file_format: ExportFormat, *, audiofolder: bool, max_chars: int | None
+) -> list[ExportColumn]:
+    """Return the columns that are asked for, or all, and those that say what is AI-written.
+
+    Raises:
+        OutputError: The output has no such column.
+    """
+    own = (AI_COLUMN, MODEL_COLUMN, FILE_NAME)
+    names = [name for name in wanted if name not in own]
+    if not wanted:
+        names = [field.name for field in table.schema if file_format != "csv" or not pa.types.is_nested(field.type)]
+        names = [name for name in names if name not in own]
+        if file_format == "csv" and "tags" in table.schema.names:
+            names += [name for name in (*TAG_COLUMNS, KEYWORDS) if name not in names]
+    columns = []
+    for name in names:
+        if name in MADE_FROM and name not in table.schema.names:
+            for needed in MADE_FROM[name]:
+                table.field(needed)
+            columns.append(ExportColumn(name=name, source=name, kind=pa.string()))
+            continue
+        kind = table.field(name).type
+        kind = kind if file_format != "csv" or is_csv_type(kind) else pa.string()
+        columns.append(
+            ExportColumn(name=name, source=name, kind=kind, max_chars=max_chars if name == "caption" else None)
+        )
+    if audiofolder:
+        columns.insert(0, ExportColumn(name=FILE_NAME, source=FILE_NAME, kind=pa.string()))
+    columns.append(ExportColumn(name=AI_COLUMN, source=AI_COLUMN, kind=pa.bool_()))
+    if "model_id" not in names:
+        columns.append(ExportColumn(name=MODEL_COLUMN, source=MODEL_COLUMN, kind=pa.string()))
+    return columns
+
+
+def renamed(columns: Sequence[ExportColumn], names: Mapping[str, str]) -> list[ExportColumn]:
+    """Return the columns with other names.
+
+    Raises:
+        OutputError: There is no such column, or two would have one name.
+    """
+    present = [column.name for column in columns]
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise OutputError(f"--rename: the export has no column {missing[0]!r}; it has {', '.join(present)}")
+    after = [names.get(name, name) for name in present]
+    twice = next((name for name in after if after.count(name) > 1), None)
+    if twice is not None:
+        raise OutputError(f"--rename: two columns would be {twice!r}")
+    return [
+        ExportColumn(name=name, source=column.source, kind=column.kind, max_chars=column.max_chars)
+        for name, column in zip(after, columns, strict=True)
+    ]
