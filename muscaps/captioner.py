@@ -18,6 +18,7 @@ from muscaps.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from muscaps.config import AudioConfig, DecodingOptions, ModelConfig, Precision
 from muscaps.decoding import beam_search
 from muscaps.inference import convolution_precision, fold_weight_norm, prepare_decoder, prepare_extractor
+from muscaps.limited_search import limited_search
 from muscaps.models.caption_model import EncodedAudio
 from muscaps.search_rules import SearchRules
 from muscaps.tagger import TagHeads
@@ -201,7 +202,11 @@ class Captioner:
     def _caption_some(self, features: Sequence[Features], options: DecodingOptions) -> list[Caption]:
         encoded = self._encode(features)
         guide, rules = self._rules.of_tracks(features, options)
-        searched = beam_search(self._decoder, encoded, options, self._rules.constraints(options), guide)
+        constraints, limit = self._rules.constraints(options), self._rules.limit(options)
+        if limit is None:
+            searched = beam_search(self._decoder, encoded, options, constraints, guide)
+        else:
+            searched = limited_search(self._decoder, encoded, options, limit, constraints, guide)
         found = [
             replace(to_caption(hypotheses, self.vocabulary, options.num_alternatives, of_track), embedding=embedding)
             for hypotheses, of_track, embedding in zip(searched, rules, encoded.embedding.cpu().numpy(), strict=True)

@@ -136,6 +136,10 @@ class ModelConfig:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}")
 
 
+MIN_WORDS, MIN_CHARS = 3, 20
+"""Smallest limits of words and characters."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecodingOptions:
     """How a caption is searched for (paper sections III-E and IV-D4)."""
@@ -144,6 +148,11 @@ class DecodingOptions:
     """Hypotheses kept at every step; 1 is greedy."""
     max_words: int = 22
     """Longest caption in words (paper section IV-B)."""
+    word_limit: int | None = None
+    """Most words of a caption, which still ends as a sentence: the search looks for one of this length, and nothing is
+    cut. None for no limit but `max_words`."""
+    char_limit: int | None = None
+    """Most characters of a caption, in the same way."""
     num_alternatives: int = 0
     """Other hypotheses to return besides the best, best first; at most beam_size - 1."""
     attention: bool = False
@@ -165,6 +174,12 @@ class DecodingOptions:
             raise ValueError(f"beam_size must lie in 1 to 100, not {self.beam_size}")
         if not 1 <= self.max_words <= 200:
             raise ValueError(f"max_words must lie in 1 to 200, not {self.max_words}")
+        for name, least in (("word_limit", MIN_WORDS), ("char_limit", MIN_CHARS)):
+            limit = getattr(self, name)
+            if limit is not None and limit < least:
+                raise ValueError(f"{name} must be at least {least}, not {limit}: no sentence is shorter")
+            if limit is not None and self.max_words < MIN_WORDS:
+                raise ValueError(f"{name} needs max_words of at least {MIN_WORDS}, not {self.max_words}")
         if not 0 <= self.num_alternatives < self.beam_size:
             raise ValueError(
                 f"num_alternatives={self.num_alternatives} needs beam_size of at least "

@@ -14,6 +14,7 @@ from torch import Tensor
 from muscaps.config import DecodingOptions
 from muscaps.decoding import Hypothesis, WordGuide
 from muscaps.evidence import Evidence, EvidenceConfig, EvidenceScorer, TrackEvidence
+from muscaps.length_limit import LengthLimit
 from muscaps.tagger import Features, TagHeads
 from muscaps.word_constraints import WordConstraints
 from muscaps.word_reward import WordReward
@@ -53,6 +54,7 @@ class SearchRules:
         """
         self._words, self._tagger, self._device = words, tagger, device
         self._constraints: dict[tuple[bool, bool], WordConstraints] = {}
+        self._limits: dict[tuple[int | None, int | None], LengthLimit] = {}
         self._evidence: EvidenceScorer | None = None
         if tagger is not None:
             self._evidence = EvidenceScorer(words, tagger.names, EvidenceConfig.of_card(decoding), device)
@@ -67,6 +69,15 @@ class SearchRules:
                 self._words, no_repeated_words=chosen[0], allow_unknown=chosen[1], device=self._device
             )
         return self._constraints[chosen]
+
+    def limit(self, options: DecodingOptions) -> LengthLimit | None:
+        """Return the limit of words or characters, None without one; created once per limit."""
+        if options.word_limit is None and options.char_limit is None:
+            return None
+        key = options.word_limit, options.char_limit
+        if key not in self._limits:
+            self._limits[key] = LengthLimit(self._words, max_words=key[0], max_chars=key[1], device=self._device)
+        return self._limits[key]
 
     def of_tracks(
         self, features: Sequence[Features], options: DecodingOptions

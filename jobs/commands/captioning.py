@@ -39,6 +39,12 @@ def caption(
     output: OutputArgument,
     checkpoint: CheckpointOption = None,
     beam_size: BeamOption = 5,
+    max_words: Annotated[
+        int | None, typer.Option(metavar="N", min=3, help="Search for whole sentences of at most N words.")
+    ] = None,
+    max_chars: Annotated[
+        int | None, typer.Option(metavar="N", min=20, help="Search for whole sentences of at most N characters.")
+    ] = None,
     segments: Annotated[
         float | None, typer.Option(metavar="S", help="Also caption every segment of S seconds.")
     ] = None,
@@ -94,6 +100,8 @@ def caption(
             checkpoint=checkpoint,
             options=DecodingOptions(
                 beam_size=beam_size,
+                word_limit=max_words,
+                char_limit=max_chars,
                 num_alternatives=alternatives,
                 attention=attention,
                 segment_seconds=segments,

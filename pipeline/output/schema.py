@@ -35,9 +35,12 @@ DECODING = pa.struct(
         pa.field("no_repeated_words", pa.bool_()),
         pa.field("allow_unknown", pa.bool_()),
         pa.field("word_reward", pa.float64()),
+        pa.field("word_limit", pa.int32()),
+        pa.field("char_limit", pa.int32()),
     ]
 )
-"""Options of the beam search. The last three are null if the value of the checkpoint's model card was used."""
+"""Options of the beam search. `no_repeated_words`, `allow_unknown` and `word_reward` are null if the value of the model
+card was used, the limits if there was none."""
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 CATALOGUE_SCHEMA = pa.schema(

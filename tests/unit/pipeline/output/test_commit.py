@@ -25,8 +25,14 @@ def test_committed_rows_have_the_documented_columns(tmp_path: Path) -> None:
     assert pq.read_schema(failures).equals(FAILURE_SCHEMA)
     row = pq.read_table(captions).to_pylist()[0]
     assert row["duration_s"] == 9.5
-    left_to_the_checkpoint = {"no_repeated_words": None, "allow_unknown": None, "word_reward": None}
-    assert row["decoding"] == {"beam_size": 3, "max_words": 22, **left_to_the_checkpoint}
+    left_to_the_checkpoint = dict.fromkeys(("no_repeated_words", "allow_unknown", "word_reward"))
+    assert row["decoding"] == {
+        "beam_size": 3,
+        "max_words": 22,
+        **left_to_the_checkpoint,
+        "word_limit": None,
+        "char_limit": None,
+    }
     assert (row["model_id"], row["run_id"], row["mood"]) == (MODEL_ID, "run-1", "calm")
     assert datetime.now(UTC) - row["created_at"] < timedelta(minutes=1)
     assert pd.read_parquet(tmp_path / "captions")["track_id"].tolist() == ["a", "b"]
