@@ -12,7 +12,7 @@ demo: $(READY)  ## caption the bundled tracks and show them
 	$(BIN)/muscaps demo
 
 test: $(READY)  ## all tests except the slow drills, no GPU needed
-	$(BIN)/pytest -m "not slow" $(PYTEST)
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile $(PYTEST)
 
 drills: $(READY)  ## fault injection with full counts; takes long
 	$(BIN)/pytest -m "drills" $(PYTEST)

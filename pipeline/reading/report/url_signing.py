@@ -36,7 +36,7 @@ def _s3_signer(hours: float) -> Callable[[str], str]:
     """Give a function that signs s3:// URIs with the endpoint and credentials of this environment."""
     import boto3  # slow to import; only signed links need it
 
-    client = boto3.client("s3")
+    client = boto3.Session().client("s3")  # the default session would keep credentials it has read before
 
     def sign(uri: str) -> str:
         bucket, _, key = uri.removeprefix("s3://").partition("/")

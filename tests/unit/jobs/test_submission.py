@@ -1,11 +1,13 @@
 """Submitted commands: their uploads and entrypoint, and what is rejected without a cluster."""
 
+import os
 import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import typer
@@ -15,6 +17,13 @@ from jobs import submission as submission_module
 from jobs.cli import app
 from jobs.job_server import job_environment
 from jobs.submission import Submission
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_environment() -> Iterator[None]:
+    """Undo what a connection to a job server sets: RAY_AUTH_MODE would apply to every Ray started later."""
+    with patch.dict(os.environ):
+        yield
 
 
 def prepare(arguments: list[str], **options: bool) -> Submission:
