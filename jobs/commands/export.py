@@ -46,7 +46,8 @@ def export(
     ] = None,
     min_tag_score: Annotated[float, typer.Option(metavar="P", help="Score from which a tag counts.")] = 0.5,
     max_chars: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Maximum caption length; longer ones are cut between words.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Maximum caption length; longer ones lose phrases."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="ID", help="Only captions of this model_id; default: the newest.")
@@ -143,13 +144,27 @@ def _print_summary(summary: "ExportSummary", max_chars: int | None, *, as_json: 
     for more in summary.more_files:
         print(f"{more}: a column that is empty for some tracks, with the others' values")
     if summary.cut:
-        print(f"{summary.cut} captions cut to {max_chars or 'the length of the profile'} characters", file=sys.stderr)
+        _print_shortened(summary, max_chars)
     if summary.escaped:
         print(
             f"{summary.escaped} cells were formulas and have an apostrophe in front; "
             "--no-spreadsheet-safe leaves them unchanged",
             file=sys.stderr,
         )
+
+
+def _print_shortened(summary: "ExportSummary", max_chars: int | None) -> None:
+    limit = f"{max_chars} characters" if max_chars else "the profile allows"
+    lines = [f"{summary.cut} captions are longer than {limit} and were shortened"]
+    if summary.lost_instruments:
+        named = "; ".join(f"{track_id}: {lost}" for track_id, lost in summary.examples)
+        lines.append(f"{summary.lost_instruments} of them name fewer instruments ({named})")
+    if summary.too_long:
+        lines.append(f"{summary.too_long} of them are empty: no sentence is that short")
+    if summary.lost_instruments or summary.too_long:
+        lines.append("`muscaps caption --max-chars N` looks for sentences of this length")
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def _write_tags(

@@ -37,7 +37,7 @@ class TagConfig:
     target: TagTarget
     """`sidecars`: one JSON file per track. `copies`: tagged copies. `originals`: the audio files themselves."""
     max_chars: int | None = None
-    """Longest caption in characters, cut between words; None for no limit."""
+    """Longest caption in characters, see `shortening`; None for no limit."""
     model_id: str | None = None
     """Only captions by this model; None takes each track's newest."""
 
@@ -77,7 +77,8 @@ def write_tags(config: TagConfig) -> TagSummary:
     table = open_table(config.output, "captions")
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    columns = [name for name in _COLUMNS if name in table.schema.names]
+    wanted = _COLUMNS if config.max_chars is None else (*_COLUMNS, "alternatives")
+    columns = [name for name in wanted if name in table.schema.names]
     shared = _shared_names(table, config.target)
     written, failed = 0, []
     log = folder / LOG_NAME
@@ -87,10 +88,12 @@ def write_tags(config: TagConfig) -> TagSummary:
     ):
         for batch in table.newest(columns, model_id=config.model_id):
             for row in batch.to_pylist():
-                if config.max_chars is not None:
-                    row["caption"] = shorten_caption(row["caption"], config.max_chars)
                 entry = {"track_id": row["track_id"], "uri": row["uri"]}
+                others = [other["caption"] for other in row.pop("alternatives", None) or ()]
                 try:
+                    if config.max_chars is not None:
+                        row["caption"], lost = _shortened(row["caption"], config.max_chars, others)
+                        entry |= {"lost_instruments": ", ".join(lost)} if lost else {}
                     entry["written"] = str(_write_one(config.target, row, folder, shared))
                     written += 1
                 except Exception as error:  # whatever a damaged file causes, the other tracks are written
@@ -98,6 +101,14 @@ def write_tags(config: TagConfig) -> TagSummary:
                     failed.append((row["track_id"], entry["error"]))
                 lines.write(json.dumps(entry, ensure_ascii=False) + "\n")
     return TagSummary(written=written, failed=tuple(failed), log=str(log))
+
+
+def _shortened(caption: str, max_chars: int, others: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Return a caption of at most `max_chars`, and the instruments that it does not name any more."""
+    found = shorten_caption(caption, max_chars, others)
+    if found.text is None:
+        raise ValueError(f"no sentence of at most {max_chars} characters; `muscaps caption --max-chars` looks for one")
+    return found.text, found.lost
 
 
 def _write_one(target: TagTarget, row: dict[str, Any], folder: Path, shared: SharedNames | None) -> Path:

@@ -8,7 +8,7 @@ that count (`muscaps.tags`), by the customer's words. What is AI-written is the 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from pipeline.output.newest import Table, open_table
 from pipeline.reading.atomic_file import atomic_file
 from pipeline.reading.audiofolder import AudioPaths
 from pipeline.reading.descriptor import DISCLOSURE, data_package
-from pipeline.reading.export_columns import Cells, ExportColumn, plain_columns, profile_columns, renamed
+from pipeline.reading.export_columns import CellCounts, Cells, ExportColumn, plain_columns, profile_columns, renamed
 from pipeline.reading.formats import ExportFormat, batch_writer
 from pipeline.reading.ordered_rows import rows_in_order
 from pipeline.reading.profiles import PROFILES, Profile, profile_of
@@ -40,7 +40,7 @@ class ExportConfig:
     columns: tuple[str, ...] = ()
     """Columns in order; empty for all (CSV: all that are not nested)."""
     max_chars: int | None = None
-    """Longest caption in characters, cut between words; None for no limit."""
+    """Longest caption in characters, see `shortening`; None for no limit."""
     model_id: str | None = None
     """Only captions by this model; None takes each track's newest."""
     audiofolder: bool = False
@@ -107,7 +107,13 @@ class ExportSummary:
     rows: int
     """Tracks in the file."""
     cut: int
-    """Captions that were shortened to `max_chars`."""
+    """Captions that were shortened to `max_chars`, by another hypothesis or without their last phrases."""
+    too_long: int
+    """Captions that are empty, because no sentence of `max_chars` was found."""
+    lost_instruments: int
+    """Shortened captions that name fewer instruments."""
+    examples: list[tuple[str, str]]
+    """(track_id, instruments that are lost) of the first of them."""
     escaped: int
     """CSV cells that got an apostrophe in front."""
     more_files: tuple[str, ...] = ()
@@ -142,11 +148,9 @@ def export_captions(config: ExportConfig) -> ExportSummary:
     if profile is not None and profile.may_empty_cells_delete:
         columns, partly_filled = export.by_filling(columns)
     rows, descriptor = export.write(config.file, columns)
-    counts = (cells.counts.cut, cells.counts.escaped)
+    counts = asdict(cells.counts)  # before more files are written
     more = [export.write_filled(columns[0], column) for column in partly_filled]
-    return ExportSummary(
-        file=config.file, descriptor=descriptor, rows=rows, cut=counts[0], escaped=counts[1], more_files=tuple(more)
-    )
+    return ExportSummary(file=config.file, descriptor=descriptor, rows=rows, **counts, more_files=tuple(more))
 
 
 class _Export:
@@ -172,7 +176,7 @@ class _Export:
             with batch_writer(
                 path, schema, config.format, byte_order_mark=config.excel, delimiter="\t" if tabs else ","
             ) as write:
-                for batch in self._batches(columns, schema):
+                for batch in self._batches(columns, schema, self._cells):
                     kept = batch if only_filled is None else batch.filter(_is_filled(batch[only_filled]))
                     write(kept)
                     rows += kept.num_rows
@@ -201,17 +205,20 @@ class _Export:
         """Return the columns with a value for every track, and those with values for some."""
         schema, total = _schema(columns), 0
         filled = {column.name: 0 for column in columns}
-        for batch in self._batches(columns, schema):
+        uncounted = replace(self._cells, counts=CellCounts())
+        for batch in self._batches(columns, schema, uncounted):
             total += batch.num_rows
             for column in columns:
                 filled[column.name] += pc.sum(_is_filled(batch[column.name])).as_py() or 0
         everywhere = [column for column in columns if filled[column.name] == total]
         return everywhere, [column for column in columns if 0 < filled[column.name] < total]
 
-    def _batches(self, columns: Sequence[ExportColumn], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        needed = list(dict.fromkeys(name for column in columns for name in column.needs)) or ["track_id"]
-        for batch in rows_in_order(self._table, needed, model_id=self._config.model_id):
-            yield self._cells.batch(batch, columns, schema)
+    def _batches(self, columns: Sequence[ExportColumn], schema: pa.Schema, cells: Cells) -> Iterator[pa.RecordBatch]:
+        needed = dict.fromkeys(name for column in columns for name in column.needs)
+        if any(column.source == "caption" and column.max_chars is not None for column in columns):
+            needed |= dict.fromkeys(name for name in ("alternatives", "track_id") if name in self._table.schema.names)
+        for batch in rows_in_order(self._table, list(needed) or ["track_id"], model_id=self._config.model_id):
+            yield cells.batch(batch, columns, schema)
 
 
 def _schema(columns: Sequence[ExportColumn]) -> pa.Schema:

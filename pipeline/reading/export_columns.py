@@ -26,6 +26,8 @@ from pipeline.reading.tag_columns import (
 
 FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
 """Start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), full-width signs included."""
+MAX_EXAMPLES = 10
+"""Tracks that are named whose shorter caption lacks an instrument."""
 FILE_NAME = "file_name"
 """Column of audiofolder metadata."""
 
@@ -56,6 +58,10 @@ class CellCounts:
     """What was changed in cells."""
 
     cut: int = 0
+    too_long: int = 0
+    lost_instruments: int = 0
+    examples: list[tuple[str, str]] = field(default_factory=list)
+    """(track_id, what was lost) of the first tracks whose shorter caption lacks an instrument."""
     escaped: int = 0
 
 
@@ -85,21 +91,37 @@ class Cells:
             array = batch[column.source]
         array = converted(array, column.kind)
         if column.max_chars is not None and pa.types.is_string(column.kind):
-            array = self._shortened(array, column)
+            array = self._shortened(batch, array, column)
         if self.spreadsheet_safe and pa.types.is_string(column.kind):
             is_formula = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
             self.counts.escaped += pc.sum(is_formula).as_py() or 0
             array = pc.if_else(is_formula, pc.binary_join_element_wise("'", array, ""), array)
         return array
 
-    def _shortened(self, array: pa.Array, column: ExportColumn) -> pa.Array:
+    def _shortened(self, batch: pa.RecordBatch, array: pa.Array, column: ExportColumn) -> pa.Array:
         assert column.max_chars is not None
-        cut = shorten_caption if column.source == "caption" else _cut_list
-        full = array.to_pylist()
-        short = [text if text is None else cut(text, column.max_chars) for text in full]
-        if column.source == "caption":
-            self.counts.cut += sum(a != b for a, b in zip(full, short, strict=True))
-        return pa.array(short, pa.string())
+        if column.source != "caption":
+            cut = [None if text is None else _cut_list(text, column.max_chars) for text in array.to_pylist()]
+            return pa.array(cut, pa.string())
+        others = batch["alternatives"].to_pylist() if "alternatives" in batch.schema.names else [None] * len(array)
+        ids = batch["track_id"].to_pylist() if "track_id" in batch.schema.names else [""] * len(array)
+        rows = zip(ids, array.to_pylist(), others, strict=True)
+        return pa.array([self._short_caption(*row, column.max_chars) for row in rows], pa.string())
+
+    def _short_caption(
+        self, track_id: str, caption: str | None, others: Sequence[Mapping[str, str]] | None, max_chars: int
+    ) -> str | None:
+        if caption is None:
+            return None
+        found = shorten_caption(caption, max_chars, [other["caption"] for other in others or ()])
+        counts = self.counts
+        counts.cut += found.text != caption
+        counts.too_long += found.text is None
+        if found.text is not None and found.lost:
+            counts.lost_instruments += 1
+            if len(counts.examples) < MAX_EXAMPLES:
+                counts.examples.append((track_id, ", ".join(found.lost)))
+        return found.text
 
 
 def _cut_list(text: str, max_chars: int) -> str:

@@ -111,11 +111,11 @@ def test_tagged_originals_keep_time_and_mode(tmp_path: Path, audio_files: dict[s
     ]
     write_captions(tmp_path / "output", rows)
     summary = write_tags(
-        TagConfig(output=str(tmp_path / "output"), folder=str(tmp_path / "log"), target="originals", max_chars=12)
+        TagConfig(output=str(tmp_path / "output"), folder=str(tmp_path / "log"), target="originals", max_chars=30)
     )
     assert summary.written == 1
     assert [track for track, _ in summary.failed] == ["t000002", "t000003"]
-    assert str(mutagen.File(path).tags["TXXX:MUSCAPS_CAPTION"]) == shorten_caption(rows[0]["caption"], 12)
+    assert str(mutagen.File(path).tags["TXXX:MUSCAPS_CAPTION"]) == shorten_caption(rows[0]["caption"], 30).text
     assert (path.stat().st_mtime_ns, path.stat().st_mode) == (before.st_mtime_ns, before.st_mode)
     assert not [p for p in path.parent.iterdir() if p.name.startswith(".tag-")]
     assert len(Path(summary.log).read_text().splitlines()) == 3
@@ -141,3 +141,11 @@ def test_hostile_track_ids_stay_inside_the_folder_and_have_a_file_each(tmp_path:
     written = {Path(json.loads(line)["written"]) for line in Path(summary.log).read_text().splitlines()}
     assert len(written) == len(ids)
     assert all(path.resolve().is_relative_to(folder.resolve()) and path.exists() for path in written)
+
+
+def test_a_caption_without_a_short_sentence_is_one_line_of_the_log(tmp_path: Path) -> None:
+    write_captions(tmp_path / "output", [caption_row(1), caption_row(2, caption="Piano.")])
+    config = TagConfig(output=str(tmp_path / "output"), folder=str(tmp_path / "s"), target="sidecars", max_chars=6)
+    summary = write_tags(config)
+    assert (summary.written, [track for track, _ in summary.failed]) == (1, ["t000001"])
+    assert "no sentence of at most 6 characters" in summary.failed[0][1]

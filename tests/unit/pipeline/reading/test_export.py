@@ -221,3 +221,21 @@ def test_invalid_configurations_are_rejected_before_any_work(tmp_path: Path) -> 
         ExportConfig(output="x", file="a.csv", audiofolder=True)
     with pytest.raises(OutputError, match="run `muscaps caption"):
         export_captions(ExportConfig(output=str(tmp_path), file=str(tmp_path / "a.csv")))
+
+
+def test_longer_captions_give_way_to_an_alternative_or_lose_their_last_phrase(tmp_path: Path) -> None:
+    other = [{"caption": "Slow piano and flute.", "log_prob": -9.0}]
+    rows = [
+        caption_row(1, caption="A slow piece for piano and flute in a quiet room.", alternatives=other),
+        caption_row(2, caption="Slow piano music with soft drums."),
+        caption_row(3, caption="Extraordinarily long-winded accordion music."),
+        caption_row(4, caption="Slow piano music."),
+    ]
+    write_captions(tmp_path, rows)
+    file = tmp_path / "c.csv"
+    summary = export_captions(ExportConfig(output=str(tmp_path), file=str(file), columns=("caption",), max_chars=24))
+    assert [row["caption"] for row in read_csv(file)] == [
+        "Slow piano and flute.", "Slow piano music.", "", "Slow piano music.",
+    ]  # fmt: skip
+    assert (summary.cut, summary.lost_instruments, summary.too_long) == (3, 1, 1)
+    assert summary.examples == [("t000002", "drums")]

@@ -59,11 +59,13 @@ def test_text_is_unchanged_in_files_for_another_system(output: Path) -> None:
 
 def test_soundminer_has_its_lengths_and_the_model_in_its_notes(output: Path) -> None:
     later = STARTED + timedelta(days=1)
-    row = caption_row(0, caption="word " * 400, title="t" * 200, tags=JAZZ, created_at=later)
+    row = caption_row(
+        0, caption="Piano music" + " with drums" * 200 + ".", title="t" * 200, tags=JAZZ, created_at=later
+    )
     write_captions(output, [row], "b.parquet")
     export(output, "sm.csv", profile="soundminer")
     row = rows_of(output.parent / "sm.csv")[-1]
-    assert (len(row["Description"]), len(row["TrackTitle"])) == (999, 128)
+    assert (len(row["Description"]), len(row["TrackTitle"])) == (11 + 89 * 11 + 1, 128)
     assert row["Category"] == "jazz"
     assert row["Notes"] == "AI-written description (default-0123456789ab); may be wrong"
 
