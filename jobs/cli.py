@@ -24,6 +24,7 @@ from jobs.commands import (
     output,
     pretraining,
     report,
+    review,
     search,
     status,
     training,
@@ -42,8 +43,8 @@ app = typer.Typer(
 )
 
 for group in (
-    demo, captioning, status, output, export, report, search, cluster_jobs, checkpoints, corpus, dataset, pretraining,
-    training, evaluation, experiment, benchmark,
+    demo, captioning, status, output, export, report, review, search, cluster_jobs, checkpoints, corpus, dataset,
+    pretraining, training, evaluation, experiment, benchmark,
 ):  # fmt: skip
     group.register(app)
 use_help_pages(app)

@@ -41,6 +41,19 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("report captions/ report.html --tracks 500", "500 tracks in its table"),
         ("report s3://library/captions/ report.html --listen-hours 8", "links that play for 8 hours"),
     ],
+    "review sample": [
+        ("review sample captions/ 100", "100 tracks at random, in captions/review.html"),
+        ("review sample captions/ 100 --by least-certain", "the 100 least certain captions"),
+        ("review sample s3://library/captions/ 50 review.html --listen-hours 8", "links that play for 8 hours"),
+    ],
+    "review apply": [
+        ("review apply captions/ reviews.jsonl", "into captions/reviews/"),
+        ("review apply s3://library/captions/ reviews.jsonl --json", "for a program"),
+    ],
+    "review score": [
+        ("review score captions/", "shares with intervals, by certainty"),
+        ("review score captions/ --json", "for a program"),
+    ],
     "search": [
         ('search captions/ "dark brooding synth pads"', "the ten best tracks"),
         ('search captions/ "calm piano" --top 50 --json', "for a program"),

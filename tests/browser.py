@@ -97,13 +97,21 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def reset(self) -> None:
-        """Show an empty page of usual size without settings, and forget problems and requests."""
+        """Give the tab its usual size and colours, and forget what pages stored, problems and requests."""
         self.size(1440, 1000)
         self.colours("")
-        self.call("Page.navigate", url="about:blank")
         self.call("Storage.clearDataForOrigin", origin="file://", storageTypes="local_storage")
         self.problems.clear()
         self.requests.clear()
+
+    def text(self, selector: str) -> str:
+        """Return the text of the first element that matches."""
+        return self.run(f"document.querySelector({json.dumps(selector)}).textContent")
+
+    def click(self, selector: str, containing: str = "") -> None:
+        """Click the first element that matches and contains a text."""
+        nodes = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        self.run(f"{nodes}.find((n) => n.textContent.includes({json.dumps(containing)})).click()")
 
     def close(self) -> None:
         self.loop.run_until_complete(self.socket.close())

@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
 @dataset_app.command("prepare")
 def prepare(
     pairs: Annotated[
-        str, typer.Argument(help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags].")
+        str,
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet with uri, caption or captions, [split, tags]; or a reviewed OUTPUT."
+        ),
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared dataset.")],
     extractor: Annotated[

@@ -141,6 +141,8 @@ def _print_summary(summary: "ExportSummary", max_chars: int | None, *, as_json: 
         print(json.dumps(asdict(summary)))
         return
     print(f"{summary.rows} tracks in {summary.file}, described by {summary.descriptor}")
+    if summary.reviewed:
+        print(f"{summary.reviewed:,} of them were reviewed by a person")
     for more in summary.more_files:
         print(f"{more}: a column that is empty for some tracks, with the others' values")
     if summary.cut:

@@ -40,11 +40,12 @@ logger = logging.getLogger(__name__)
 TARGET_BYTES = 128 * 2**20
 """Maximum size of a merged file: large enough for query engines, small enough for memory."""
 
-_TABLES: tuple[TableName, ...] = ("captions", "failures", "features")
+_TABLES: tuple[TableName, ...] = ("captions", "failures", "features", "reviews")
 _IDENTITY = {
     "captions": ("track_id", "etag", "model_id", "decoding"),
     "failures": ("track_id", "attempt", "run_id"),
     "features": ("track_id", "etag", "model_id"),
+    "reviews": ("track_id", "created_at"),
 }
 
 

@@ -27,7 +27,10 @@ def remove_leftovers(output: str) -> None:
     Raises:
         StorageError: The output cannot be listed, or a file cannot be removed.
     """
-    for folder in (output, *(storage.join(output, name) for name in ("captions", "failures", "features", "runs"))):
+    for folder in (
+        output,
+        *(storage.join(output, name) for name in ("captions", "failures", "features", "reviews", "runs")),
+    ):
         storage.remove_partial_writes(folder, older_than_s=LEASE_SECONDS)
     features = list(storage.list_files(storage.join(output, "features"), suffix=".parquet"))
     if not features:

@@ -37,7 +37,7 @@ class Table:
     output: str
     """Folder or bucket prefix of the run."""
     name: TableName
-    """captions, failures or features."""
+    """captions, failures, features or reviews."""
     uris: tuple[str, ...]
     """Every Parquet file, oldest first."""
     schema: pa.Schema
@@ -169,7 +169,7 @@ def open_table(output: str, name: TableName) -> Table:
 
     Args:
         output: Folder or bucket prefix of the run.
-        name: captions, failures or features.
+        name: captions, failures, features or reviews.
 
     Raises:
         OutputError: The output has no such table; the message names the command that writes it.
@@ -193,6 +193,7 @@ _HOW_TO_GET: dict[TableName, str] = {
     "captions": "run `muscaps caption CATALOGUE OUTPUT` first, or check the path",
     "failures": "no track has failed, or check the path",
     "features": "run `muscaps caption CATALOGUE OUTPUT --save-features`, with a new OUTPUT if this one has captions",
+    "reviews": "save reviews.jsonl on the report page, then run `muscaps review apply OUTPUT reviews.jsonl`",
 }
 
 

@@ -2,8 +2,8 @@
 
 Conventions:
 
-- `OUTPUT/captions/`, `failures/` and `features/` hold Parquet files. Each is written whole under a name that no other
-  write uses: `part-<run>-<number>.parquet`. They are the only record of finished work.
+- `OUTPUT/captions/`, `failures/`, `features/` and `reviews/` hold Parquet files. Each is written whole under a name
+  that no other write uses: `part-<run>-<number>.parquet`. They are the only record of finished work.
 - While files are merged, `OUTPUT/compaction.json` lists the old and the new files. `part_files` leaves out those
   that are not valid, so that a reader sees every row once at any time.
 """
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 
-TableName = Literal["captions", "failures", "features"]
+TableName = Literal["captions", "failures", "features", "reviews"]
 
 
 def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
@@ -27,7 +27,7 @@ def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
 
     Args:
         output: Folder or bucket prefix of the output.
-        table: captions, failures or features.
+        table: captions, failures, features or reviews.
 
     Raises:
         StorageError: The output cannot be listed.
@@ -42,7 +42,7 @@ class Compaction:
     """A merge of part files in progress. The new files replace the old ones as soon as all new files exist."""
 
     table: str
-    """captions, failures or features."""
+    """captions, failures, features or reviews."""
     new: tuple[str, ...]
     """Names of the merged files."""
     old: tuple[str, ...]

@@ -131,6 +131,32 @@ FEATURE_SCHEMA = pa.schema(
 )
 """A track's `(num_chunks, feature_dim)` features, float16, row-major, little-endian."""
 
+REVIEWED_TAGS = pa.list_(pa.struct([pa.field("facet", pa.string()), pa.field("tag", pa.string())]))
+REVIEW_SCHEMA = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("caption", pa.string()),
+        pa.field("machine_caption", pa.string(), nullable=False),
+        pa.field("tags_on", REVIEWED_TAGS),
+        pa.field("tags_off", REVIEWED_TAGS),
+        pa.field("certainty", pa.float64()),
+        pa.field("sample", pa.string()),
+        pa.field("etag", pa.string()),
+        pa.field("model_id", pa.string()),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("created_at", TIMESTAMP, nullable=False),
+    ]
+)
+"""A person's decision about one caption; the newest of a track counts.
+
+- `verdict` is accepted, edited or rejected. `caption` is the text that the person wants: null if rejected.
+- `tags_on` and `tags_off` are the tags that the person switched on or off.
+- `certainty` is the mean score of the caption's claims. `sample` is random or least_certain if the track was drawn by
+  `muscaps review sample`, null if the person chose it.
+- `created_at` is the time of the decision. `run_id` names the `muscaps review apply` that wrote the row.
+"""
+
 _FAILURE = pa.schema([FAILURE_SCHEMA.field(name) for name in ("stage", "error_type", "message", "retryable")])
 _DECODED_AUDIO = pa.schema(
     [CAPTION_SCHEMA.field(name) for name in ("sample_rate", "channels", "num_chunks", "coverage", "damage")]

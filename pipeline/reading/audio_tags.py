@@ -1,7 +1,7 @@
 """Captions track by track: sidecar files, tagged copies, or tags in the original files.
 
 Conventions: an audio file is changed only where the target is `originals`. A track that cannot be written is one line
-of the log; the others are written.
+of the log; the others are written. A text that a person decided on replaces the caption; a rejected one is left out.
 """
 
 import importlib.util
@@ -18,10 +18,11 @@ from pipeline.reading.shortening import shorten_caption
 from pipeline.reading.tag_columns import AI_COLUMN
 from pipeline.reading.tagged_files import tag_original, write_tagged_copy
 from pipeline.reading.track_paths import LOG_NAME, SharedNames, audio_suffix, shared_names, track_path
+from pipeline.review.reviewed_captions import REVIEWED_COLUMN, ReviewedCaptions
 
 TagTarget = Literal["sidecars", "copies", "originals"]
 
-_COLUMNS = ("track_id", "uri", "caption", "log_prob", "segments", "model_id", "created_at")
+_COLUMNS = ("track_id", "uri", "etag", "caption", "log_prob", "segments", "model_id", "created_at")
 """Columns of a sidecar file."""
 _SIDECAR_SUFFIX = ".caption.json"
 
@@ -80,6 +81,7 @@ def write_tags(config: TagConfig) -> TagSummary:
     wanted = _COLUMNS if config.max_chars is None else (*_COLUMNS, "alternatives")
     columns = [name for name in wanted if name in table.schema.names]
     shared = _shared_names(table, config.target)
+    reviews = ReviewedCaptions(config.output, model_id=config.model_id)
     written, failed = 0, []
     log = folder / LOG_NAME
     with (
@@ -87,9 +89,13 @@ def write_tags(config: TagConfig) -> TagSummary:
         path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines,
     ):
         for batch in table.newest(columns, model_id=config.model_id):
-            for row in batch.to_pylist():
+            for row in reviews.apply(batch).to_pylist():
                 entry = {"track_id": row["track_id"], "uri": row["uri"]}
-                others = [other["caption"] for other in row.pop("alternatives", None) or ()]
+                if row["caption"] is None:
+                    lines.write(json.dumps({**entry, "left_out": "rejected by a person"}, ensure_ascii=False) + "\n")
+                    continue
+                alternatives = row.pop("alternatives", None) or ()
+                others = [] if row[REVIEWED_COLUMN] else [other["caption"] for other in alternatives]
                 try:
                     if config.max_chars is not None:
                         row["caption"], lost = _shortened(row["caption"], config.max_chars, others)

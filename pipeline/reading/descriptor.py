@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.reading.tag_columns import AI_COLUMN, KEYWORDS, MODEL_COLUMN, TAG_COLUMNS
+from pipeline.review.reviewed_captions import REVIEWED_COLUMN
 
 DISCLOSURE = (
     "Captions are AI-written descriptions (muscaps), made from the audio alone. They may be wrong. They name no "
@@ -40,6 +41,7 @@ _FIELD_DESCRIPTIONS = {
     "vocals_score": "Calibrated probability of vocals.",
     **{name: f"Tags of facet {name.removeprefix('tags_')}, separated by commas." for name in TAG_COLUMNS},
     KEYWORDS: "Tags of all facets and their synonyms, separated by commas.",
+    REVIEWED_COLUMN: "Whether a person accepted, edited or rejected the caption; a rejected caption is empty.",
     AI_COLUMN: "Always true: the description, not the recording, is AI-written.",
     MODEL_COLUMN: "Name and digest of the checkpoint that wrote the description.",
     "file_name": "The audio file, relative to this file's folder.",

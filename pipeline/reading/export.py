@@ -1,8 +1,9 @@
 """Captions of an output in one file: CSV, JSON lines, Parquet, audiofolder metadata or what another system imports.
 
-Conventions: one row per track, the newest caption, in the order of the newest run's catalogue. Exported tags are those
-that count (`muscaps.tags`), by the customer's words. What is AI-written is the description, not the music: rows have
-`description_ai_generated`, the Frictionless descriptor beside a file states it too. A file appears whole or not at all.
+Conventions: one row per track, in the order of the newest run's catalogue: the newest caption and its tags, or what a
+person decided on (`pipeline.review`). Exported tags are those that count (`muscaps.tags`), by the customer's words.
+What is AI-written is the description, not the music: rows have `description_ai_generated`, the Frictionless descriptor
+beside a file states it too. A file appears whole or not at all.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from pipeline.reading.profiles import PROFILES, Profile, profile_of
 from pipeline.reading.tag_columns import TagWords
 from pipeline.reading.taxonomy import Taxonomy
 from pipeline.reading.taxonomy_files import read_taxonomy
+from pipeline.review.reviewed_captions import NEEDED_COLUMNS, REVIEWED_COLUMN, ReviewedCaptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,8 @@ class ExportSummary:
     """Path or URI of the Frictionless data package that describes it."""
     rows: int
     """Tracks in the file."""
+    reviewed: int
+    """Tracks whose caption a person accepted, edited or rejected."""
     cut: int
     """Captions that were shortened to `max_chars`, by another hypothesis or without their last phrases."""
     too_long: int
@@ -148,7 +152,7 @@ def export_captions(config: ExportConfig) -> ExportSummary:
     if profile is not None and profile.may_empty_cells_delete:
         columns, partly_filled = export.by_filling(columns)
     rows, descriptor = export.write(config.file, columns)
-    counts = asdict(cells.counts)  # before more files are written
+    counts = {**asdict(cells.counts), "reviewed": export.reviewed}  # before more files are written
     more = [export.write_filled(columns[0], column) for column in partly_filled]
     return ExportSummary(file=config.file, descriptor=descriptor, rows=rows, **counts, more_files=tuple(more))
 
@@ -158,6 +162,9 @@ class _Export:
 
     def __init__(self, config: ExportConfig, table: Table, cells: Cells) -> None:
         self._config, self._table, self._cells = config, table, cells
+        self._reviews = ReviewedCaptions(config.output, model_id=config.model_id)
+        self.reviewed = 0
+        """Rows of the last pass over the output that a person reviewed."""
 
     def write(self, file: str, columns: Sequence[ExportColumn], only_filled: str | None = None) -> tuple[int, str]:
         """Write a file and its descriptor.
@@ -214,11 +221,16 @@ class _Export:
         return everywhere, [column for column in columns if 0 < filled[column.name] < total]
 
     def _batches(self, columns: Sequence[ExportColumn], schema: pa.Schema, cells: Cells) -> Iterator[pa.RecordBatch]:
-        needed = dict.fromkeys(name for column in columns for name in column.needs)
+        wanted = list(NEEDED_COLUMNS)
         if any(column.source == "caption" and column.max_chars is not None for column in columns):
-            needed |= dict.fromkeys(name for name in ("alternatives", "track_id") if name in self._table.schema.names)
-        for batch in rows_in_order(self._table, list(needed) or ["track_id"], model_id=self._config.model_id):
-            yield cells.batch(batch, columns, schema)
+            wanted.append("alternatives")
+        needed = dict.fromkeys(name for column in columns for name in column.needs)
+        needed |= dict.fromkeys(name for name in wanted if name in self._table.schema.names)
+        self.reviewed = 0
+        for batch in rows_in_order(self._table, list(needed), model_id=self._config.model_id):
+            reviewed = self._reviews.apply(batch)
+            self.reviewed += pc.sum(reviewed[REVIEWED_COLUMN]).as_py() or 0
+            yield cells.batch(reviewed, columns, schema)
 
 
 def _schema(columns: Sequence[ExportColumn]) -> pa.Schema:

@@ -23,6 +23,7 @@ from pipeline.reading.tag_columns import (
     counted_column,
     made_column,
 )
+from pipeline.review.reviewed_captions import REVIEWED_COLUMN
 
 FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
 """Start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), full-width signs included."""
@@ -39,7 +40,7 @@ class ExportColumn:
     name: str
     """Its name in the file."""
     source: str
-    """Column of `captions/`, one of `tag_columns.MADE_FROM`, or `FILE_NAME`."""
+    """Column of `captions/`, one of `tag_columns.MADE_FROM`, `REVIEWED_COLUMN` or `FILE_NAME`."""
     kind: pa.DataType
     """Type in the file."""
     max_chars: int | None = None
@@ -50,6 +51,8 @@ class ExportColumn:
         """Columns of `captions/` from which it is made."""
         if self.source == FILE_NAME:
             return ("track_id", "uri")
+        if self.source == REVIEWED_COLUMN:
+            return ()
         return MADE_FROM.get(self.source, (self.source,))
 
 
@@ -104,6 +107,10 @@ class Cells:
             cut = [None if text is None else _cut_list(text, column.max_chars) for text in array.to_pylist()]
             return pa.array(cut, pa.string())
         others = batch["alternatives"].to_pylist() if "alternatives" in batch.schema.names else [None] * len(array)
+        if REVIEWED_COLUMN in batch.schema.names:  # no person has seen the other hypotheses
+            others = [
+                None if seen else texts for seen, texts in zip(batch[REVIEWED_COLUMN].to_pylist(), others, strict=True)
+            ]
         ids = batch["track_id"].to_pylist() if "track_id" in batch.schema.names else [""] * len(array)
         rows = zip(ids, array.to_pylist(), others, strict=True)
         return pa.array([self._short_caption(*row, column.max_chars) for row in rows], pa.string())
@@ -154,12 +161,12 @@ def profile_columns(table: Table, profile: Profile, max_chars: int | None) -> li
 def plain_columns(
     table: Table, wanted: Sequence[str], file_format: ExportFormat, *, audiofolder: bool, max_chars: int | None
 ) -> list[ExportColumn]:
-    """Return the columns that are asked for, or all, and those that say what is AI-written.
+    """Return the columns that are asked for, or all, and those that say what is reviewed and what AI-written.
 
     Raises:
         OutputError: The output has no such column.
     """
-    own = (AI_COLUMN, MODEL_COLUMN, FILE_NAME)
+    own = (AI_COLUMN, MODEL_COLUMN, REVIEWED_COLUMN, FILE_NAME)
     names = [name for name in wanted if name not in own]
     if not wanted:
         names = [field.name for field in table.schema if file_format != "csv" or not pa.types.is_nested(field.type)]
@@ -180,6 +187,7 @@ def plain_columns(
         )
     if audiofolder:
         columns.insert(0, ExportColumn(name=FILE_NAME, source=FILE_NAME, kind=pa.string()))
+    columns.append(ExportColumn(name=REVIEWED_COLUMN, source=REVIEWED_COLUMN, kind=pa.bool_()))
     columns.append(ExportColumn(name=AI_COLUMN, source=AI_COLUMN, kind=pa.bool_()))
     if "model_id" not in names:
         columns.append(ExportColumn(name=MODEL_COLUMN, source=MODEL_COLUMN, kind=pa.string()))

@@ -1,5 +1,7 @@
 """Reading pair files: CSV, TSV, JSONL or Parquet, or a folder of Parquet files, as catalogues are read.
 
+The output of `muscaps caption` is a source as well: its reviewed captions.
+
 Conventions: the columns are `uri` and `caption` (or `captions`, a list), optionally `track_id`, `split` and `tags`.
 Rows of one track are one pair with several captions. In text files `captions` and `tags` are JSON lists, Python lists
 or separated by `|`; `tags` also by semicolons or commas. Relative URIs are relative to the file.
@@ -22,6 +24,7 @@ from pipeline.catalogue.columns import URI_SYNONYMS, map_columns
 from pipeline.catalogue.folder import FolderReader
 from pipeline.catalogue.inventory import InventoryReader
 from pipeline.catalogue.reader import Reader
+from pipeline.training.reviewed_pairs import is_output, reviewed_pairs
 
 TEXT_COLUMNS = ("track_id", "uri", "caption", "split")
 LIST_COLUMNS = ("captions", "tags")
@@ -31,13 +34,15 @@ TAG_SEPARATORS = "|;,"
 
 
 def read_pairs(source: str) -> list[Pair]:
-    """Read a pair file; rows that name the same track become one pair.
+    """Read a pair file, or the reviews of an output; rows that name the same track become one pair.
 
     Raises:
         DatasetError: The file is unreadable or empty, a column or a value is missing, a split is unknown or
             differs between rows of one track.
         StorageError: The file cannot be fetched.
     """
+    if is_output(source):
+        return reviewed_pairs(source)
     pairs: dict[str, Pair] = {}
     try:
         reader = _table_reader(source)

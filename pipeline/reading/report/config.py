@@ -1,6 +1,7 @@
 """What a report page shows."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,10 @@ class ReportConfig:
     """Maximum number of tracks whose audio is read for a spectrogram; those with attention or segments first."""
     listen_hours: float | None = None
     """Sign links to s3:// audio, valid for this many hours; None: no links to s3:// audio."""
+    sample: Literal["random", "least_certain"] | None = None
+    """Show `max_tracks` tracks without a decision of a person, drawn at random or by certainty; None shows all."""
+    seed: int = 0
+    """Seed of a random sample."""
     colours: str = "system"
     """Colours of the page when it opens: system, light or dark."""
 
@@ -31,5 +36,7 @@ class ReportConfig:
             raise ValueError(f"max_spectrograms must not be negative: {self.max_spectrograms}")
         if self.listen_hours is not None and not 0 < self.listen_hours <= 168:
             raise ValueError(f"listen_hours must lie in 0 to 168 (S3 signs for a week), not {self.listen_hours}")
+        if self.sample not in (None, "random", "least_certain"):
+            raise ValueError(f"sample must be random or least_certain, not {self.sample!r}")
         if self.colours not in ("system", "light", "dark"):
             raise ValueError(f"colours must be system, light or dark, not {self.colours!r}")

@@ -22,10 +22,24 @@ from pipeline.reading.report.formatting import clock_time, percentage, readable_
 from pipeline.reading.report.input_notes import damaged_files, left_out_of_listing
 from pipeline.reading.report.result_tables import FailureReason
 from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row, wall_seconds
+from pipeline.reading.report.sampling import TrackSample, by_certainty
 from pipeline.reading.report.statistics import Summary, summarise
 from pipeline.reading.report.track_details import track_data
+from pipeline.review.reviewed_captions import ReviewedCaptions
 
-SCRIPTS = ("elements", "colours", "tooltips", "filters", "table", "track", "figure", "keyboard", "start")
+SCRIPTS = (
+    "elements",
+    "colours",
+    "tooltips",
+    "review",
+    "filters",
+    "table",
+    "track",
+    "review_controls",
+    "figure",
+    "keyboard",
+    "start",
+)
 """Files of the page's script, in the order in which they run."""
 
 
@@ -36,19 +50,30 @@ def write_report(config: ReportConfig) -> Summary:
         OutputError: The output holds neither captions nor failures.
         StorageError: Reading the output or writing the page failed.
     """
-    summary, shown = summarise(config.output, max_tracks=config.max_tracks)
-    page = render(summary, shown, config)
+    reviews = ReviewedCaptions(config.output)
+    summary, shown = summarise(config.output, sample=_sample(config, reviews))
+    page = render(summary, shown, config, reviews)
     storage.write_once(config.file, page.encode("utf-8", "replace"))
     return summary
 
 
-def render(summary: Summary, shown: pa.Table, config: ReportConfig) -> str:
+def _sample(config: ReportConfig, reviews: ReviewedCaptions) -> TrackSample:
+    """Return what draws the tracks of the page."""
+    if config.sample is None:
+        return TrackSample(config.max_tracks)
+    keys = by_certainty if config.sample == "least_certain" else None
+    reviewed = {review["track_id"] for review in reviews}
+    return TrackSample(config.max_tracks, keys=keys, seed=config.seed, without=reviewed)
+
+
+def render(summary: Summary, shown: pa.Table, config: ReportConfig, reviews: ReviewedCaptions | None = None) -> str:
     """Build the page.
 
     Args:
         summary: The figures.
         shown: Rows of `captions/` for the table.
         config: What to show and where it goes, so that links to local audio can be relative.
+        reviews: Decisions that the output holds; None for none.
 
     Returns:
         HTML that needs nothing else, except the audio it links to.
@@ -63,7 +88,7 @@ def render(summary: Summary, shown: pa.Table, config: ReportConfig) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return template.render(
         page=_page(summary, shown.num_rows, config),
-        data=Markup(_script_safe(track_data(shown, summary.runs, config))),
+        data=Markup(_script_safe(track_data(shown, summary.runs, config, reviews))),
         style=Markup((folder / "report.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=Markup(f"sha256-{digest}"),
@@ -107,11 +132,7 @@ def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
         "left_out": left_out_of_listing(summary.runs),
         "run_columns": RUN_COLUMNS,
         "runs": [run_row(summary, record) for record in known_runs(summary)],
-        "sample_note": (
-            f"{shown:,} of {summary.tracks:,} tracks are shown, drawn evenly at random. The figures below are over all."
-            if shown < summary.tracks
-            else ""
-        ),
+        "sample_note": _sample_note(shown, summary.tracks, config),
         "footer": (
             f"Written by muscaps report on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Captions are AI-written "
             "descriptions of the audio and may be wrong."
@@ -123,6 +144,15 @@ def _summary_line(summary: Summary) -> str:
     """Return the key figures in one line."""
     audio = f"{readable_duration(summary.audio_seconds)} of audio"
     return f"{summary.tracks:,} captioned · {summary.failed:,} without a caption · {audio}"
+
+
+def _sample_note(shown: int, tracks: int, config: ReportConfig) -> str:
+    """Return which tracks the page shows; nothing where it shows all."""
+    if shown == tracks:
+        return ""
+    which = "the least certain" if config.sample == "least_certain" else "drawn evenly at random"
+    reviewed = ", of those without a review" if config.sample else ""
+    return f"{shown:,} of {tracks:,} tracks are shown, {which}{reviewed}. The figures below are over all."
 
 
 def _tiles(summary: Summary) -> list[dict[str, Any]]:

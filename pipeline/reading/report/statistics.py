@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pipeline import storage
 from pipeline.output.newest import OutputError, Table, open_table
 from pipeline.reading.report.result_tables import FAILURE_COLUMNS, FailureReason, ResultTables, result_tables
+from pipeline.reading.report.sampling import TrackSample
 
 logger = logging.getLogger(__name__)
 
@@ -102,12 +103,13 @@ class Summary:
         }
 
 
-def summarise(output: str, *, max_tracks: int = 0) -> tuple[Summary, pa.Table]:
+def summarise(output: str, *, max_tracks: int = 0, sample: TrackSample | None = None) -> tuple[Summary, pa.Table]:
     """Count everything in an output, and draw the tracks to show.
 
     Args:
         output: Folder or bucket prefix of the run.
         max_tracks: Maximum number of tracks to draw, evenly at random.
+        sample: Draws the tracks instead, if given.
 
     Returns:
         The figures over all tracks, and the drawn rows with all their columns, by track_id.
@@ -125,7 +127,7 @@ def summarise(output: str, *, max_tracks: int = 0) -> tuple[Summary, pa.Table]:
         if failures is not None:
             _count_failures(failures, summary, tables)
         if captions is not None:
-            drawn = _count_captions(captions, summary, tables, max_tracks)
+            drawn = _count_captions(captions, summary, tables, sample or TrackSample(max_tracks))
         summary.distinct = tables.distinct_captions()
         summary.repeated = tables.repeated_captions(7)
         summary.failures = tables.failure_reasons()
@@ -167,11 +169,11 @@ def _count_seconds(seconds: dict[str, Counter[int]], batch: pa.RecordBatch) -> N
             seconds.setdefault(run_id or "", Counter())[int(created_at.timestamp())] += 1
 
 
-def _count_captions(captions: Table, summary: Summary, tables: ResultTables, max_tracks: int) -> pa.Table:
+def _count_captions(captions: Table, summary: Summary, tables: ResultTables, sample: TrackSample) -> pa.Table:
     """Add every track's newest caption to the figures and to the tables; return the drawn rows."""
-    sample = _EvenSample(max_tracks)
     log_probs, durations = [np.zeros(0)], [np.zeros(0)]
-    for batch in captions.newest():
+    columns = [name for name in captions.schema.names if name != "embedding"]  # large, and not on the page
+    for batch in captions.newest(columns):
         tables.add_captions(batch)
         sample.add(batch)
         summary.tracks += batch.num_rows
@@ -198,31 +200,6 @@ def _count_damaged(summary: Summary, batch: pa.RecordBatch) -> None:
     summary.damaged += rows.num_rows
     room = MAX_DAMAGED_NAMED - len(summary.damaged_examples)
     summary.damaged_examples.extend((row["track_id"], row["damage"]) for row in rows.slice(0, room).to_pylist())
-
-
-class _EvenSample:
-    """An even random sample of rows that arrive in batches; the same rows give the same sample."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._rng = np.random.default_rng(0)
-        self._keys = np.zeros(0)
-        self._rows: pa.Table | None = None
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Give each row a random key and keep the rows with the smallest keys."""
-        rows = pa.table(batch)
-        self._rows = rows if self._rows is None else pa.concat_tables([self._rows, rows])
-        self._keys = np.concatenate([self._keys, self._rng.random(batch.num_rows)])
-        if len(self._keys) > self._size:
-            kept = np.zeros(0, np.int64)
-            if self._size:
-                kept = np.sort(np.argpartition(self._keys, self._size)[: self._size])
-            self._rows, self._keys = self._rows.take(pa.array(kept)), self._keys[kept]
-
-    def rows(self) -> pa.Table:
-        """Return the sample, by track_id."""
-        return pa.table({"track_id": []}) if self._rows is None else self._rows.sort_by("track_id")
 
 
 def _floats(batch: pa.RecordBatch, name: str) -> np.ndarray:

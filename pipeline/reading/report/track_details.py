@@ -1,6 +1,7 @@
 """The tracks of the page: table columns, and the details of a chosen track."""
 
 import base64
+import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -10,13 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from muscaps.evaluation.language import repeated_words
+from muscaps.tags import MIN_TAG_SCORE
 from pipeline import storage
 from pipeline.output.schema import CAPTION_SCHEMA
+from pipeline.reading.atomic_file import plain_path
 from pipeline.reading.report.comparison import HEADINGS, VERDICTS, Verdict, certainty, compare
 from pipeline.reading.report.config import ReportConfig
 from pipeline.reading.report.run_table import record_part
 from pipeline.reading.report.spectrograms import MAX_COLUMNS, spectrogram
 from pipeline.reading.report.url_signing import audio_linker
+from pipeline.review.reviewed_captions import ReviewedCaptions
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +40,10 @@ MAX_CELL = 500
 """Most characters of a cell on the page."""
 
 
-def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportConfig) -> dict[str, Any]:
-    """Build the data of the tracks: table columns, and the details of each."""
+def track_data(
+    shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportConfig, reviews: ReviewedCaptions | None = None
+) -> dict[str, Any]:
+    """Build the data of the tracks: table columns, the details of each, and the decisions that the output holds."""
     rows = shown.to_pylist()
     options = {run.get("run_id"): record_part(record_part(run, "config"), "options") for run in runs}
     for row in rows:
@@ -54,6 +60,7 @@ def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportCo
     return {
         "colours": config.colours,
         "tags": tags.names,
+        "min_tag_score": MIN_TAG_SCORE,
         "scored": any(value is not None for value in certain),
         "compares": any("compared" in detail for detail in details.values()),
         "tracks": {
@@ -66,9 +73,28 @@ def track_data(shown: pa.Table, runs: Sequence[dict[str, Any]], config: ReportCo
             "duration_s": [None if row["duration_s"] is None else round(row["duration_s"], 2) for row in rows],
             "coverage": [None if row["coverage"] is None else round(row["coverage"], 4) for row in rows],
             "audio": [link(row["uri"]) for row in rows],
+            "etag": [row.get("etag") for row in rows],
+            "model_id": [row.get("model_id") for row in rows],
+        },
+        "review": {
+            "key": hashlib.sha256(plain_path(config.output).encode("utf-8", "replace")).hexdigest()[:16],
+            "sample": config.sample,
+            "known": known_reviews(rows, reviews) if reviews else [],
         },
         "details": details,
     }
+
+
+def known_reviews(rows: Sequence[dict[str, Any]], reviews: ReviewedCaptions) -> list[dict[str, Any]]:
+    """Return the decisions about some rows that the output holds, as the page's script keeps them."""
+    found = []
+    for row in rows:
+        review = reviews.of(row)
+        if review is not None:
+            kept = {name: review[name] for name in ("track_id", "verdict", "caption", "machine_caption")}
+            tags = {name: review[name] or [] for name in ("tags_on", "tags_off")}
+            found.append({**kept, **tags, "created_at": review["created_at"].isoformat()})
+    return found
 
 
 class TagTable:

@@ -26,7 +26,13 @@ def test_export_prints_the_number_of_tracks(output: Path, tmp_path: Path) -> Non
     assert result.exit_code == 0
     assert json.loads(result.stdout)["rows"] == 7
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    assert list(rows[0]) == ["track_id", "caption", "description_ai_generated", "description_model"]
+    assert list(rows[0]) == [
+        "track_id",
+        "caption",
+        "reviewed_by_human",
+        "description_ai_generated",
+        "description_model",
+    ]
     assert all(row["caption"] is None for row in rows)  # no sentence is that short
 
 

@@ -70,7 +70,9 @@ def test_one_model_can_be_chosen_and_an_unknown_one_is_named(output: Path) -> No
 
 def test_columns_are_in_the_requested_order_and_the_ai_column_stays(output: Path) -> None:
     file = export(output, "few.csv", columns=("caption", "track_id"))
-    assert file.read_text().splitlines()[0] == ('"caption","track_id","description_ai_generated","description_model"')
+    assert file.read_text().splitlines()[0] == (
+        '"caption","track_id","reviewed_by_human","description_ai_generated","description_model"'
+    )
     with pytest.raises(OutputError, match="no column 'genre'"):
         export(output, "none.csv", columns=("genre",))
 
@@ -138,7 +140,7 @@ def test_audiofolder_metadata_names_files_relative_to_itself(tmp_path: Path) -> 
         ExportConfig(output=str(tmp_path), file=str(file), audiofolder=True, columns=("file_name", "caption"))
     )
     row = json.loads(file.read_text())
-    assert list(row) == ["file_name", "caption", "description_ai_generated", "description_model"]
+    assert list(row) == ["file_name", "caption", "reviewed_by_human", "description_ai_generated", "description_model"]
     assert row["file_name"] == "rock/a b.mp3"
     with pytest.raises(OutputError, match="is not in"):
         export_captions(

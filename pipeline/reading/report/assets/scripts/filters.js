@@ -50,13 +50,13 @@ for (const [label, test] of marks) {
 }
 if (!$("chips").children.length) $("chips").remove();
 
-// Tags by facet: those with a score of at least 0.5.
+// Tags by facet: those with a score that counts.
 const tagsOf = (i) => {
   const flat = detailOf(i).tags || [], found = [];
   for (let k = 0; k < flat.length; k += 2) found.push({ tag: flat[k], score: flat[k + 1] / 100 });
   return found;
 };
-const SHOWN_SCORE = 0.5;
+const SHOWN_SCORE = data.min_tag_score;
 const tagPick = $("tag-pick"), certaintyPick = $("certainty-pick");
 const tagCounts = new Map();
 for (let i = 0; i < total; i++) for (const { tag, score } of tagsOf(i)) if (score >= SHOWN_SCORE) tagCounts.set(tag, (tagCounts.get(tag) || 0) + 1);
@@ -78,6 +78,7 @@ BANDS.forEach(([low, high], n) => {
   if (count) certaintyPick.append(option(n, `${low ? `${low} to ` : "below "}${Math.min(1, high)} (${whole(count)})`));
 });
 certaintyPick.hidden = !data.scored;
+const reviewPick = $("review-pick");
 for (const pick of [tagPick, certaintyPick]) pick.addEventListener("change", () => refresh());
 
 const isShown = (i) => {
@@ -87,5 +88,6 @@ const isShown = (i) => {
     const [low, high] = BANDS[Number(certaintyPick.value)];
     if (certainty[i] === null || certainty[i] < low || certainty[i] >= high) return false;
   }
+  if (reviewPick.value === "none" ? verdictOf(i) : reviewPick.value === "any" ? !verdictOf(i) : reviewPick.value && verdictOf(i) !== reviewPick.value) return false;
   return terms.every((term) => searchText[i].includes(term)) && !without.some((term) => searchText[i].includes(term));
 };

@@ -20,7 +20,9 @@ const keys = {
   ArrowDown: () => move(1),
   ArrowUp: () => move(-1),
   " ": togglePlay,
+  a: accept, e: edit, r: reject, u: undo,
 };
+for (let n = 0; n < 9; n++) keys[n + 1] = () => useAlternative(n);
 const keysInTable = {
   PageDown: () => move(rowsInView()),
   PageUp: () => move(-rowsInView()),
@@ -40,6 +42,9 @@ document.addEventListener("keydown", (event) => {
     applyFilter();
     choose(0, true);
     viewport.focus();
+  } else if (key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !isTyping(node)) {
+    undo();
+    event.preventDefault();
   } else if (!isTyping(node) && !event.ctrlKey && !event.metaKey && !event.altKey) {
     const action = node === viewport && keysInTable[key] || keys[key.length === 1 ? key.toLowerCase() : key];
     if (!action || ownsKey(node, key)) return;

@@ -1,5 +1,6 @@
 // The first view.
 
+showProgress();
 refresh();
 const first = order.findIndex((i) => details[i] && details[i].attention && details[i].spectrogram);
 if (total) choose(Math.max(0, first));

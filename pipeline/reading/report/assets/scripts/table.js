@@ -83,8 +83,17 @@ const rowOf = (n) => {
   const name = make("div", "name"), text = make("div", "text"), cells = [name, text];
   const bold = make("b"); highlighted(bold, title(i), terms); name.append(bold);
   if (subtitle(i)) { const small = make("span"); highlighted(small, subtitle(i), terms); name.append(small); }
-  markedCaption(text, tracks.caption[i], detailOf(i).spans, terms);
-  text.title = tracks.caption[i];
+  const verdict = verdictOf(i);
+  if (verdict) {
+    row.classList.add(verdict);
+    const sign = make("i", `sign ${verdict}`, { accepted: "✓", edited: "✎", rejected: "✕" }[verdict]);
+    sign.setAttribute("role", "img");
+    sign.setAttribute("aria-label", DONE[verdict]);
+    bold.prepend(sign);
+  }
+  if (verdict === "edited") highlighted(text, reviewedCaption(i), terms);
+  else markedCaption(text, tracks.caption[i], detailOf(i).spans, terms);
+  text.title = reviewedCaption(i);
   if (data.compares) cells.push(besideCaption(i));
   const sure = data.scored ? tracks.certainty[i] : tracks.log_prob[i];
   cells.push(make("div", "num certainty", sure === null ? "–" : sure.toFixed(data.scored ? 2 : 1)));

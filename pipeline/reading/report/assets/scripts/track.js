@@ -30,11 +30,13 @@ const show = () => {
     headOf(i),
     audio,
     captionOf(i),
+    controlsOf(i),
     ...comparedOf(more),
     ...(more.alternatives && more.alternatives.length ? alternativesOf(more) : []),
+    ...tagControlsOf(i),
+    ...catalogueOf(more),
     ...(figure ? [make("h3", "", figure.heading), figure.node] : []),
     ...(more.segments ? segmentsOf(more, audio) : []),
-    ...catalogueOf(more),
     ...factsOf(i),
   ].filter(Boolean));
   detail.scrollTop = 0;
@@ -60,12 +62,6 @@ const playerOf = (i) => {
   audio.src = tracks.audio[i];
   audio.addEventListener("error", () => audio.replaceWith(make("p", "hint", "The audio cannot be played: the file was moved, or the browser does not support the format.")));
   return audio;
-};
-const captionOf = (i) => {
-  const quote = make("blockquote"), text = make("p", "", tracks.caption[i] ? null : "(empty caption)");
-  markedCaption(text, tracks.caption[i], detailOf(i).spans, []);
-  quote.append(text, make("span", "ai", "AI-written description; may be wrong"));
-  return quote;
 };
 const VERDICT_TEXTS = ["", "agrees", "not in the catalogue", "contradicts the catalogue"];
 // The catalogue's statements beside the caption's, worst first within the order tempo, instruments, genre, mood.
@@ -97,15 +93,6 @@ const segmentsOf = (more, audio) => {
     list.append(item);
   });
   return [make("h3", "", "Segments"), list];
-};
-const alternativesOf = (more) => {
-  const list = make("ol", "alts");
-  for (const [caption, logProb] of more.alternatives) {
-    const item = make("li");
-    item.append(make("span", "", caption), make("em", "", logProb === null ? "" : logProb.toFixed(1)));
-    list.append(item);
-  }
-  return [make("h3", "", "Alternatives"), list];
 };
 const listOf = (heading, entries) => {
   const list = make("dl", "facts");
