@@ -2,9 +2,8 @@
 
 import multiprocessing
 import signal
+from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Self
 
 from muscaps.corpus.clip import Clip, ClipSpec, render_clip
 
@@ -37,7 +36,7 @@ def _serve(connection: Connection) -> None:
             connection.send(f"{type(error).__name__}: {error}")
 
 
-class IsolatedRenderer:
+class IsolatedRenderer(AbstractContextManager["IsolatedRenderer"]):
     """Render clips one by one in a child process; a clip over its time limit fails and the child is replaced."""
 
     def __init__(self, *, time_limit_s: float = 20.0) -> None:
@@ -52,12 +51,7 @@ class IsolatedRenderer:
         self._connection: Connection | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def render(self, spec: ClipSpec) -> Clip:

@@ -14,10 +14,10 @@ import importlib
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from muscaps.evaluation.caption_text import ConventionName, TokenizerName, apply_convention, tokenize_all
 from muscaps.evaluation.java_scorers import PYCOCOEVALCAP_REMEDY, Meteor, find_java
@@ -47,7 +47,7 @@ class CaptionScores:
     """Captions scored."""
 
 
-class CaptionScorer:
+class CaptionScorer(AbstractContextManager["CaptionScorer"]):
     """Scores any number of caption sets with one METEOR process.
 
     Use it as a context manager, or call `close`.
@@ -127,12 +127,7 @@ class CaptionScorer:
             self._meteor.close()
             self._meteor = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _available_tokenizer(self, tokenizer: TokenizerName, notes: list[str]) -> Literal["ptb", "whitespace", "plain"]:

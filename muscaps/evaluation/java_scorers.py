@@ -11,9 +11,9 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 JAVA_FLAGS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8", "-XX:+UseSerialGC")
 
@@ -80,7 +80,7 @@ def ptb_tokenize(texts: Sequence[str], java: str) -> list[str]:
     ]
 
 
-class Meteor:
+class Meteor(AbstractContextManager["Meteor"]):
     """METEOR 1.5 as one JVM that lives until closed, so that its tables are loaded once.
 
     Raises:
@@ -133,12 +133,7 @@ class Meteor:
                 except BrokenPipeError:
                     continue
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _write(self, text: str) -> None:

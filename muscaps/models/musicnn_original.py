@@ -10,13 +10,12 @@ band (561 channels, the front end), then three convolutions of 7 frames to 64 ch
 """
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscaps.config import LayersName
 from muscaps.models.feature_extractor import FeatureExtractor
-from muscaps.models.spectrograms import HOP_LENGTH, N_FFT, N_MELS, SAMPLE_RATE
+from muscaps.models.spectrograms import mel_spectrogram
 
 NUM_FRAMES = 187  # 3 s x 16 000 Hz / 256 samples a frame, rounded down
 NORM_EPSILON = 1e-3  # TensorFlow's default
@@ -27,17 +26,7 @@ class SlaneyLogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            sample_rate=SAMPLE_RATE,
-            n_fft=N_FFT,
-            hop_length=HOP_LENGTH,
-            f_min=0.0,
-            f_max=SAMPLE_RATE / 2,
-            n_mels=N_MELS,
-            pad_mode="constant",
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        self.mel = mel_spectrogram(pad_mode="constant", norm="slaney", mel_scale="slaney")
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Turn (batch, samples) into (batch, 1, mels, frames)."""

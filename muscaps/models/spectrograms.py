@@ -5,6 +5,7 @@ Conventions: waveforms are mono float32 in [-1, 1] at 16 kHz; spectrograms are p
 """
 
 import math
+from typing import Any
 
 import torch
 import torchaudio
@@ -21,19 +22,25 @@ def _decibels(power: Tensor) -> Tensor:
     return 10.0 * torch.log10(power.clamp(min=MIN_POWER))
 
 
+def mel_spectrogram(**options: Any) -> torchaudio.transforms.MelSpectrogram:
+    """Return the power mel spectrogram that both musicnn networks start from; `options` are torchaudio's."""
+    return torchaudio.transforms.MelSpectrogram(
+        sample_rate=SAMPLE_RATE,
+        n_fft=N_FFT,
+        hop_length=HOP_LENGTH,
+        f_min=0.0,
+        f_max=SAMPLE_RATE / 2,
+        n_mels=N_MELS,
+        **options,
+    )
+
+
 class LogMel(nn.Module):
     """Waveform to 96 log-mel bands, the input of musicnn."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            sample_rate=SAMPLE_RATE,
-            n_fft=N_FFT,
-            hop_length=HOP_LENGTH,
-            f_min=0.0,
-            f_max=8000.0,
-            n_mels=N_MELS,
-        )
+        self.mel = mel_spectrogram()
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Turn (batch, samples) into decibels, (batch, 1, mels, frames)."""
