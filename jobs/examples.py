@@ -56,7 +56,8 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
     ],
     "search": [
         ('search captions/ "dark brooding synth pads"', "the ten best tracks"),
-        ('search captions/ "calm piano" --top 50 --json', "for a program"),
+        ('search captions/ "calm piano, no drums" --where "bpm < 100"', "with a condition on columns"),
+        ("search captions/ --like TRACK_ID", "tracks that sound like one"),
         ('search s3://library/captions/ "fast rock" --address auto', "on this Ray cluster"),
     ],
     "submit": [

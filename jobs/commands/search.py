@@ -1,13 +1,16 @@
-"""`muscaps search`: tracks ranked by a sentence."""
+"""`muscaps search`: tracks ranked by words, by a track or by columns."""
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.options import AddressOption
 from jobs.outcomes import explained
+
+if TYPE_CHECKING:
+    from pipeline.reading.search import Hit, SearchResult
 
 
 def register(app: typer.Typer) -> None:
@@ -16,8 +19,19 @@ def register(app: typer.Typer) -> None:
 
 
 def search(
-    output: Annotated[str, typer.Argument(help="Folder or bucket prefix with features/ (caption --save-features).")],
-    query: Annotated[str, typer.Argument(help="A sentence, worded like the captions.")],
+    output: Annotated[str, typer.Argument(help="Folder or bucket prefix that `muscaps caption` wrote to.")],
+    query: Annotated[
+        str, typer.Argument(help="What the music is like; needs features/ (caption --save-features).")
+    ] = "",
+    like: Annotated[
+        str | None, typer.Option(metavar="TRACK_ID", help="Tracks that sound like this one; needs no features/.")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL", help="Condition over columns, in DuckDB's syntax: has_vocals = false and bpm < 100"
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="Number of tracks to list.")] = 10,
     checkpoint: Annotated[
         str | None, typer.Option(metavar="DIR", help="Checkpoint that computed the features; default: the bundled one.")
@@ -31,9 +45,10 @@ def search(
     address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of track_id, score and more.")] = False,
 ) -> None:
-    """List the tracks that fit a sentence best.
+    """List the tracks that fit a query best.
 
-    Tracks are ranked by log P(sentence | audio).
+    Words are compared with tag scores and with log P(words | audio). "no drums", "not dark" and -drums exclude,
+    title:"blue ska" finds text in a column.
     """
     with explained():
         from pipeline.reading.search import SearchConfig
@@ -43,6 +58,8 @@ def search(
             SearchConfig(
                 output=output,
                 query=query,
+                like=like,
+                where=where,
                 top=top,
                 checkpoint=checkpoint,
                 bias_correction=bias_correction,
@@ -50,22 +67,43 @@ def search(
                 address=address,
             )
         )
+    _print_notes(result)
+    if as_json:
+        print(json.dumps([_as_json(hit) for hit in result.hits], default=str))
+        return
+    _print_table(result)
+
+
+def _as_json(hit: "Hit") -> dict[str, object]:
+    return {"track_id": hit.track_id, "score": hit.score, "fit": hit.fit, "is_weak": hit.is_weak, **hit.known}
+
+
+def _print_notes(result: "SearchResult") -> None:
+    """Print what was done with unknown words, and whether nothing fits."""
+    for word, known in result.read_as.items():
+        print(f"{word!r} is not known and read as {known!r}", file=sys.stderr)
     for word, alike in result.unknown.items():
         hint = f"; similar known words: {', '.join(alike)}" if alike else ""
-        print(f"{word!r} is not in the vocabulary and counts as <unk>{hint}", file=sys.stderr)
-    if as_json:
-        print(json.dumps([{"track_id": h.track_id, "score": h.score, **h.known} for h in result.hits]))
-        return
+        print(f"{word!r} is not known and left out{hint}", file=sys.stderr)
+    if not result.hits:
+        print("no track meets the conditions", file=sys.stderr)
+    elif all(hit.is_weak for hit in result.hits):
+        print(f"no track fits well: the best fit is {result.hits[0].fit:.2f} of 1", file=sys.stderr)
+
+
+def _print_table(result: "SearchResult") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("score", "track", "caption"):
-        table.add_column(name, justify="right" if name == "score" else "left")
+    for name in ("score", "fit", "track", "caption"):
+        table.add_column(name, justify="right" if name in ("score", "fit") else "left")
     for hit in result.hits:
         track = " - ".join(str(hit.known[k]) for k in ("artist", "title") if hit.known.get(k))
         named = f"{track} ({hit.track_id})" if track else hit.track_id
-        table.add_row(f"{hit.score:.2f}", Text(named), Text(str(hit.known.get("caption", ""))))
+        fit = "-" if hit.fit is None else f"{hit.fit:.2f}{' weak' if hit.is_weak else ''}"
+        score = "-" if hit.score is None else f"{hit.score:.2f}"
+        table.add_row(score, fit, Text(named), Text(str(hit.known.get("caption", ""))))
     Console().print(table)
     print(f"{result.tracks:,} tracks ranked in {result.seconds:.1f} s", file=sys.stderr)

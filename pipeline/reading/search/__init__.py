@@ -1,6 +1,6 @@
-"""Tracks ranked by a sentence."""
+"""Tracks ranked by words, by a track or by columns."""
 
-from pipeline.reading.search.query import Hit, SearchConfig, SearchResult, unknown_words
+from pipeline.reading.search.query import Hit, SearchConfig, SearchResult
 from pipeline.reading.search.ranking import search
 
-__all__ = ["Hit", "SearchConfig", "SearchResult", "search", "unknown_words"]
+__all__ = ["Hit", "SearchConfig", "SearchResult", "search"]

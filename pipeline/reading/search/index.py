@@ -28,9 +28,11 @@ class FeatureFile:
     uri: str
     """The features file."""
     keep: np.ndarray
-    """True, (rows,), where a row holds its track's newest features."""
+    """True, (rows,), where a row holds its track's newest features and may be found."""
     index: str
     """The index file."""
+    extra: np.ndarray | None = None
+    """Nats that each row gets in addition, (rows,)."""
 
 
 def index_uri(output: str, model_id: str, features_uri: str) -> str:

@@ -1,6 +1,5 @@
-"""A search: its configuration, its result, and words of the query that are not in the vocabulary."""
+"""A search: its configuration and its result."""
 
-import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +11,13 @@ class SearchConfig:
     """One query over one output."""
 
     output: str
-    """Folder or bucket prefix that holds `features/`."""
-    query: str
-    """A sentence, worded like the captions."""
+    """Folder or bucket prefix of a run; for a query in words it needs `features/`."""
+    query: str = ""
+    """What the music is like; see `query_text` for exclusions and columns. Empty with `like` or `where`."""
+    like: str | None = None
+    """`track_id` of a track that the tracks found sound like."""
+    where: str | None = None
+    """DuckDB condition over the columns of `captions/`."""
     top: int = 10
     """Tracks to return."""
     checkpoint: str | None = None
@@ -28,8 +31,12 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check_address(self.address)
-        if not self.query.strip():
-            raise ValueError("the query is empty: write a sentence, such as 'relaxed acoustic guitar'")
+        if not self.query.strip() and self.like is None and self.where is None:
+            raise ValueError(
+                "the query is empty: write a sentence, such as 'relaxed acoustic guitar', or use --like or --where"
+            )
+        if self.where is not None and not self.where.strip():
+            raise ValueError("--where is empty: write a condition, such as 'bpm < 100'")
         if not 1 <= self.top <= 100_000:
             raise ValueError(f"top must lie in 1 to 100000, not {self.top}")
 
@@ -40,8 +47,13 @@ class Hit:
 
     track_id: str
     """The track."""
-    score: float
-    """log P(query | audio), minus the track's bias if `bias_correction` is set."""
+    score: float | None
+    """What tracks are ranked by: log P(words | audio) in nats, minus the track's bias if `bias_correction` is set; with
+    tag heads, the evidence for the tags and a quarter of log P. With `like` alone, the cosine. None for columns."""
+    fit: float | None = None
+    """Geometric mean of the probabilities of the query's tags. With `like` alone, the cosine. None without both."""
+    is_weak: bool = False
+    """Whether the track fits the query little."""
     known: dict[str, Any] = field(default_factory=dict)
     """Its uri, title, artist and caption, as far as `captions/` has them."""
 
@@ -54,32 +66,9 @@ class SearchResult:
     """Best first; equal scores by track_id."""
     tracks: int
     """Tracks ranked."""
-    unknown: dict[str, tuple[str, ...]]
-    """Words of the query that are not in the vocabulary, with similar words that are."""
     seconds: float
     """Duration of the ranking, without loading the checkpoint."""
-
-
-def unknown_words(vocabulary: Any, query: str) -> dict[str, tuple[str, ...]]:
-    """List the words of a query that a model does not know.
-
-    Args:
-        vocabulary: The model's `Vocabulary`.
-        query: A sentence.
-
-    Returns:
-        Each unknown word, with up to three known words of similar spelling.
-
-    Raises:
-        ValueError: The query holds no known word.
-    """
-    from muscaps.vocabulary import tokenize
-
-    known = set(vocabulary.words[4:])
-    tokens = tokenize(query)
-    unknown = {word: tuple(difflib.get_close_matches(word, known, 3, 0.72)) for word in tokens if word not in known}
-    if len(unknown) == len(set(tokens)):
-        alike = sorted({word for words in unknown.values() for word in words})
-        hint = f"; it knows {', '.join(alike)}" if alike else ""
-        raise ValueError(f"the model knows no word of {query!r}{hint}")
-    return unknown
+    read_as: dict[str, str] = field(default_factory=dict)
+    """Words of the query that are not known, and the known words for which they were taken."""
+    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Words of the query that were left out, with similar words that are known."""
