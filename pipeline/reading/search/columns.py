@@ -1,7 +1,7 @@
 """Tracks chosen by their columns in `captions/`: a DuckDB condition, text in a column.
 
 Conventions: a condition sees each track's newest row. A text column of numbers, as a CSV catalogue has it, is a column
-of numbers; an empty cell is null. DuckDB can read nothing but these rows.
+of numbers; an empty cell is null. DuckDB reads these rows only.
 """
 
 from collections.abc import Sequence
