@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.extras import require_extra
 from jobs.outcomes import FAILED_TRACKS, explained, resumable
 from jobs.progress import shown_count
 
@@ -40,6 +41,7 @@ def render(
     from pipeline.training.rendering import PAIRS, RenderingConfig, licences_of, render_corpus
 
     with explained(), resumable():
+        require_extra("corpus", "corpus render")
         folders = [folder.resolve() for folder in scores or []]
         files = find_scores(folders)
         if folders and not files:

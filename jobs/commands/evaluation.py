@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.extras import require_extra
 from jobs.outcomes import explained
 from jobs.tables import print_table
 
@@ -94,12 +95,14 @@ def evaluate(
         if captions is not None:
             if dataset is not None or checkpoint is not None:
                 raise ValueError("give either --captions FILE, or DATASET and CHECKPOINT, not both")
+            require_extra("evaluate", "evaluate --captions")
             _evaluate_file(captions, convention, tokenizer, training_captions, spice_corenlp, per_caption, as_json)
             return
         if dataset is None or checkpoint is None:
             raise ValueError(
                 "nothing to evaluate: give DATASET and CHECKPOINT, --captions FILE.jsonl, or --facts CATALOGUE CAPTIONS"
             )
+        require_extra("evaluate", "evaluate")
         from muscaps.evaluation.split_evaluation import EvaluationOptions
 
         options = EvaluationOptions(

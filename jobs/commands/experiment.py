@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.extras import require_extra
 from jobs.options import AddressOption
 from jobs.outcomes import explained, resumable
 from jobs.progress import set_up_logging
@@ -53,6 +54,7 @@ def experiment(
 
     set_up_logging(quiet=as_json)
     with explained(), resumable():
+        require_extra("evaluate", "experiment")
         from pipeline.paper.experiment import run_experiment
 
         recipes = {"paper": paper_experiment, "small": small_experiment}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.extras import require_extra
 from jobs.outcomes import DONE, FAILED_TRACKS, explained
 
 if TYPE_CHECKING:
@@ -187,6 +188,8 @@ def _write_tags(
         if given:
             raise ValueError(f"--tags writes one file per track: leave out {' and '.join(given)}")
         config = TagConfig(output=output, folder=folder, target=target, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
+        if target != "sidecars":
+            require_extra("tags", f"--tags {target}")
         tagged = write_tags(config)
     if as_json:
         print(json.dumps(asdict(tagged)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.extras import require_extra
 from jobs.options import (
     AddressOption,
     Extractor,
@@ -92,6 +93,8 @@ def train(
     training.
     """
     with explained(), resumable():
+        if monitor is Monitor.CIDER:
+            require_extra("evaluate", "train --monitor cider")
         from muscaps.checkpoint import checkpoint_path
         from muscaps.config import ModelConfig
         from muscaps.training.captioner_config import CaptionTrainingConfig, ExtractorMode

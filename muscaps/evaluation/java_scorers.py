@@ -25,7 +25,7 @@ PTB_PUNCTUATION = frozenset(
 brackets stay as `-lrb-` and `-rrb-`; every published score has them."""
 
 
-PYCOCOEVALCAP_REMEDY = "caption metrics need pycocoevalcap 1.2: pip install 'muscaps[evaluate]'"
+PYCOCOEVALCAP_REMEDY = "caption metrics need pycocoevalcap 1.2: pip install 'pycocoevalcap==1.2'"
 
 
 class JavaToolError(RuntimeError):
