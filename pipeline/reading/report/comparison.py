@@ -73,6 +73,7 @@ def compare(caption: str, evidence: Sequence[Mapping[str, Any]] | None, row: Map
     """Compare the claims of a caption with the columns of its catalogue row."""
     stated = _stated_columns(row)
     found = claims(caption)
+    longest = _longest_phrases(found)
     own_layer = {claim.start: claim.layer for claim in found if claim.layer in ("genre", "tempo")}
     facts = {layer: _facts(stated, layer) for layer in _SOURCE_OF}
     verdicts: dict[str, Verdict] = {}
@@ -83,7 +84,7 @@ def compare(caption: str, evidence: Sequence[Mapping[str, Any]] | None, row: Map
         source = _SOURCE_OF.get(claim.layer)
         if source is not None and own_layer.get(claim.start, claim.layer) == claim.layer:
             verdict = _verdict(claim, facts[claim.layer], stated)
-            claimed.setdefault(source, {})[claim.phrase] = None
+            claimed.setdefault(source, {})[longest[claim.start]] = None
             if source in stated:
                 verdicts[source] = _worse(verdicts.get(source, "unknown"), verdict)
         judged.append((claim, verdict))
@@ -144,16 +145,21 @@ def _worse(one: Verdict, other: Verdict) -> Verdict:
     return max(one, other, key=VERDICTS.index)
 
 
+def _longest_phrases(found: Iterable[Claim]) -> dict[int, str]:
+    """Return the longest phrase at each position: "drum machine" also where "drum" claims the family."""
+    longest: dict[int, str] = {}
+    for claim in found:
+        longest[claim.start] = max(claim.phrase, longest.get(claim.start, ""), key=len)
+    return longest
+
+
 def _spans(judged: Sequence[tuple[Claim, Verdict]], scores: Mapping[str, float]) -> Iterable[Span]:
     """Yield the longest phrase at each place, with the lowest score and the most important verdict inside it."""
-    longest: dict[int, int] = {}
-    for claim, _ in judged:
-        longest[claim.start] = max(longest.get(claim.start, 0), claim.start + len(claim.phrase))
     position = 0
-    for start in sorted(longest):
+    for start, phrase in sorted(_longest_phrases([claim for claim, _ in judged]).items()):
         if start < position:
             continue
-        position = longest[start]
+        position = start + len(phrase)
         inside = [(claim, verdict) for claim, verdict in judged if start <= claim.start < position]
         known = [scores[claim.phrase] for claim, _ in inside if claim.phrase in scores]
         verdict: Verdict = "unknown"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from muscaps.evaluation.language import repeated_words
-from muscaps.tags import MIN_TAG_SCORE
+from muscaps.tags import Tag, counted_tags
 from pipeline import storage
 from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.reading.atomic_file import plain_path
@@ -60,7 +60,6 @@ def track_data(
     return {
         "colours": config.colours,
         "tags": tags.names,
-        "min_tag_score": MIN_TAG_SCORE,
         "scored": any(value is not None for value in certain),
         "compares": any("compared" in detail for detail in details.values()),
         "tracks": {
@@ -104,15 +103,17 @@ class TagTable:
         self.names: list[tuple[str, str]] = []
         self._number: dict[tuple[str, str], int] = {}
 
-    def flat(self, tags: Sequence[dict[str, Any]]) -> list[int]:
-        """Return number and score in percent of each tag, one after the other."""
+    def flat(self, cell: Sequence[dict[str, Any]]) -> list[int]:
+        """Return number, score in percent and whether it counts (0 or 1) of each tag, one after the other."""
+        tags = [Tag(facet=tag["facet"], tag=tag["tag"], score=tag["score"]) for tag in cell]
+        counted = counted_tags(tags)
         found = []
         for tag in tags:
-            name = (tag["facet"], tag["tag"])
+            name = (tag.facet, tag.tag)
             if name not in self._number:
                 self._number[name] = len(self.names)
                 self.names.append(name)
-            found += [self._number[name], round(100 * tag["score"])]
+            found += [self._number[name], round(100 * tag.score), int(tag in counted)]
         return found
 
 

@@ -43,6 +43,13 @@ def test_opposite_moods_are_in_conflict_and_other_feels_are_not() -> None:
     assert verdict_of("A grooving piece.", "grooving", feel="Bright") == "unknown"
 
 
+def test_the_phrases_of_a_column_are_whole_ones() -> None:
+    assert compared("Drum machine and synths.", instruments="Synths").claimed["instruments"] == (
+        "drum machine",
+        "synths",
+    )
+
+
 def test_synonyms_of_columns_are_read_in_any_case() -> None:
     found = compared("A jazz piece.", Mood="Calm", GENRES=["Jazz", "Blues"], Tempo="90.0")
     assert found.values == {"bpm": "90 bpm", "genre": "Jazz, Blues", "feel": "Calm"}

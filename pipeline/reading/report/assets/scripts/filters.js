@@ -50,16 +50,15 @@ for (const [label, test] of marks) {
 }
 if (!$("chips").children.length) $("chips").remove();
 
-// Tags by facet: those with a score that counts.
+// Tags by facet: those that count, see muscaps.tags.
 const tagsOf = (i) => {
   const flat = detailOf(i).tags || [], found = [];
-  for (let k = 0; k < flat.length; k += 2) found.push({ tag: flat[k], score: flat[k + 1] / 100 });
+  for (let k = 0; k < flat.length; k += 3) found.push({ tag: flat[k], score: flat[k + 1] / 100, counts: flat[k + 2] === 1 });
   return found;
 };
-const SHOWN_SCORE = data.min_tag_score;
 const tagPick = $("tag-pick"), certaintyPick = $("certainty-pick");
 const tagCounts = new Map();
-for (let i = 0; i < total; i++) for (const { tag, score } of tagsOf(i)) if (score >= SHOWN_SCORE) tagCounts.set(tag, (tagCounts.get(tag) || 0) + 1);
+for (let i = 0; i < total; i++) for (const { tag, counts } of tagsOf(i)) if (counts) tagCounts.set(tag, (tagCounts.get(tag) || 0) + 1);
 const facetGroups = new Map();
 for (const [tag, count] of [...tagCounts].sort((a, b) => b[1] - a[1])) {
   const [facet, name] = data.tags[tag];
@@ -83,7 +82,7 @@ for (const pick of [tagPick, certaintyPick]) pick.addEventListener("change", () 
 
 const isShown = (i) => {
   for (const test of activeMarks) if (!test(i)) return false;
-  if (tagPick.value !== "" && !tagsOf(i).some(({ tag, score }) => tag === Number(tagPick.value) && score >= SHOWN_SCORE)) return false;
+  if (tagPick.value !== "" && !tagsOf(i).some(({ tag, counts }) => counts && tag === Number(tagPick.value))) return false;
   if (certaintyPick.value !== "") {
     const [low, high] = BANDS[Number(certaintyPick.value)];
     if (certainty[i] === null || certainty[i] < low || certainty[i] >= high) return false;

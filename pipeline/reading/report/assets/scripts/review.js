@@ -53,15 +53,15 @@ const useAlternative = (n) => {
   const alternative = (detailOf(chosen).alternatives || [])[n];
   if (alternative) useCaption(alternative[0]);
 };
-const isOn = (i, number, score) => {
+const isOn = (i, { tag: number, counts }) => {
   const [facet, tag] = data.tags[number], review = reviewOf(i) || {};
   const inList = (list) => (list || []).some((one) => sameTag(one, { facet, tag }));
-  return inList(review.tags_on) || (score >= SHOWN_SCORE && !inList(review.tags_off));
+  return inList(review.tags_on) || (counts && !inList(review.tags_off));
 };
-const switchTag = (i, number, score) => {
-  const [facet, tag] = data.tags[number], one = { facet, tag }, review = reviewOf(i) || {};
+const switchTag = (i, scored) => {
+  const [facet, tag] = data.tags[scored.tag], one = { facet, tag }, review = reviewOf(i) || {};
   const others = (list) => (list || []).filter((other) => !sameTag(one, other));
-  const on = !isOn(i, number, score), changed = on !== score >= SHOWN_SCORE;
+  const on = !isOn(i, scored), changed = on !== scored.counts;
   change(i, {
     tags_on: [...others(review.tags_on), ...(changed && on ? [one] : [])],
     tags_off: [...others(review.tags_off), ...(changed && !on ? [one] : [])],

@@ -45,6 +45,7 @@ const edit = () => {
   });
   row.append(makeButton("review-button edited", "Save", store), makeButton("review-button", "Cancel", cancel));
   form.append(box, row);
+  detail.querySelector(".review-bar").remove();
   quote.replaceWith(form);
   box.focus();
   box.setSelectionRange(box.value.length, box.value.length);
@@ -77,15 +78,15 @@ const tagControlsOf = (i) => {
     group.setAttribute("role", "group");
     group.setAttribute("aria-label", `Tags: ${facet}`);
     group.append(make("span", "facet", facet));
-    for (const { tag, score } of found) {
-      const [, name] = data.tags[tag];
+    for (const scored of found) {
+      const [, name] = data.tags[scored.tag];
       const button = makeButton("tag", name, (event) => {
-        switchTag(i, tag, score);
-        button.setAttribute("aria-pressed", String(isOn(i, tag, score)));
+        switchTag(i, scored);
+        button.setAttribute("aria-pressed", String(isOn(i, scored)));
         releaseFocus(event);
       });
-      button.append(make("em", "", score.toFixed(2)));
-      button.setAttribute("aria-pressed", String(isOn(i, tag, score)));
+      button.append(make("em", "", scored.score.toFixed(2)));
+      button.setAttribute("aria-pressed", String(isOn(i, scored)));
       group.append(button);
     }
     node.append(group);

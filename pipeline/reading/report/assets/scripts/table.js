@@ -13,28 +13,29 @@ const columns = [
       tip: "How likely the model finds this caption for this audio; longer captions have lower values" },
   { key: "duration", label: "Length", number: true, value: (i) => tracks.duration_s[i] },
 ].filter((column) => column.key !== "catalogue" || data.compares);
-let sort = { key: null, down: false }, order = [], cursor = 0, chosen = -1;
+let sort = { key: data.review.sample === "least_certain" ? "certainty" : null, down: false }, order = [], cursor = 0, chosen = -1;
 const verdictRank = (i) => {
   const compared = detailOf(i).compared || [];
   return compared.length ? -Math.max(...compared.map(([, , , verdict]) => verdict)) : null;
 };
 
+const showSort = () => [...$("header").children].forEach((cell, n) => cell.setAttribute("aria-sort",
+  columns[n].key !== sort.key ? "none" : sort.down ? "descending" : "ascending"));
 for (const column of columns) {
   const cell = make("div", column.number ? "num" : "");
   cell.setAttribute("role", "columnheader");
-  cell.setAttribute("aria-sort", "none");
   const button = makeButton("", column.label, () => {
     if (sort.key !== column.key) sort = { key: column.key, down: false };
     else if (!sort.down) sort = { key: column.key, down: true };
     else sort = { key: null, down: false };
-    [...$("header").children].forEach((other, n) => other.setAttribute("aria-sort",
-      columns[n].key !== sort.key ? "none" : sort.down ? "descending" : "ascending"));
+    showSort();
     refresh();
   });
   if (column.tip) button.title = column.tip;
   cell.append(button);
   $("header").append(cell);
 }
+showSort();
 
 const refresh = (keepVisible = false) => {
   order = [];
@@ -105,7 +106,7 @@ const rowOf = (n) => {
 const besideCaption = (i) => {
   const cell = make("div", "beside");
   for (const [, value, , verdict] of detailOf(i).compared || []) {
-    const part = make("span", VERDICTS[verdict]);
+    const part = make("span", verdictOf(i) === "edited" ? "" : VERDICTS[verdict]);  // it is about the caption before
     highlighted(part, value, terms);
     cell.append(...(cell.children.length ? [" · "] : []), part);
   }

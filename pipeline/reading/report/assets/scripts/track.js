@@ -68,7 +68,7 @@ const VERDICT_TEXTS = ["", "agrees", "not in the catalogue", "contradicts the ca
 const comparedOf = (more) => {
   if (!more.compared || !more.compared.length) return [];
   const table = make("table", "compared"), head = make("tr"), body = make("tbody");
-  for (const name of ["", "Catalogue", "Caption"]) head.append(make("th", "", name));
+  for (const name of ["", "Catalogue", verdictOf(chosen) === "edited" ? "Caption before" : "Caption"]) head.append(make("th", "", name));
   for (const [heading, value, phrases, verdict] of more.compared) {
     const row = make("tr", VERDICTS[verdict]), said = make("td", "", phrases.join(", ") || "–");
     if (VERDICT_TEXTS[verdict]) said.append(" ", make("span", "verdict", VERDICT_TEXTS[verdict]));
