@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,6 +72,13 @@ def export(
             metavar="TARGET", help="Write per track: sidecars, copies (tagged) or originals (changes your audio)."
         ),
     ] = None,
+    write: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="With --tags copies or originals: also the fields genre, mood, description."),
+    ] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --write: replace values of these fields that a file has.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Write captions to a file, to sidecar files or into tags.
@@ -85,11 +92,10 @@ def export(
         raise typer.BadParameter("export needs OUTPUT and FILE", param_hint="OUTPUT FILE")
     if tags is not None:
         _write_tags(
-            output,
-            file,
-            tags,
-            max_chars,
-            model,
+            {
+                "output": output, "folder": file, "target": tags, "max_chars": max_chars, "model_id": model,
+                "write": _names(write), "overwrite": overwrite, "taxonomy": taxonomy, "min_tag_score": min_tag_score,
+            },
             of_one_file={
                 "--columns": columns, "--rename": rename, "--profile": profile, "--audiofolder": audiofolder,
                 "--excel": excel,
@@ -97,6 +103,8 @@ def export(
             as_json=as_json,
         )  # fmt: skip
         return
+    if write or overwrite:
+        raise typer.BadParameter("--write and --overwrite belong to --tags copies or originals")
     with explained():
         from pipeline.reading.export import ExportConfig, export_captions
 
@@ -104,7 +112,7 @@ def export(
             ExportConfig(
                 output=output,
                 file=file,
-                columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
+                columns=_names(columns),
                 max_chars=max_chars,
                 model_id=model,
                 audiofolder=audiofolder,
@@ -170,16 +178,11 @@ def _print_shortened(summary: "ExportSummary", max_chars: int | None) -> None:
         print(line, file=sys.stderr)
 
 
-def _write_tags(
-    output: str,
-    folder: str,
-    target: str,
-    max_chars: int | None,
-    model: str | None,
-    *,
-    of_one_file: Mapping[str, object],
-    as_json: bool,
-) -> None:
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _write_tags(settings: dict[str, Any], *, of_one_file: Mapping[str, object], as_json: bool) -> None:
     """Write sidecars or tags, print how many, and exit with 3 if some failed."""
     with explained():
         from pipeline.reading.audio_tags import TagConfig, write_tags
@@ -187,9 +190,9 @@ def _write_tags(
         given = [name for name, value in of_one_file.items() if value]
         if given:
             raise ValueError(f"--tags writes one file per track: leave out {' and '.join(given)}")
-        config = TagConfig(output=output, folder=folder, target=target, max_chars=max_chars, model_id=model)  # type: ignore[arg-type]
-        if target != "sidecars":
-            require_extra("tags", f"--tags {target}")
+        config = TagConfig(**settings)
+        if config.target != "sidecars":
+            require_extra("tags", f"--tags {config.target}")
         tagged = write_tags(config)
     if as_json:
         print(json.dumps(asdict(tagged)))

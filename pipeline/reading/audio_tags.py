@@ -6,23 +6,39 @@ of the log; the others are written. A text that a person decided on replaces the
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from muscaps.tags import MIN_TAG_SCORE
 from pipeline import storage
 from pipeline.output.newest import Table, open_table
 from pipeline.output.text_values import strict_json
 from pipeline.reading.atomic_file import atomic_file
+from pipeline.reading.comment_tags import FIELD_NAMES, Comment, FieldName
 from pipeline.reading.shortening import shorten_caption
-from pipeline.reading.tag_columns import AI_COLUMN
+from pipeline.reading.tag_columns import AI_COLUMN, TagWords, text_of_facet
 from pipeline.reading.tagged_files import tag_original, write_tagged_copy
+from pipeline.reading.taxonomy import ScoredTerm, Taxonomy
+from pipeline.reading.taxonomy_files import read_taxonomy
 from pipeline.reading.track_paths import LOG_NAME, SharedNames, audio_suffix, shared_names, track_path
 from pipeline.review.reviewed_captions import REVIEWED_COLUMN, ReviewedCaptions
 
 TagTarget = Literal["sidecars", "copies", "originals"]
 
-_COLUMNS = ("track_id", "uri", "etag", "caption", "log_prob", "segments", "model_id", "created_at")
+_COLUMNS = (
+    "track_id",
+    "uri",
+    "etag",
+    "caption",
+    "log_prob",
+    "segments",
+    "tags",
+    "has_vocals",
+    "model_id",
+    "created_at",
+)
 """Columns of a sidecar file."""
 _SIDECAR_SUFFIX = ".caption.json"
 
@@ -41,8 +57,21 @@ class TagConfig:
     """Longest caption in characters, see `shortening`; None for no limit."""
     model_id: str | None = None
     """Only captions by this model; None takes each track's newest."""
+    write: tuple[FieldName, ...] = ()
+    """Fields of the audio file that are written beside our comment: genre, mood, description."""
+    overwrite: bool = False
+    """Replace values of these fields that a file has."""
+    taxonomy: str | None = None
+    """File of the customer's words for tags, see `taxonomy_files`."""
+    min_tag_score: float = MIN_TAG_SCORE
+    """Score from which a tag counts."""
 
     def __post_init__(self) -> None:
+        unknown = [name for name in self.write if name not in FIELD_NAMES]
+        if unknown:
+            raise ValueError(f"--write names {', '.join(FIELD_NAMES)}, not {unknown[0]!r}")
+        if self.target == "sidecars" and (self.write or self.overwrite):
+            raise ValueError("--write and --overwrite are for --tags copies and originals; sidecars have all tags")
         if self.target not in ("sidecars", "copies", "originals"):
             raise ValueError(f"tags must be sidecars, copies or originals, not {self.target!r}")
         if storage.is_remote(self.folder):
@@ -78,6 +107,10 @@ def write_tags(config: TagConfig) -> TagSummary:
     table = open_table(config.output, "captions")
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
+    words = TagWords(
+        taxonomy=Taxonomy() if config.taxonomy is None else read_taxonomy(config.taxonomy),
+        min_score=config.min_tag_score,
+    )
     wanted = _COLUMNS if config.max_chars is None else (*_COLUMNS, "alternatives")
     columns = [name for name in wanted if name in table.schema.names]
     shared = _shared_names(table, config.target)
@@ -100,7 +133,7 @@ def write_tags(config: TagConfig) -> TagSummary:
                     if config.max_chars is not None:
                         row["caption"], lost = _shortened(row["caption"], config.max_chars, others)
                         entry |= {"lost_instruments": ", ".join(lost)} if lost else {}
-                    entry["written"] = str(_write_one(config.target, row, folder, shared))
+                    entry["written"] = str(_write_one(config, row, folder, shared, words))
                     written += 1
                 except Exception as error:  # whatever a damaged file causes, the other tracks are written
                     entry["error"] = " ".join(str(error).split()) or type(error).__name__
@@ -117,19 +150,36 @@ def _shortened(caption: str, max_chars: int, others: list[str]) -> tuple[str, tu
     return found.text, found.lost
 
 
-def _write_one(target: TagTarget, row: dict[str, Any], folder: Path, shared: SharedNames | None) -> Path:
+def _write_one(
+    config: TagConfig, row: dict[str, Any], folder: Path, shared: SharedNames | None, words: TagWords
+) -> Path:
     """Write one track's caption; return the path of the file."""
-    if target == "originals":
-        return tag_original(row["uri"], row["caption"], model_id=row["model_id"])
-    if target == "copies":
+    terms = None if row.get("tags") is None else words.terms(row["tags"])
+    if config.target == "originals":
+        return tag_original(row["uri"], _comment(config, row, terms or ()))
+    if config.target == "copies":
         path = track_path(folder, row["track_id"], audio_suffix(row["uri"]), shared)
-        write_tagged_copy(row["uri"], path, row["caption"], model_id=row["model_id"])
+        write_tagged_copy(row["uri"], path, _comment(config, row, terms or ()))
         return path
     path = track_path(folder, row["track_id"], _SIDECAR_SUFFIX, shared)
     body = {key: value for key, value in row.items() if value is not None}
+    if terms is not None:
+        body["tags"] = [{"facet": one.facet, "tag": one.term.name, "score": one.score} for one in terms]
     text = json.dumps(strict_json({**body, AI_COLUMN: True}), indent=2, ensure_ascii=False)
     storage.write_once(str(path), text.encode() + b"\n")
     return path
+
+
+def _comment(config: TagConfig, row: dict[str, Any], terms: Sequence[ScoredTerm]) -> Comment:
+    """Return what is written into the file of a track; fields without a value are left as they are."""
+    plain = Comment(caption=row["caption"], model_id=row["model_id"])
+    found: dict[FieldName, tuple[str, ...]] = {
+        "genre": tuple(text_of_facet(terms, "genre")),
+        "mood": tuple(text_of_facet(terms, "mood")),
+        "description": (plain.text,),
+    }
+    values = {name: found[name] for name in config.write if found[name]}
+    return replace(plain, values=values, overwrite=config.overwrite)
 
 
 def _shared_names(table: Table, target: TagTarget) -> SharedNames | None:

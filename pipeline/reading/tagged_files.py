@@ -16,10 +16,10 @@ from pathlib import Path
 
 from pipeline import storage
 from pipeline.reading.atomic_file import created_file_mode, plain_path
-from pipeline.reading.comment_tags import write_tagged
+from pipeline.reading.comment_tags import Comment, write_tagged
 
 
-def write_tagged_copy(uri: str, target: Path, caption: str, *, model_id: str) -> None:
+def write_tagged_copy(uri: str, target: Path, comment: Comment) -> None:
     """Write a tagged copy of an audio file.
 
     Raises:
@@ -31,15 +31,15 @@ def write_tagged_copy(uri: str, target: Path, caption: str, *, model_id: str) ->
         source = Path(plain_path(uri))
         if target.exists() and target.samefile(source):
             raise ValueError(f"the copy would replace the original {target}: choose another folder")
-        _write_copy(source, target, caption, model_id)
+        _write_copy(source, target, comment)
         return
     with _temporary(target) as source:
         with storage.open_for_reading(uri) as stream, source.open("wb") as sink:
             shutil.copyfileobj(stream, sink, 8 << 20)
-        _write_copy(source, target, caption, model_id)
+        _write_copy(source, target, comment)
 
 
-def tag_original(uri: str, caption: str, *, model_id: str) -> Path:
+def tag_original(uri: str, comment: Comment) -> Path:
     """Tag an audio file in its place; return its path.
 
     Raises:
@@ -52,7 +52,7 @@ def tag_original(uri: str, caption: str, *, model_id: str) -> Path:
     before = path.stat()
     _refuse_unsafe(path, before)
     with _temporary(path) as temporary:
-        write_tagged(path, temporary, caption, model_id=model_id)
+        write_tagged(path, temporary, comment)
         if filecmp.cmp(path, temporary, shallow=False):
             return path
         made = temporary.stat()
@@ -84,9 +84,9 @@ def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
         raise ValueError(f"{path} belongs to another user, who could not be kept as its owner: use copies")
 
 
-def _write_copy(source: Path, target: Path, caption: str, model_id: str) -> None:
+def _write_copy(source: Path, target: Path, comment: Comment) -> None:
     with _temporary(target) as temporary:
-        write_tagged(source, temporary, caption, model_id=model_id)
+        write_tagged(source, temporary, comment)
         if target.is_file() and not target.is_symlink() and filecmp.cmp(target, temporary, shallow=False):
             return
         temporary.chmod(created_file_mode())

@@ -1,10 +1,11 @@
 """A caption in the comment tags of one audio file; everything else in the file stays byte for byte.
 
-Conventions: a comment of ours starts with `AI-generated: `, and two named fields hold caption and model. Writing again
-replaces only these. mutagen recognises the format; each format has an editor that copies what is not ours.
+Conventions: a comment of ours starts with `AI-written description: `, and two named fields hold caption and model.
+Writing again replaces only these. Genre, mood and description are written only if they are asked for. mutagen
+recognises the format; each format has an editor that copies what is not ours.
 """
 
-from pipeline.reading.comment_tags.comment import COMMENT_PREFIX
+from pipeline.reading.comment_tags.comment import COMMENT_PREFIX, FIELD_NAMES, Comment, FieldName
 from pipeline.reading.comment_tags.tag_file import tag_file, write_tagged
 
-__all__ = ["COMMENT_PREFIX", "tag_file", "write_tagged"]
+__all__ = ["COMMENT_PREFIX", "FIELD_NAMES", "Comment", "FieldName", "tag_file", "write_tagged"]

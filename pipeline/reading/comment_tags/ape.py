@@ -5,7 +5,7 @@ Other items are copied byte for byte. Lyrics3 and ID3v1 tags after the APE tag s
 
 from typing import BinaryIO
 
-from pipeline.reading.comment_tags.comment import CAPTION_KEY, COMMENT_PREFIX, MODEL_KEY, Comment
+from pipeline.reading.comment_tags.comment import CAPTION_KEY, MODEL_KEY, Comment, is_own_text
 from pipeline.reading.comment_tags.pieces import Piece, Span, file_size, read_span
 
 _MAGIC = b"APETAGEX"
@@ -57,8 +57,13 @@ def _items(data: bytes, count: int) -> list[tuple[bytes, bytes]]:
 
 def _tag(items: list[tuple[bytes, bytes]], comment: Comment, version: int) -> bytes:
     names = {CAPTION_KEY.encode(), MODEL_KEY.encode()}
-    kept = [item for name, item in items if name.upper() not in names and not _is_own_comment(name, item)]
     own = [_item(name, value) for name, value in comment.fields]
+    for field, texts in comment.values.items():
+        present = [item[8 + len(name) + 1 :] for name, item in items if name.upper() == field.upper().encode()]
+        if comment.writes([value.decode("utf-8", "replace") for value in present]):
+            names.add(field.upper().encode())
+            own.append(_item(field.capitalize(), "\0".join(texts)))
+    kept = [item for name, item in items if name.upper() not in names and not _is_own_comment(name, item)]
     if not any(name.upper() == b"COMMENT" and not _is_own_comment(name, item) for name, item in items):
         own.insert(0, _item("Comment", comment.text))
     data = b"".join([*kept, *own])
@@ -70,7 +75,7 @@ def _tag(items: list[tuple[bytes, bytes]], comment: Comment, version: int) -> by
 
 def _is_own_comment(name: bytes, item: bytes) -> bool:
     value = item[8 + len(name) + 1 :]
-    return name.upper() == b"COMMENT" and value.startswith(COMMENT_PREFIX.encode())
+    return name.upper() == b"COMMENT" and is_own_text(value)
 
 
 def _item(name: str, value: str) -> bytes:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import BinaryIO
 
-from pipeline.reading.comment_tags.comment import CAPTION_KEY, COMMENT_PREFIX, MODEL_KEY, Comment
+from pipeline.reading.comment_tags.comment import CAPTION_KEY, MODEL_KEY, Comment, FieldName, is_own_text
 from pipeline.reading.comment_tags.pieces import Piece, Span, file_size, read_span
 
 _HEADER = uuid.UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
@@ -17,6 +17,7 @@ _EXTENDED = uuid.UUID("d2d0a440-e307-11d2-97f0-00a0c95ea850").bytes_le
 _OBJECT_BYTES = 24
 _HEADER_BYTES = 30
 _MAX_ATTRIBUTE = 65_535
+_FIELDS: dict[FieldName, str] = {"genre": "WM/Genre", "mood": "WM/Mood"}
 
 
 def edit_asf(source: BinaryIO, comment: Comment) -> list[Piece]:
@@ -67,15 +68,17 @@ def _edited_content(data: bytes, comment: Comment) -> bytes:
         texts.append(data[start : start + length])
         start += length
     current = texts[3].decode("utf-16-le", "replace").rstrip("\0")
-    if current and not current.startswith(COMMENT_PREFIX):
+    asked_for = "description" in comment.values and comment.overwrite
+    if current and not is_own_text(current) and not asked_for:
         return data
     texts[3] = _text(comment.text)
     return b"".join(len(text).to_bytes(2, "little") for text in texts) + b"".join(texts) + data[start:]
 
 
 def _edited_attributes(data: bytes, comment: Comment) -> bytes:
-    """Replace our attributes, after all others."""
-    count, start, kept = int.from_bytes(data[:2], "little"), 2, []
+    """Replace our attributes, after all others. The description is in the content description."""
+    count, start = int.from_bytes(data[:2], "little"), 2
+    kept: list[tuple[str, bytes, str]] = []
     for _ in range(count):
         name_end = start + 2 + int.from_bytes(data[start : start + 2], "little")
         end = name_end + 4 + int.from_bytes(data[name_end + 2 : name_end + 4], "little")
@@ -83,10 +86,16 @@ def _edited_attributes(data: bytes, comment: Comment) -> bytes:
             raise ValueError("an ASF attribute ends after its object")
         name = data[start + 2 : name_end].decode("utf-16-le", "replace").rstrip("\0")
         if name not in (CAPTION_KEY, MODEL_KEY):
-            kept.append(data[start:end])
+            value = data[name_end + 4 : end].decode("utf-16-le", "replace").rstrip("\0")
+            kept.append((name, data[start:end], value))
         start = end
     own = [_attribute(name, value) for name, value in comment.fields]
-    return (len(kept) + len(own)).to_bytes(2, "little") + b"".join([*kept, *own]) + data[start:]
+    for field, title in _FIELDS.items():
+        if field in comment.values and comment.writes([value for name, _, value in kept if name == title]):
+            kept = [entry for entry in kept if entry[0] != title]
+            own += [_attribute(title, text) for text in comment.values[field]]
+    attributes = [*(entry[1] for entry in kept), *own]
+    return len(attributes).to_bytes(2, "little") + b"".join(attributes) + data[start:]
 
 
 def _attribute(name: str, value: str) -> bytes:

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.reading.comment_tags.comment import CAPTION_KEY, MODEL_KEY, Comment
+from pipeline.reading.comment_tags.comment import CAPTION_KEY, MODEL_KEY, Comment, FieldName
 
 HEADER_BYTES = 10
 PADDING_BYTES = 1024
@@ -30,12 +30,13 @@ class _Version:
     flag_bytes: int
     comment_id: bytes
     text_id: bytes
+    genre_id: bytes
 
 
 _VERSIONS = {
-    2: _Version(major=2, id_bytes=3, size_bytes=3, flag_bytes=0, comment_id=b"COM", text_id=b"TXX"),
-    3: _Version(major=3, id_bytes=4, size_bytes=4, flag_bytes=2, comment_id=b"COMM", text_id=b"TXXX"),
-    4: _Version(major=4, id_bytes=4, size_bytes=4, flag_bytes=2, comment_id=b"COMM", text_id=b"TXXX"),
+    2: _Version(major=2, id_bytes=3, size_bytes=3, flag_bytes=0, comment_id=b"COM", text_id=b"TXX", genre_id=b"TCO"),
+    3: _Version(major=3, id_bytes=4, size_bytes=4, flag_bytes=2, comment_id=b"COMM", text_id=b"TXXX", genre_id=b"TCON"),
+    4: _Version(major=4, id_bytes=4, size_bytes=4, flag_bytes=2, comment_id=b"COMM", text_id=b"TXXX", genre_id=b"TCON"),
 }
 
 
@@ -65,7 +66,8 @@ def edited_tag(tag: bytes, comment: Comment) -> bytes:
     """
     if not tag:
         version = _VERSIONS[4]
-        return _assembled(version, 0, b"", _own_frames(version, comment, "syncsafe"), 0)
+        content = _own_frames(version, comment, "syncsafe") + _field_frames(version, comment, [], "syncsafe")[1]
+        return _assembled(version, 0, b"", content, 0)
     version, flags = _VERSIONS[tag[3]], tag[5]
     size = _from_syncsafe(tag[6:10])
     body = tag[HEADER_BYTES : HEADER_BYTES + size]
@@ -76,8 +78,9 @@ def edited_tag(tag: bytes, comment: Comment) -> bytes:
         body = body.replace(b"\xff\0", b"\xff")
     extended = _extended_header(version, flags, body)
     frames, rest, coding = _split(version, body[len(extended) :])
-    kept = b"".join(frame for frame in frames if not _is_own(version, frame))
-    content = kept + _own_frames(version, comment, coding)
+    kept = [frame for frame in frames if not _is_own(version, frame)]
+    kept, fields = _field_frames(version, comment, kept, coding)
+    content = b"".join(kept) + _own_frames(version, comment, coding) + fields
     if rest.strip(b"\0"):
         content += rest  # data that is no frame; it stays the last thing before the padding
     return _assembled(version, flags, extended, content, size, keeps_revision=tag[4])
@@ -184,7 +187,54 @@ def _own_frames(version: _Version, comment: Comment, coding: _SizeCoding) -> byt
     return frames
 
 
-def _frame(version: _Version, name: bytes, language: bytes, description: str, text: str, coding: _SizeCoding) -> bytes:
+def _field_frames(
+    version: _Version, comment: Comment, frames: list[bytes], coding: _SizeCoding
+) -> tuple[list[bytes], bytes]:
+    """Return the frames without those that are replaced, and the frames of the fields that are asked for."""
+    new = b""
+    for field, texts in comment.values.items():
+        present = [frame for frame in frames if _is_field(version, frame, field)]
+        if not comment.writes([_last_text(version, frame) for frame in present]):
+            continue
+        frames = [frame for frame in frames if frame not in present]
+        text = ("\0" if version.major == 4 else "; ").join(texts)  # before version 2.4 there is one text
+        if field == "description":
+            new += _frame(version, version.comment_id, _LANGUAGE, "", text, coding)
+        elif field == "genre":
+            new += _frame(version, version.genre_id, b"", None, text, coding)
+        elif version.major == 4:
+            new += _frame(version, b"TMOO", b"", None, text, coding)
+        else:
+            new += _frame(version, version.text_id, b"", "MOOD", text, coding)
+    return frames, new
+
+
+def _is_field(version: _Version, frame: bytes, field: FieldName) -> bool:
+    name = frame[: version.id_bytes]
+    data = frame[version.id_bytes + version.size_bytes + version.flag_bytes :]
+    if field == "genre":
+        return name == version.genre_id
+    if not data or data[0] not in _ENCODINGS:
+        return field == "mood" and name == b"TMOO"
+    if field == "description":
+        return name == version.comment_id and data[1:4].lower() == _LANGUAGE and not _first_text(data[4:], data[0])
+    return name == b"TMOO" or (name == version.text_id and _first_text(data[1:], data[0]).upper() == "MOOD")
+
+
+def _last_text(version: _Version, frame: bytes) -> str:
+    """Return the text of a frame, after its description where it has one."""
+    data = frame[version.id_bytes + version.size_bytes + version.flag_bytes :]
+    if not data or data[0] not in _ENCODINGS:
+        return "?"  # it cannot be read, so it is not empty
+    is_comment = frame[: version.id_bytes] == version.comment_id
+    text = data[4 if is_comment else 1 :].decode(_ENCODINGS[data[0]], "replace")
+    return text.rstrip("\0").rpartition("\0")[2].lstrip("\ufeff") or text.strip("\0\ufeff")
+
+
+def _frame(
+    version: _Version, name: bytes, language: bytes, description: str | None, text: str, coding: _SizeCoding
+) -> bytes:
+    """Return a frame; one without a description has the text alone."""
     if version.major == 4:
         encoding, end = 3, b"\0"
     elif text.isascii() or _is_latin(text):
@@ -194,7 +244,7 @@ def _frame(version: _Version, name: bytes, language: bytes, description: str, te
     codec = "utf-16-le" if encoding == 1 else _ENCODINGS[encoding]
     mark = b"\xff\xfe" if encoding == 1 else b""
     data = (
-        bytes([encoding]) + language + mark + description.encode(codec) + end
+        bytes([encoding]) + language + (b"" if description is None else mark + description.encode(codec) + end)
         + mark + text.encode(codec, "replace")
     )  # fmt: skip
     size = _to_syncsafe(len(data)) if coding == "syncsafe" else len(data).to_bytes(version.size_bytes, "big")

@@ -7,12 +7,13 @@ are moved.
 from collections.abc import Callable
 from typing import BinaryIO
 
-from pipeline.reading.comment_tags.comment import COMMENT_PREFIX, Comment
+from pipeline.reading.comment_tags.comment import Comment, FieldName, is_own_text
 from pipeline.reading.comment_tags.pieces import Piece, Span, file_size, read_span
 
 FREE_BYTES = 1024
 """Room for later edits in a `meta` atom that had to grow."""
 _MEAN = b"com.muscaps"
+_ITUNES = b"com.apple.iTunes"
 _NAMES = (b"CAPTION", b"MODEL")
 _COMMENT_NAME = b"\xa9cmt"
 _ABSOLUTE = (b"moof", b"mfra")
@@ -128,12 +129,32 @@ def _edited_items(data: bytes, comment: Comment) -> bytes:
         kept.append((_COMMENT_NAME, _text_data(comment.text)))
     for name, value in zip(_NAMES, (comment.caption, comment.model_id), strict=True):
         kept.append((b"----", _atom(b"mean", bytes(4) + _MEAN) + _atom(b"name", bytes(4) + name) + _text_data(value)))
+    for field, texts in comment.values.items():
+        present = [item for item in kept if _is_field(*item, field)]
+        if comment.writes([_item_text(data).decode("utf-8", "replace") or "?" for _, data in present]):
+            kept = [item for item in kept if item not in present]
+            kept.append(_field_item(field, "; ".join(texts)))
     return _joined(kept) + tail
+
+
+def _is_field(name: bytes, data: bytes, field: FieldName) -> bool:
+    if field != "mood":
+        return name in ((b"\xa9gen", b"gnre") if field == "genre" else (b"desc",))
+    parts = dict(reversed(_children(data)[0])) if name == b"----" else {}
+    return parts.get(b"mean", b"")[4:] == _ITUNES and parts.get(b"name", b"")[4:].upper() == b"MOOD"
+
+
+def _field_item(field: FieldName, text: str) -> Atom:
+    if field == "genre":
+        return b"\xa9gen", _text_data(text)
+    if field == "description":
+        return b"desc", _text_data(text)
+    return b"----", _atom(b"mean", bytes(4) + _ITUNES) + _atom(b"name", bytes(4) + b"MOOD") + _text_data(text)
 
 
 def _is_own(name: bytes, data: bytes) -> bool:
     if name == _COMMENT_NAME:
-        return _item_text(data).startswith(COMMENT_PREFIX.encode())
+        return is_own_text(_item_text(data))
     if name != b"----":
         return False
     parts = dict(reversed(_children(data)[0]))

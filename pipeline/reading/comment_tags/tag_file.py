@@ -38,14 +38,13 @@ _EDITORS: dict[str, Callable[[BinaryIO, Comment], list[Piece]]] = {
 _OGG = ("OggVorbis", "OggOpus", "OggFLAC", "OggSpeex", "OggTheora")
 
 
-def write_tagged(source: str | Path, target: str | Path, caption: str, *, model_id: str) -> None:
+def write_tagged(source: str | Path, target: str | Path, comment: Comment) -> None:
     """Write a copy of an audio file that has a caption in its comment tags.
 
     Args:
         source: The audio file; it is only read.
         target: Another path; what is there is replaced.
-        caption: The sentence.
-        model_id: The checkpoint that wrote it.
+        comment: The caption, and further fields.
 
     Raises:
         ValueError: The format has no tags that can be edited safely, or the file is damaged.
@@ -53,7 +52,6 @@ def write_tagged(source: str | Path, target: str | Path, caption: str, *, model_
     """
     import mutagen  # optional dependency
 
-    comment = Comment(caption=caption, model_id=model_id)
     try:
         kind = _kind(Path(source))
         if kind in _OGG:
@@ -66,13 +64,12 @@ def write_tagged(source: str | Path, target: str | Path, caption: str, *, model_
         raise ValueError(f"tags could not be read: {error or type(error).__name__}") from error
 
 
-def tag_file(path: str | Path, caption: str, *, model_id: str) -> None:
+def tag_file(path: str | Path, comment: Comment) -> None:
     """Replace an audio file by a copy with a caption in its comment tags.
 
     Args:
         path: The file; nothing is written where the comment is there already.
-        caption: The sentence.
-        model_id: The checkpoint that wrote it.
+        comment: The caption, and further fields.
 
     Raises:
         ValueError: As for `write_tagged`.
@@ -83,7 +80,7 @@ def tag_file(path: str | Path, caption: str, *, model_id: str) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        write_tagged(path, temporary, caption, model_id=model_id)
+        write_tagged(path, temporary, comment)
         shutil.copymode(path, temporary)
         temporary.replace(path)
     finally:

@@ -1,6 +1,6 @@
 """Vorbis comments as bytes; all other comments, the vendor and whatever follows the comments stay as they are."""
 
-from pipeline.reading.comment_tags.comment import CAPTION_KEY, COMMENT_PREFIX, MODEL_KEY, Comment
+from pipeline.reading.comment_tags.comment import CAPTION_KEY, MODEL_KEY, Comment, is_own_text
 
 EMPTY = len(b"muscaps").to_bytes(4, "little") + b"muscaps" + bytes(4)
 """Comments of a file that has none."""
@@ -25,16 +25,26 @@ def edited_comments(data: bytes, comment: Comment) -> bytes:
             others.append(data[start:end])
         start = end
     fields = [("COMMENT", comment.text), *comment.fields]
+    for field, texts in comment.values.items():
+        present = [entry for entry in others if _name(entry) == field.upper().encode()]
+        if comment.writes([entry[4:].partition(b"=")[2].decode("utf-8", "replace") for entry in present]):
+            others = [entry for entry in others if entry not in present]
+            fields += [(field.upper(), text) for text in texts]
     own = [_with_length(f"{name}={value}".encode("utf-8", "replace")) for name, value in fields]
     total = (len(others) + len(own)).to_bytes(4, "little")
     return vendor + total + b"".join([*others, *own]) + data[start:]
+
+
+def _name(entry: bytes) -> bytes:
+    """Return the name of a comment with its length in front."""
+    return entry[4:].partition(b"=")[0].upper()
 
 
 def _is_own(entry: bytes) -> bool:
     name, _, value = entry.partition(b"=")
     name = name.upper()
     if name == b"COMMENT":
-        return value.startswith(COMMENT_PREFIX.encode())
+        return is_own_text(value)
     return name in (CAPTION_KEY.encode(), MODEL_KEY.encode())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.reading.audio_tags import TagConfig, write_tags
-from pipeline.reading.comment_tags import tag_file
+from pipeline.reading.comment_tags import Comment, tag_file
 from pipeline.reading.shortening import shorten_caption
 from tests.finished_output import caption_row, write_captions
 
@@ -66,17 +66,17 @@ def test_a_tag_is_marked_replaceable_and_keeps_other_comments(audio_files: dict[
         other.tags.add(mutagen.id3.COMM(encoding=3, lang="eng", desc="", text=["bought in 2003"]))
     other.save()
     for caption in ("first", "a calm Zoë piece"):
-        tag_file(path, caption, model_id="model-1")
+        tag_file(path, Comment(caption=caption, model_id="model-1"))
     tags = mutagen.File(path).tags
     if suffix in ("flac", "ogg", "opus"):
-        assert tags["COMMENT"] == ["bought in 2003", "AI-generated: a calm Zoë piece"]
+        assert tags["COMMENT"] == ["bought in 2003", "AI-written description: a calm Zoë piece"]
         assert tags["MUSCAPS_CAPTION"] == ["a calm Zoë piece"]
     elif suffix == "m4a":
-        assert tags["\xa9cmt"] == ["AI-generated: a calm Zoë piece"]
+        assert tags["\xa9cmt"] == ["AI-written description: a calm Zoë piece"]
         assert bytes(tags["----:com.muscaps:MODEL"][0]) == b"model-1"
     else:
         assert tags["COMM::eng"].text == ["bought in 2003"]
-        assert tags["COMM:muscaps:eng"].text == ["AI-generated: a calm Zoë piece"]
+        assert tags["COMM:muscaps:eng"].text == ["AI-written description: a calm Zoë piece"]
         assert len(tags.getall("COMM")) == 2
 
 

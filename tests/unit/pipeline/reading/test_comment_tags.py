@@ -25,7 +25,7 @@ def tagged(data: bytes, folder: Path, suffix: str, caption: str = CAPTION, model
     """Return a file with a caption in its tags."""
     source, target = folder / f"source.{suffix}", folder / f"target.{suffix}"
     source.write_bytes(data)
-    write_tagged(source, target, caption, model_id=model_id)
+    write_tagged(source, target, Comment(caption=caption, model_id=model_id))
     return target.read_bytes()
 
 
@@ -74,7 +74,7 @@ def test_a_file_without_tags_gets_the_comment_that_players_show(tmp_path: Path, 
     tagged(data, tmp_path, name)
     with av.open(str(tmp_path / f"target.{name}")) as container:
         shown = dict(container.metadata) | dict(container.streams.audio[0].metadata)
-    assert f"AI-generated: {CAPTION}" in shown.values()
+    assert f"AI-written description: {CAPTION}" in shown.values()
 
 
 @pytest.mark.parametrize("major", [2, 3, 4])

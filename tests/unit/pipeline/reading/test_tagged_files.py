@@ -10,6 +10,7 @@ pytest.importorskip("mutagen")
 
 from pipeline.reading import tagged_files
 from pipeline.reading.audio_tags import TagConfig, TagSummary, write_tags
+from pipeline.reading.comment_tags import Comment
 from pipeline.reading.tagged_files import tag_original, write_tagged_copy
 from tests.finished_output import caption_row, write_captions
 from tests.tagged_audio import written
@@ -29,9 +30,9 @@ def tag_all(folder: Path, uris: list[str], target: str = "originals") -> TagSumm
 
 
 def test_a_second_time_the_original_is_not_written(flac: Path) -> None:
-    tag_original(str(flac), "A song.", model_id="m")
+    tag_original(str(flac), Comment(caption="A song.", model_id="m"))
     before = flac.stat()
-    tag_original(str(flac), "A song.", model_id="m")
+    tag_original(str(flac), Comment(caption="A song.", model_id="m"))
     assert flac.stat() == before
 
 
@@ -41,7 +42,7 @@ def test_owner_mode_times_and_extended_attributes_stay(flac: Path) -> None:
     if os.geteuid() == 0:
         os.chown(flac, 1234, 4321)
     before = flac.stat()
-    tag_original(str(flac), "A song.", model_id="m")
+    tag_original(str(flac), Comment(caption="A song.", model_id="m"))
     after = flac.stat()
     assert after.st_size != before.st_size
     for name in ("st_mode", "st_uid", "st_gid", "st_mtime_ns", "st_atime_ns"):
@@ -52,7 +53,7 @@ def test_a_symbolic_link_stays_and_its_file_is_tagged(flac: Path, tmp_path: Path
     link = tmp_path / "link.flac"
     link.symlink_to(flac)
     before = flac.read_bytes()
-    tag_original(str(link), "A song.", model_id="m")
+    tag_original(str(link), Comment(caption="A song.", model_id="m"))
     assert link.is_symlink()
     assert flac.read_bytes() != before
 
@@ -106,17 +107,17 @@ def test_a_copy_never_replaces_its_original(flac: Path, tmp_path: Path) -> None:
     link.symlink_to(flac)
     for target in (flac, link):
         with pytest.raises(ValueError, match="would replace the original"):
-            write_tagged_copy(str(flac), target, "A song.", model_id="m")
+            write_tagged_copy(str(flac), target, Comment(caption="A song.", model_id="m"))
     assert flac.read_bytes() == before
 
 
 def test_a_second_copy_is_not_written(flac: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy" / "a.flac"
-    write_tagged_copy(str(flac), target, "A song.", model_id="m")
+    write_tagged_copy(str(flac), target, Comment(caption="A song.", model_id="m"))
     before = target.stat()
-    write_tagged_copy(str(flac), target, "A song.", model_id="m")
+    write_tagged_copy(str(flac), target, Comment(caption="A song.", model_id="m"))
     assert target.stat() == before
-    write_tagged_copy(str(flac), target, "Another song.", model_id="m")
+    write_tagged_copy(str(flac), target, Comment(caption="Another song.", model_id="m"))
     assert target.stat() != before
 
 
@@ -130,4 +131,4 @@ def test_a_name_that_is_not_utf8_is_tagged_and_logged(tmp_path: Path, flac: Path
         [line] = [json.loads(text) for text in Path(summary.log).read_text().splitlines()]
         assert line["uri"] == uri
         assert os.path.exists(line["written"])
-    assert b"AI-generated" in Path(os.fsdecode(odd)).read_bytes()
+    assert b"AI-written description" in Path(os.fsdecode(odd)).read_bytes()
