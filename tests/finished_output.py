@@ -86,6 +86,26 @@ def failure_row(number: int, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
+def review_line(number: int, verdict: str = "accepted", **changes: Any) -> dict[str, Any]:
+    """A line of reviews.jsonl about the track of `caption_row(number)`."""
+    row = caption_row(number)
+    caption = {"accepted": row["caption"], "edited": "a better caption", "rejected": None}[verdict]
+    line = {
+        "track_id": row["track_id"],
+        "verdict": verdict,
+        "caption": caption,
+        "machine_caption": row["caption"],
+        "tags_on": [],
+        "tags_off": [],
+        "certainty": 0.75,
+        "sample": None,
+        "etag": row["etag"],
+        "model_id": row["model_id"],
+        "created_at": f"2026-11-26T09:{number:02d}:00.123Z",
+    }
+    return line | changes
+
+
 def write_rows(folder: Path, rows: list[dict[str, Any]], schema: pa.Schema, name: str) -> None:
     """Write rows to one Parquet file; columns the schema lacks follow as strings."""
     extra = [key for key in rows[0] if key not in schema.names]

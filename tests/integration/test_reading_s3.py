@@ -1,7 +1,7 @@
 """Export, report and search on an output in a bucket, against the loopback S3 server.
 
 Covers: reading tables from S3; files written whole to S3; the search index kept and read there; signed links that
-really open; originals in a bucket left alone.
+really open; originals in a bucket left alone; reviews written, exported and read as pairs.
 """
 
 import json
@@ -19,8 +19,10 @@ from pipeline.reading.audio_tags import TagConfig, write_tags
 from pipeline.reading.export import ExportConfig, export_captions
 from pipeline.reading.report import ReportConfig, write_report
 from pipeline.reading.search import SearchConfig, search
+from pipeline.review.apply import apply_reviews
+from pipeline.training.pair_files import read_pairs
 from tests.conftest import tones
-from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_features
+from tests.finished_output import caption_row, failure_row, review_line, write_captions, write_failures, write_features
 
 pytestmark = pytest.mark.s3
 
@@ -54,6 +56,17 @@ def test_exports_go_from_bucket_to_bucket_and_to_disk(output: str, s3_bucket: st
     assert pq.read_table(path, filesystem=filesystem).equals(pq.read_table(tmp_path / "all.parquet"))
     package = json.loads(storage.read_bytes(f"{s3_bucket}/exports/all.parquet.datapackage.json"))
     assert package["resources"][0]["rows"] == 9
+
+
+def test_reviews_are_written_to_the_bucket_and_exported(output: str, tmp_path: Path) -> None:
+    file = tmp_path / "reviews.jsonl"
+    file.write_text(json.dumps(review_line(1, "edited")))
+    assert apply_reviews(output, str(file)).written == 1
+    assert apply_reviews(output, str(file)).known == 1
+    export_captions(ExportConfig(output=output, file=str(tmp_path / "x.parquet")))
+    row = pq.read_table(tmp_path / "x.parquet").to_pylist()[1]
+    assert (row["caption"], row["reviewed_by_human"]) == ("a better caption", True)
+    assert read_pairs(output)[0].captions == ("a better caption",)
 
 
 def test_the_page_has_pictures_of_audio_in_a_bucket_and_links_that_open(output: str, tmp_path: Path) -> None:

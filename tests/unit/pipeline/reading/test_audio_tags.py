@@ -8,7 +8,8 @@ import pytest
 from pipeline.reading.audio_tags import TagConfig, write_tags
 from pipeline.reading.comment_tags import Comment, tag_file
 from pipeline.reading.shortening import shorten_caption
-from tests.finished_output import caption_row, write_captions
+from pipeline.review.apply import apply_reviews
+from tests.finished_output import caption_row, review_line, write_captions
 
 mutagen = pytest.importorskip("mutagen")
 SUFFIXES = ("mp3", "flac", "ogg", "opus", "m4a", "wav", "aiff")
@@ -28,6 +29,19 @@ def test_tags_without_mutagen_name_the_package_to_install(output: Path, monkeypa
         write_tags(TagConfig(output=str(output), folder=str(folder), target="copies"))
     assert not folder.exists()
     assert write_tags(TagConfig(output=str(output), folder=str(folder), target="sidecars")).written == 20
+
+
+def test_sidecars_have_what_a_person_decided(output: Path) -> None:
+    file = output.parent / "reviews.jsonl"
+    file.write_text("\n".join(json.dumps(review_line(n, verdict)) for n, verdict in ((3, "edited"), (4, "rejected"))))
+    apply_reviews(str(output), str(file))
+    folder = output.parent / "sidecars"
+    done = write_tags(TagConfig(output=str(output), folder=str(folder), target="sidecars"))
+    assert (done.written, done.failed) == (19, ())
+    edited = json.loads((folder / "t000003.caption.json").read_text())
+    assert (edited["caption"], edited["reviewed_by_human"]) == ("a better caption", True)
+    assert not (folder / "t000004.caption.json").exists()
+    assert '"left_out": "rejected by a person"' in Path(done.log).read_text()
 
 
 @pytest.fixture

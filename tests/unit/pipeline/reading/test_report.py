@@ -13,6 +13,7 @@ import soundfile
 from pipeline.output.newest import OutputError
 from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.reading.report import ReportConfig, render, summarise, write_report
+from pipeline.reading.report.sampling import TrackSample, by_certainty
 from pipeline.reading.report.spectrograms import spectrogram
 from tests.finished_output import (
     RUN_ID,
@@ -66,6 +67,30 @@ def test_figures_cover_all_tracks_and_the_table_an_even_sample(tmp_path: Path) -
     page = page_of(tmp_path, max_tracks=300)
     assert "300 of 3,000 tracks are shown" in page
     assert len(data_of(page)["tracks"]["track_id"]) == 300
+
+
+def test_a_sample_has_the_least_certain_tracks_without_a_review(tmp_path: Path) -> None:
+    evidence = [[{"word": "piano", "tag": "piano", "score": 0.1 * n}] for n in range(6)]
+    write_captions(tmp_path, [*(caption_row(n, evidence=evidence[n]) for n in range(6)), caption_row(6, evidence=None)])
+    sample = TrackSample(3, keys=by_certainty, without={"t000001"})
+    _, shown = summarise(str(tmp_path), sample=sample)
+    assert shown["track_id"].to_pylist() == ["t000000", "t000002", "t000003"]
+
+
+def test_another_seed_draws_another_sample(tmp_path: Path) -> None:
+    write_captions(tmp_path, [caption_row(n) for n in range(200)])
+    drawn = [summarise(str(tmp_path), sample=TrackSample(20, seed=seed))[1]["track_id"] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_a_tag_is_on_as_exports_count_it(tmp_path: Path) -> None:
+    tags = [("mood", "dark", 0.55), ("mood", "bright", 0.6), ("energy", "high", 0.497)]
+    row = caption_row(1, tags=[dict(zip(("facet", "tag", "score"), tag, strict=True)) for tag in tags])
+    write_captions(tmp_path, [row])
+    data = data_of(page_of(tmp_path))
+    assert data["tags"] == [["mood", "dark"], ["mood", "bright"], ["energy", "high"]]
+    assert data["details"]["0"]["tags"] == [0, 55, 0, 1, 60, 1, 2, 50, 0]
 
 
 def test_word_counts_count_a_caption_once_and_skip_stop_words(tmp_path: Path) -> None:

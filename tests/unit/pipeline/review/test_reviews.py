@@ -16,30 +16,10 @@ from pipeline.review.apply import apply_reviews
 from pipeline.review.reviewed_captions import ReviewedCaptions
 from pipeline.review.score import score_reviews, wilson_interval
 from pipeline.training.pair_files import read_pairs
-from tests.finished_output import caption_row, write_captions
+from tests.finished_output import caption_row, review_line, write_captions
 
 PIANO = {"facet": "instrument", "tag": "piano"}
 DRUMS = {"facet": "instrument", "tag": "drums"}
-
-
-def review(number: int, verdict: str = "accepted", **changes: Any) -> dict[str, Any]:
-    """A line of reviews.jsonl about the track of `caption_row(number)`."""
-    row = caption_row(number)
-    caption = {"accepted": row["caption"], "edited": "a better caption", "rejected": None}[verdict]
-    line = {
-        "track_id": row["track_id"],
-        "verdict": verdict,
-        "caption": caption,
-        "machine_caption": row["caption"],
-        "tags_on": [],
-        "tags_off": [],
-        "certainty": 0.75,
-        "sample": None,
-        "etag": row["etag"],
-        "model_id": row["model_id"],
-        "created_at": f"2026-11-26T09:{number:02d}:00.123Z",
-    }
-    return line | changes
 
 
 def apply(output: Path, *lines: dict[str, Any]) -> Any:
@@ -63,9 +43,9 @@ def exported(output: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_a_second_call_writes_nothing(output: Path) -> None:
-    first = apply(output, review(0), review(1, "edited"), review(2, "rejected"))
+    first = apply(output, review_line(0), review_line(1, "edited"), review_line(2, "rejected"))
     assert (first.written, first.accepted, first.edited, first.rejected, first.known) == (3, 1, 1, 1, 0)
-    again = apply(output, review(0), review(1, "edited"), review(2, "rejected"), review(3))
+    again = apply(output, review_line(0), review_line(1, "edited"), review_line(2, "rejected"), review_line(3))
     assert (again.written, again.known) == (1, 3)
     assert len(list((output / "reviews").glob("part-*.parquet"))) == 2
     assert not (output / "lease.json").exists()
@@ -73,7 +53,7 @@ def test_a_second_call_writes_nothing(output: Path) -> None:
 
 def test_nothing_is_written_while_a_run_has_the_lease(output: Path) -> None:
     with Lease(str(output), "a-run"), pytest.raises(LeaseHeldError, match="a-run"):
-        apply(output, review(0))
+        apply(output, review_line(0))
     assert not (output / "reviews").exists()
 
 
@@ -92,18 +72,18 @@ def test_nothing_is_written_while_a_run_has_the_lease(output: Path) -> None:
 )
 def test_a_bad_line_is_refused_with_its_number(output: Path, line: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=r"reviews\.jsonl, line 2: .*") as caught:
-        apply(output, review(0), review(1) | line)
+        apply(output, review_line(0), review_line(1) | line)
     assert reason in str(caught.value)
     assert not (output / "reviews").exists()
 
 
 def test_tracks_of_another_output_are_refused(output: Path) -> None:
     with pytest.raises(ValueError, match=r"1 of its tracks are not in .*'t000077'"):
-        apply(output, review(0), review(77, created_at="2026-11-26T09:00:00Z"))
+        apply(output, review_line(0), review_line(77, created_at="2026-11-26T09:00:00Z"))
 
 
 def test_an_export_prefers_what_a_person_decided(output: Path) -> None:
-    apply(output, review(0), review(1, "edited"), review(2, "rejected"))
+    apply(output, review_line(0), review_line(1, "edited"), review_line(2, "rejected"))
     rows = exported(output)
     captions = [rows[f"t00000{n}"]["caption"] for n in range(4)]
     assert captions == [caption_row(0)["caption"], "a better caption", None, caption_row(3)["caption"]]
@@ -111,39 +91,39 @@ def test_an_export_prefers_what_a_person_decided(output: Path) -> None:
 
 
 def test_tags_are_switched_on_with_score_1_and_off(output: Path) -> None:
-    apply(output, review(0, tags_on=[DRUMS], tags_off=[PIANO]))
+    apply(output, review_line(0, tags_on=[DRUMS], tags_off=[PIANO]))
     rows = exported(output)
     assert rows["t000000"]["tags"] == [DRUMS | {"score": 1.0}]
     assert rows["t000001"]["tags"] == [PIANO | {"score": 0.9}]
 
 
 def test_the_newest_decision_counts(output: Path) -> None:
-    apply(output, review(0, "edited", created_at="2026-11-26T10:00:00Z"), review(0, "rejected"))
+    apply(output, review_line(0, "edited", created_at="2026-11-26T10:00:00Z"), review_line(0, "rejected"))
     assert exported(output)["t000000"]["caption"] == "a better caption"
 
 
 def test_a_decision_about_another_version_of_the_audio_does_not_count(output: Path) -> None:
-    apply(output, review(0, "edited", etag="before"))
+    apply(output, review_line(0, "edited", etag="before"))
     assert exported(output)["t000000"]["reviewed_by_human"] is False
 
 
 def test_an_edit_outlives_a_new_caption_and_a_rejection_does_not(output: Path) -> None:
-    apply(output, review(0, "edited", machine_caption="old"), review(1, "rejected", machine_caption="old"))
+    apply(output, review_line(0, "edited", machine_caption="old"), review_line(1, "rejected", machine_caption="old"))
     rows = exported(output)
     assert rows["t000000"]["caption"] == "a better caption"
     assert rows["t000001"]["caption"] == caption_row(1)["caption"]
 
 
 def test_compaction_keeps_reviews(output: Path) -> None:
-    apply(output, review(0))
-    apply(output, review(1, "edited"))
+    apply(output, review_line(0))
+    apply(output, review_line(1, "edited"))
     compact(str(output))
     assert len(list((output / "reviews").glob("*.parquet"))) == 1
     assert sorted(row["track_id"] for row in ReviewedCaptions(str(output))) == ["t000000", "t000001"]
 
 
 def test_reviews_have_the_table_of_the_schema(output: Path) -> None:
-    apply(output, review(0))
+    apply(output, review_line(0))
     [file] = (output / "reviews").glob("*.parquet")
     table = pq.read_table(file)
     assert table["created_at"].to_pylist()[0].isoformat() == "2026-11-26T09:00:00.123000+00:00"
@@ -152,10 +132,10 @@ def test_reviews_have_the_table_of_the_schema(output: Path) -> None:
 
 def test_the_score_has_shares_by_certainty_and_sample(output: Path) -> None:
     lines = [
-        review(0, certainty=0.3, sample="random"),
-        review(1, "edited", certainty=0.3, sample="random"),
-        review(2, certainty=0.95, tags_off=[PIANO]),
-        review(3, "rejected", certainty=None),
+        review_line(0, certainty=0.3, sample="random"),
+        review_line(1, "edited", certainty=0.3, sample="random"),
+        review_line(2, certainty=0.95, tags_off=[PIANO]),
+        review_line(3, "rejected", certainty=None),
     ]
     apply(output, *lines)
     found = score_reviews(str(output))
@@ -178,7 +158,7 @@ def test_wilson_intervals_are_those_of_the_textbook() -> None:
 
 
 def test_accepted_and_edited_captions_are_training_pairs(output: Path) -> None:
-    apply(output, review(0), review(1, "edited"), review(2, "rejected"))
+    apply(output, review_line(0), review_line(1, "edited"), review_line(2, "rejected"))
     pairs = read_pairs(str(output))
     assert [(pair.track_id, pair.uri, pair.captions) for pair in pairs] == [
         ("t000000", caption_row(0)["uri"], (caption_row(0)["caption"],)),
@@ -187,6 +167,6 @@ def test_accepted_and_edited_captions_are_training_pairs(output: Path) -> None:
 
 
 def test_an_output_without_accepted_captions_is_no_source_of_pairs(output: Path) -> None:
-    apply(output, review(2, "rejected"))
+    apply(output, review_line(2, "rejected"))
     with pytest.raises(DatasetError, match="no caption was accepted or edited"):
         read_pairs(str(output))
