@@ -107,9 +107,16 @@ def _print_language(found: "FactsEvaluation") -> None:
 
 def _print_calibration(found: dict[str, "Calibration"]) -> None:
     print_table(
-        ["tag scores", "scores", "calibration error", "Brier score"],
+        ["tag scores", "scores", "calibration error", "Brier score", "from 0.5 on", "of these right"],
         [
-            [facet, str(one.num_scores), f"{one.expected_calibration_error:.3f}", f"{one.brier_score:.3f}"]
+            [
+                facet,
+                str(one.num_scores),
+                f"{one.expected_calibration_error:.3f}",
+                f"{one.brier_score:.3f}",
+                str(one.num_counted),
+                _fraction(one.counted_precision),
+            ]
             for facet, one in found.items()
         ],
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from muscaps.evaluation.facts import LAYERS, FactLayer, facts_in
 from muscaps.lexicon import tags_of
+from muscaps.tags import MIN_TAG_SCORE
 
 NUM_BINS = 10
 
@@ -44,6 +45,10 @@ class Calibration:
     brier_score: float
     """Mean squared distance of a score from 1 if right and 0 if wrong."""
     bins: tuple[ReliabilityBin, ...]
+    num_counted: int
+    """Scores from which a tag counts (`MIN_TAG_SCORE`)."""
+    counted_precision: float | None
+    """Share of these tags that are right; None without any."""
 
 
 def judged_scores(
@@ -84,6 +89,7 @@ def calibration(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -
     if len(scores) == 0 or not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("calibration needs scores, each between 0 and 1")
     number = np.minimum((scores * NUM_BINS).astype(int), NUM_BINS - 1)
+    counted = scores >= MIN_TAG_SCORE
     bins, error = [], 0.0
     for index in range(NUM_BINS):
         inside = number == index
@@ -106,4 +112,6 @@ def calibration(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -
         expected_calibration_error=error,
         brier_score=float(((scores - right) ** 2).mean()),
         bins=tuple(bins),
+        num_counted=int(counted.sum()),
+        counted_precision=float(right[counted].mean()) if counted.any() else None,
     )
