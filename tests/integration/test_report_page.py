@@ -26,6 +26,24 @@ from tests.finished_output import (
 pytestmark = BROWSER_MARKS
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
+FAINT_TEXTS = """
+(() => {
+  const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgb = (c) => { probe.clearRect(0, 0, 1, 1); probe.fillStyle = c; probe.fillRect(0, 0, 1, 1); return [...probe.getImageData(0, 0, 1, 1).data]; };
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+  const behind = (n) => { for (; n; n = n.parentElement) { const c = rgb(getComputedStyle(n).backgroundColor); if (c[3] > 250) return c; } return [255, 255, 255]; };
+  const bad = [];
+  for (const n of document.querySelectorAll('body *')) {
+    if (!n.offsetParent || ![...n.childNodes].some((t) => t.nodeType === 3 && t.textContent.trim())) continue;
+    const a = light(rgb(getComputedStyle(n).color)), b = light(behind(n));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) bad.push(`${n.tagName}.${n.className}: ${ratio.toFixed(2)}`);
+  }
+  return bad;
+})()
+"""  # noqa: E501
+"""Texts whose contrast with their background is below 4.5."""
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
@@ -95,7 +113,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evidence = [{"word": "piano", "tag": "piano", "score": (0.4, 0.6, 0.8, 0.2)[n]}]
         tags = [{"facet": "instrument", "tag": "piano", "score": 0.9}]
         damage = "the file ends early" if n == 3 else None
-        rows.append(caption_row(n, caption=caption, bpm=bpm, label=label, evidence=evidence, tags=tags, damage=damage))
+        row = {"caption": caption, "bpm": bpm, "label": label, "description": f"Composer's words {n}."}
+        rows.append(caption_row(n, **row, evidence=evidence, tags=tags, damage=damage))
     write_captions(output, rows)
     file = output / "report.html"
     write_report(ReportConfig(output=str(output), file=str(file)))
@@ -174,7 +193,8 @@ def test_contradictions_are_marked_and_come_first(page: Page, compared: Path) ->
     assert page.run(f"{first}.querySelector('.beside .conflict').textContent") == "60 bpm"
     assert page.run(f"{first}.querySelector('.text .claim.conflict').textContent") == "fast"
     page.run(f"{first}.click()")
-    assert "contradicts the catalogue" in page.run("document.querySelector('.compared .conflict').textContent")
+    assert "contradicts the catalogue" in page.text(".compared .conflict")
+    assert "Composer's words 0." in page.text(".compared")
     page.run("[...document.querySelectorAll('.chip')].find((c) => c.textContent.startsWith('Tempo conflict')).click()")
     assert count(page) == "1 of 4 tracks"
 
@@ -255,26 +275,11 @@ def test_a_track_shows_attention_and_plays_segments(page: Page, with_audio: Path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_enough_contrast(page: Page, with_audio: Path, scheme: str) -> None:
+def test_text_has_enough_contrast(page: Page, with_audio: Path, compared: Path, scheme: str) -> None:
     page.colours(scheme)
-    page.open(with_audio)
-    faint = page.run("""
-      (() => {
-        const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-        const rgb = (c) => { probe.clearRect(0, 0, 1, 1); probe.fillStyle = c; probe.fillRect(0, 0, 1, 1); return [...probe.getImageData(0, 0, 1, 1).data]; };
-        const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
-        const behind = (n) => { for (; n; n = n.parentElement) { const c = rgb(getComputedStyle(n).backgroundColor); if (c[3] > 250) return c; } return [255, 255, 255]; };
-        const bad = [];
-        for (const n of document.querySelectorAll('body *')) {
-          if (!n.offsetParent || ![...n.childNodes].some((t) => t.nodeType === 3 && t.textContent.trim())) continue;
-          const a = light(rgb(getComputedStyle(n).color)), b = light(behind(n));
-          const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-          if (ratio < 4.5) bad.push(`${n.tagName}.${n.className}: ${ratio.toFixed(2)}`);
-        }
-        return bad;
-      })()
-    """)  # noqa: E501
-    assert faint == []
+    for file in (with_audio, compared):
+        page.open(file)
+        assert page.run(FAINT_TEXTS) == []
     background = page.run("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(13, 18, 23)") == (scheme == "dark")
     page.run("document.getElementById('theme').click(); document.getElementById('theme').click()")

@@ -64,17 +64,25 @@ const playerOf = (i) => {
   return audio;
 };
 const VERDICT_TEXTS = ["", "agrees", "not in the catalogue", "contradicts the catalogue"];
-// The catalogue's statements beside the caption's, worst first within the order tempo, instruments, genre, mood.
+// The catalogue's statements beside the caption's, and its description of the track.
 const comparedOf = (more) => {
-  if (!more.compared || !more.compared.length) return [];
+  const description = Object.entries(more.catalogue || {}).find(([name]) => name.toLowerCase() === "description");
+  if (!more.compared && !description) return [];
   const table = make("table", "compared"), head = make("tr"), body = make("tbody");
   for (const name of ["", "Catalogue", verdictOf(chosen) === "edited" ? "Caption before" : "Caption"]) head.append(make("th", "", name));
-  for (const [heading, value, phrases, verdict] of more.compared) {
+  for (const [heading, value, phrases, verdict] of more.compared || []) {
     const row = make("tr", VERDICTS[verdict]), said = make("td", "", phrases.join(", ") || "–");
     if (VERDICT_TEXTS[verdict]) said.append(" ", make("span", "verdict", VERDICT_TEXTS[verdict]));
     const name = make("th", "", heading);
     name.scope = "row";
     row.append(name, make("td", "", value), said);
+    body.append(row);
+  }
+  if (description) {
+    const row = make("tr"), name = make("th", "", "Description"), text = make("td", "", description[1]);
+    name.scope = "row";
+    text.colSpan = 2;
+    row.append(name, text);
     body.append(row);
   }
   const top = make("thead");
