@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.catalogue.errors import CatalogueError
 from pipeline.catalogue.reader import Reader
+from pipeline.iso_8601 import duration_text, interval_text
 
 INTERVAL_BYTES = 12
 """Size of a Parquet INTERVAL: months, days and milliseconds, 32-bit unsigned little-endian each."""
@@ -124,19 +125,12 @@ def _from_python(column: pa.ChunkedArray, convert: Callable[[Any], str]) -> pa.C
 
 
 def _month_day_nano_text(value: Any) -> str:
-    return iso_interval(value.months, value.days, value.nanoseconds / 1e9)
+    return interval_text(value.months, value.days, value.nanoseconds)
 
 
 def _duration_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    seconds = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
-    return _from_python(seconds, lambda value: iso_interval(0, 0, value / 1e6))
-
-
-def iso_interval(months: int, days: int, seconds: float) -> str:
-    """Write an interval as ISO 8601 does: `P1M2DT3.5S`."""
-    date = (f"{months}M" if months else "") + (f"{days}D" if days else "")
-    time = f"T{seconds:.9f}".rstrip("0").rstrip(".") + "S" if seconds or not date else ""
-    return f"P{date}{time}"
+    microseconds = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
+    return _from_python(microseconds, duration_text)
 
 
 def parquet_intervals(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -144,7 +138,7 @@ def parquet_intervals(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     def text(value: bytes) -> str:
         months, days, milliseconds = struct.unpack("<III", value)
-        return iso_interval(months, days, milliseconds / 1e3)
+        return interval_text(months, days, milliseconds * 1_000_000)
 
     return _from_python(column, text)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.iso_8601 import duration_text, interval_text
+
 
 def json_line(value: Any) -> str:
     """Return strict JSON on one line: times as ISO 8601, NaN and infinity as null."""
@@ -24,7 +26,7 @@ def strict_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: strict_json(part) for key, part in value.items()}
     if isinstance(value, pa.MonthDayNano):  # a tuple
-        return _interval(value)
+        return interval_text(value.months, value.days, value.nanoseconds)
     if isinstance(value, list | tuple):  # a map is a list of tuples
         return [strict_json(part) for part in value]
     if isinstance(value, float):
@@ -35,7 +37,7 @@ def strict_json(value: Any) -> Any:
         return str(value)
     if hasattr(value, "isoformat"):  # date, time, datetime, and pandas' Timestamp and Timedelta
         return value.isoformat()
-    return _duration(value) if isinstance(value, timedelta) else value
+    return duration_text(value // timedelta(microseconds=1)) if isinstance(value, timedelta) else value
 
 
 def text_array(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -60,21 +62,3 @@ def _text(value: Any) -> str:
     """Return a value as text; text itself without the quotes of JSON."""
     plain = strict_json(value)
     return plain if isinstance(plain, str) else json_line(plain)
-
-
-def _duration(value: timedelta) -> str:
-    """Return a duration as ISO 8601, such as `PT93784.5S`."""
-    microseconds = value // timedelta(microseconds=1)
-    return f"{'-' if microseconds < 0 else ''}PT{_decimal(abs(microseconds), 6)}S"
-
-
-def _interval(value: Any) -> str:
-    """Return a calendar interval as ISO 8601, such as `P1M2DT0.5S`."""
-    sign = "-" if value.nanoseconds < 0 else ""
-    return f"P{value.months}M{value.days}DT{sign}{_decimal(abs(value.nanoseconds), 9)}S"
-
-
-def _decimal(units: int, digits: int) -> str:
-    """Return a count of decimal fractions as a number without trailing zeros."""
-    whole, fraction = divmod(units, 10**digits)
-    return f"{whole}.{fraction:0{digits}d}".rstrip("0").rstrip(".")

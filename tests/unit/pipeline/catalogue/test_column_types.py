@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.catalogue import CatalogueError, read_catalogue
-from pipeline.catalogue.column_types import iso_interval
 
 UUIDS = [uuid.UUID(int=number) for number in (1, 2**100)]
 
@@ -142,14 +141,6 @@ def test_intervals_and_enums_that_duckdb_writes_become_text(tmp_path: Path) -> N
     assert read_catalogue(str(path)).rows.select(["age", "mood"]).to_pylist() == [
         {"age": "P14M3DT1.5S", "mood": "calm"}
     ]
-
-
-@pytest.mark.parametrize(
-    ("interval", "text"),
-    [((0, 0, 0), "PT0S"), ((1, 0, 0), "P1M"), ((0, 2, 0), "P2D"), ((0, 0, 0.25), "PT0.25S"), ((1, 2, 3), "P1M2DT3S")],
-)
-def test_intervals_are_written_as_iso_8601(interval: tuple[int, int, float], text: str) -> None:
-    assert iso_interval(*interval) == text
 
 
 def test_a_path_that_stands_in_two_rows_is_refused_with_its_column(tmp_path: Path) -> None:
