@@ -1,11 +1,14 @@
 """Arguments and options that several commands share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.addresses import checked_address
+
+if TYPE_CHECKING:
+    from muscaps.config import ExtractorConfig
 
 CatalogueArgument = Annotated[str, typer.Argument(help="CSV, TSV, JSONL or Parquet file, folder or s3:// prefix.")]
 OutputArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of the results.")]
@@ -35,7 +38,16 @@ class Extractor(StrEnum):
     MUSICNN = "musicnn"
     HCNN = "hcnn"
 
+    def config(self, channels: int | None, frontend_scale: float) -> "ExtractorConfig":
+        """Return the configuration of a new network; without `channels` it has the published number of them."""
+        from muscaps.config import ExtractorConfig
+
+        published = 64 if self is Extractor.MUSICNN else 128
+        return ExtractorConfig(name=self.value, num_channels=channels or published, frontend_scale=frontend_scale)
+
 
 NumWorkersOption = Annotated[int, typer.Option(metavar="N", min=1, help="Data-parallel processes.")]
 GpuOption = Annotated[bool, typer.Option("--gpu", help="Use one GPU per worker.")]
 ThreadsOption = Annotated[int | None, typer.Option(metavar="N", min=1, help="CPU threads of each worker.")]
+MaxEpochsOption = Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of epochs.")]
+NameOption = Annotated[str, typer.Option(help="Short name, the first part of model_id.")]

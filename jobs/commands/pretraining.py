@@ -11,6 +11,8 @@ from jobs.options import (
     AddressOption,
     Extractor,
     GpuOption,
+    MaxEpochsOption,
+    NameOption,
     NumWorkersOption,
     ThreadsOption,
 )
@@ -31,7 +33,7 @@ def pretrain(
     frontend_scale: Annotated[
         float, typer.Option(help="musicnn: size of the front end relative to the published one.")
     ] = 1.0,
-    max_epochs: Annotated[int, typer.Option(min=1, help="Maximum number of epochs.")] = 40,
+    max_epochs: MaxEpochsOption = 40,
     max_minutes: Annotated[
         float | None, typer.Option(help="Time limit; the learning rate falls to zero by then.")
     ] = None,
@@ -49,7 +51,7 @@ def pretrain(
         bool, typer.Option(help="Augment the training audio, so that the network generalises to real recordings.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Seeds weights, order and augmentation.")] = 0,
-    name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps-tagger",
+    name: NameOption = "muscaps-tagger",
     num_workers: NumWorkersOption = 1,
     gpu: GpuOption = False,
     threads: ThreadsOption = None,
@@ -62,7 +64,6 @@ def pretrain(
     training.
     """
     with explained(), resumable():
-        from muscaps.config import ExtractorConfig
         from muscaps.training.augmentation import NO_AUGMENTATION, AugmentationConfig
         from muscaps.training.tagger_config import TaggingConfig
         from pipeline.training.distributed import Hardware
@@ -82,11 +83,7 @@ def pretrain(
                 additive_tags=tags,
                 augmentation=AugmentationConfig() if augment else NO_AUGMENTATION,
             ),
-            extractor=ExtractorConfig(
-                name=architecture.value,
-                num_channels=channels or (64 if architecture is Extractor.MUSICNN else 128),
-                frontend_scale=frontend_scale,
-            ),
+            extractor=architecture.config(channels, frontend_scale),
             name=name,
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)

@@ -14,6 +14,8 @@ from jobs.options import (
     AddressOption,
     Extractor,
     GpuOption,
+    MaxEpochsOption,
+    NameOption,
     NumWorkersOption,
     ThreadsOption,
 )
@@ -72,7 +74,7 @@ def train(
     hidden_dim: Annotated[int, typer.Option(min=1, help="Hidden units of both LSTMs.")] = 256,
     learning_rate: Annotated[float, typer.Option(help="Adam's first learning rate; falls linearly.")] = 1e-4,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs per step, summed over workers.")] = 16,
-    max_epochs: Annotated[int, typer.Option(min=1, help="Maximum number of epochs.")] = 200,
+    max_epochs: MaxEpochsOption = 200,
     max_minutes: Annotated[float | None, typer.Option(help="Time limit.")] = None,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before stopping.")] = 10,
     dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Dropout probability.")] = 0.25,
@@ -80,7 +82,7 @@ def train(
     disturbed: Annotated[int, typer.Option(min=0, help="Augmented copies of each training track.")] = 0,
     monitor: Annotated[Monitor, typer.Option(help="Metric that selects best/ and stops the training.")] = Monitor.LOSS,
     seed: Annotated[int, typer.Option(help="Seeds weights, order, excerpts and dropout.")] = 0,
-    name: Annotated[str, typer.Option(help="Short name, the first part of model_id.")] = "muscaps",
+    name: NameOption = "muscaps",
     num_workers: NumWorkersOption = 1,
     gpu: GpuOption = False,
     threads: ThreadsOption = None,
@@ -170,16 +172,11 @@ def _extractor_config(
     extractor: Path | None, architecture: Extractor, channels: int | None, frontend_scale: float
 ) -> "ExtractorConfig":
     """Return the configuration of an extractor or of a captioner's extractor, else that of a new one."""
-    from muscaps.config import ExtractorConfig
     from muscaps.training.pretrained_extractor import extractor_config_of
 
     if extractor is not None:
         return extractor_config_of(extractor)
-    return ExtractorConfig(
-        name=architecture.value,
-        num_channels=channels or (64 if architecture is Extractor.MUSICNN else 128),
-        frontend_scale=frontend_scale,
-    )
+    return architecture.config(channels, frontend_scale)
 
 
 def _caption_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
