@@ -19,8 +19,8 @@ from muscaps.lexicon import exclude_each_other
 MIN_TAG_SCORE = 0.5
 """Score from which a tag counts. Precision on 56 tracks that no head was trained on: docs/evaluation.md."""
 NO_VOCALS_BELOW = 0.15
-"""Score of vocals below which a track counts as instrumental. Of tracks with a choir or a voice that no head was trained
-on, the two lowest scores are 0.20 and 0.23 (6 tracks)."""
+"""Score of vocals below which a track counts as instrumental. Of 6 tracks with a choir or a voice that no head was
+trained on, the two lowest scores are 0.20 and 0.23."""
 
 
 @dataclass(frozen=True, kw_only=True)
