@@ -22,7 +22,7 @@ demo: $(READY)  ## caption the bundled tracks and show them
 	$(BIN)/muscaps demo
 
 test: $(TEST_READY)  ## all tests except the slow drills, no GPU needed
-	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile $(PYTEST)
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 drills: $(TEST_READY)  ## fault injection with full counts; takes long
 	$(BIN)/pytest -m "drills" $(PYTEST)

@@ -105,8 +105,9 @@ def test_the_readmes_search_finds_tracks(folder: Path) -> None:
     assert sum(f"{n}.wav" in found.stdout for n in range(3)) == 3
 
 
-def test_the_commands_of_own_catalogue_run(folder: Path) -> None:
-    for words in lines((ROOT / "docs" / "own-catalogue.md").read_text()):
+def test_the_commands_of_own_catalogue_and_export_run(folder: Path) -> None:
+    pages = [(ROOT / "docs" / name).read_text() for name in ("own-catalogue.md", "export.md")]
+    for words in [words for page in pages for words in lines(page)]:
         done = run(words, folder)
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
     assert len(list((folder / "tagged").glob("*.wav"))) == 3

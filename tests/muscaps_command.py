@@ -1,0 +1,21 @@
+"""The command line in a process of its own, with the code of this checkout."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CLI = "from jobs.cli import main; main()"
+
+
+def muscaps(
+    *arguments: object, check: bool = True, timeout: float = 280, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CLI, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=folder, check=False
+    )
+    assert not check or done.returncode == 0, done.stderr[-3000:]
+    return done
