@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from jobs.cli import app
-from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA
+from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA, REVIEW_SCHEMA
 from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_features
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +163,9 @@ def test_links_exist() -> None:
 
 def test_the_glossary_has_every_output_column() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text()
-    columns = {name for schema in (CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA) for name in schema.names}
+    columns = {
+        name for schema in (CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA, REVIEW_SCHEMA) for name in schema.names
+    }
     assert [name for name in sorted(columns) if f"`{name}`" not in text] == []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.output.newest import OutputError
 from pipeline.reading.report.charts import (
     caption_length_chart,
     histogram,
@@ -47,11 +48,13 @@ def write_report(config: ReportConfig) -> Summary:
     """Read an output and write its page.
 
     Raises:
-        OutputError: The output holds neither captions nor failures.
+        OutputError: The output holds neither captions nor failures, or no track is left for a sample.
         StorageError: Reading the output or writing the page failed.
     """
     reviews = ReviewedCaptions(config.output)
     summary, shown = summarise(config.output, sample=_sample(config, reviews))
+    if config.sample is not None and summary.tracks and not shown.num_rows:
+        raise OutputError(f"every captioned track of {config.output} has been reviewed; `muscaps review score` counts")
     page = render(summary, shown, config, reviews)
     storage.write_once(config.file, page.encode("utf-8", "replace"))
     return summary

@@ -10,8 +10,9 @@ import pytest
 from muscaps.training.dataset.pairs import DatasetError
 from pipeline.output.compaction import compact
 from pipeline.output.lease import Lease, LeaseHeldError
-from pipeline.output.newest import open_table
+from pipeline.output.newest import OutputError, open_table
 from pipeline.reading.export import ExportConfig, export_captions
+from pipeline.reading.report import ReportConfig, write_report
 from pipeline.review.apply import apply_reviews
 from pipeline.review.reviewed_captions import ReviewedCaptions
 from pipeline.review.score import score_reviews, wilson_interval
@@ -170,3 +171,10 @@ def test_an_output_without_accepted_captions_is_no_source_of_pairs(output: Path)
     apply(output, review_line(2, "rejected"))
     with pytest.raises(DatasetError, match="no caption was accepted or edited"):
         read_pairs(str(output))
+
+
+def test_a_sample_of_a_reviewed_output_is_refused(output: Path) -> None:
+    apply(output, *(review_line(n) for n in range(4)))
+    config = ReportConfig(output=str(output), file=str(output / "review.html"), max_tracks=2, sample="random")
+    with pytest.raises(OutputError, match="every captioned track of .* has been reviewed"):
+        write_report(config)
