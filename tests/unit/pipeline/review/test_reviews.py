@@ -176,5 +176,5 @@ def test_an_output_without_accepted_captions_is_no_source_of_pairs(output: Path)
 def test_a_sample_of_a_reviewed_output_is_refused(output: Path) -> None:
     apply(output, *(review_line(n) for n in range(4)))
     config = ReportConfig(output=str(output), file=str(output / "review.html"), max_tracks=2, sample="random")
-    with pytest.raises(OutputError, match="every captioned track of .* has been reviewed"):
+    with pytest.raises(OutputError, match=r"every captioned track of .* has been reviewed"):
         write_report(config)
