@@ -51,6 +51,8 @@ class Facts:
     """Whether the most prominent instrument comes first."""
     complete: bool = False
     """Whether `instruments` lists every instrument, so that "solo" and "duet" may be said."""
+    solo_is_clear: bool = True
+    """False where the audio leaves it open whether others play too; then "solo" and "duet" are not said."""
     genres: tuple[str, ...] = ()
     moods: tuple[str, ...] = ()
     energies: frozenset[str] = frozenset()
@@ -74,13 +76,15 @@ class Facts:
     @property
     def solo(self) -> bool:
         """Whether one pitched instrument is all there is."""
-        return self.complete and len(self.instruments) == 1 and self.families[:1] not in (("drums",), ("synth",))
+        alone = self.complete and self.solo_is_clear and len(self.instruments) == 1
+        return alone and self.families[:1] not in (("drums",), ("synth",))
 
     @property
     def duet(self) -> bool:
         """Whether two pitched instruments are all there is."""
         unpitched = ("drums", "synth")
-        return self.complete and len(self.instruments) == 2 and not any(f in unpitched for f in self.families)
+        together = self.complete and self.solo_is_clear and len(self.instruments) == 2
+        return together and not any(f in unpitched for f in self.families)
 
     @property
     def feels(self) -> frozenset[str]:

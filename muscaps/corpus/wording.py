@@ -35,6 +35,7 @@ _SECTIONS: tuple[tuple[frozenset[str], int, str], ...] = (
     ),
 )
 """Instruments, and how many of them a caption sums up as a section."""
+_DRUMS = frozenset({"drums", "percussion", "drum kit", "brushed kit", "drum machine"})
 _THIRD_PERSON = {"carry": "carries", "push": "pushes"}
 
 
@@ -105,6 +106,8 @@ class Wording:
             self.slots["piece"] = genre.counted[int(rng.integers(len(genre.counted)))]
         if genre.uncounted:
             self.slots["music"] = genre.uncounted[int(rng.integers(len(genre.uncounted)))]
+            if facts.genres:
+                self.slots["style"] = self.slots["music"]
         self.slots["plain_piece"] = ("piece", "tune")[int(rng.integers(2))]
         adjectives = [self.slots[name] for name in ("moods",) if name in self.slots and rng.random() < 0.75]
         if "tempo" in self.slots and rng.random() < (0.35 if adjectives else 0.6):
@@ -128,6 +131,8 @@ class Wording:
             return
         phrases = [self._phrase(fact) for fact in chosen]
         self._put("all", phrases)
+        if len(phrases) > 1:
+            self._put("several", phrases)
         if facts.energies <= {"low", "medium"}:
             self._put("calm_all", phrases)
         if facts.energies == {"high"}:
@@ -173,6 +178,7 @@ class Wording:
         if {fact.name for fact in instruments} >= _ORCHESTRA and rng.random() < 0.4:
             instruments = [fact for fact in instruments if fact.name not in _ORCHESTRA]
             instruments.insert(0, InstrumentFact(name="orchestra"))
+        instruments = _drums_once(instruments)
         wanted = int(rng.choice([2, 3, 3, 3, 4]))
         if facts.ranked:
             return self._most_prominent(instruments, wanted)
@@ -201,6 +207,12 @@ class Wording:
         family = next(iter(sorted(fact.families)), "")
         options = played_phrases(fact.name, family, playing)
         return pick(options, self.rng) if options else ""
+
+
+def _drums_once(instruments: Sequence[InstrumentFact]) -> list[InstrumentFact]:
+    """Keep the first of several names for drums: "percussion over drums" says one thing twice."""
+    drums = [fact for fact in instruments if fact.name in _DRUMS]
+    return [fact for fact in instruments if fact not in drums[1:]]
 
 
 def function_of(fact: InstrumentFact) -> str:

@@ -25,6 +25,8 @@ MIN_FEEL, MIN_MOOD, MAX_OTHER_MOOD = 0.42, 0.55, 0.4
 MIN_ENERGY, MIN_TEMPO, MIN_GENRE = 0.55, 0.55, 0.4
 MIN_TRACE = 0.12
 """Score below which an instrument that the source lists is not named, as long as others are left."""
+MIN_ALONE, MAX_BESIDE = 0.5, 0.35
+"""Least score of the instruments of a solo or duet and greatest of any other family; otherwise "solo" is not said."""
 MAX_FAMILIES, MAX_FEELS, MAX_GENRES = 4, 3, 2
 
 _FAMILY_NAMES: Mapping[str, str] = {
@@ -75,17 +77,19 @@ def completed_catalogue_facts(known: Facts, scores: Scores) -> Facts:
         moods=known.moods or predicted.moods,
         energies=known.energies or (frozenset() if known.moods else predicted.energies),
         tempo=known.tempo or predicted.tempo,
+        solo_is_clear=_clearly_alone(known, scores),
     )
 
 
-def plain_clip_facts(known: Facts) -> Facts:
-    """Leave out what tag scores cannot tell of a rendered clip: playing, entries, texture and meter."""
+def plain_clip_facts(known: Facts, scores: Scores) -> Facts:
+    """Leave out what tag scores cannot tell of a rendered clip: playing, entries, texture, meter, unclear solos."""
     return replace(
         known,
         instruments=tuple(replace(fact, playings=(), enters_late=False) for fact in known.instruments),
         texture="",
         triple_meter=False,
         vocals="choir" if known.vocals == "choir" else "",
+        solo_is_clear=_clearly_alone(known, scores),
     )
 
 
@@ -143,6 +147,13 @@ def _moods(scores: Scores) -> list[str]:
         if scores.get(("mood", other), 0.0) < MAX_OTHER_MOOD:
             feels = [feel for feel in feels if other not in _coarse(feel)]
     return feels
+
+
+def _clearly_alone(known: Facts, scores: Scores) -> bool:
+    """Whether the scores agree that there is nothing but the listed instruments; never for voices."""
+    own = [scores.get(("instrument", family), 0.0) for family in known.families]
+    beside = (scores.get(("instrument", family), 0.0) for family in lexicon.FAMILIES if family not in known.families)
+    return "choir" not in known.families and min(own, default=0.0) >= MIN_ALONE and max(beside) <= MAX_BESIDE
 
 
 def _coarse(mood: str) -> frozenset[str]:

@@ -45,9 +45,11 @@ def captions_of_real_track(
     return _chosen(facts, describe(facts, rng, REAL_WRITTEN), logits, REAL_KEPT)
 
 
-def captions_of_clip(row: Mapping[str, Any], logits: Logits, rng: np.random.Generator) -> tuple[str, ...]:
-    """Caption a rendered clip from what was rendered."""
-    facts = plain_clip_facts(facts_of_clip(truth_from_row(row), row["duration_s"]))
+def captions_of_clip(
+    row: Mapping[str, Any], scores: Mapping[tuple[str, str], float], logits: Logits, rng: np.random.Generator
+) -> tuple[str, ...]:
+    """Caption a rendered clip from what was rendered; scores and logits as for a real track."""
+    facts = plain_clip_facts(facts_of_clip(truth_from_row(row), row["duration_s"]), scores)
     return _chosen(facts, describe(facts, rng, CLIP_WRITTEN), logits, CLIP_KEPT)
 
 

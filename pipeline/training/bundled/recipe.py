@@ -135,12 +135,12 @@ class Recipe:
         for place, entry in enumerate(self.entries):
             is_real = entry.track_id in self.real.training
             mean = (fitted.logits[place] - centre) / spread
+            scores = dict(zip(fitted.names, 1 / (1 + np.exp(-fitted.logits[place])), strict=True))
             if is_real:
-                scores = dict(zip(fitted.names, 1 / (1 + np.exp(-fitted.logits[place])), strict=True))
                 row = self.real.rows[entry.track_id]
                 texts = captions.captions_of_real_track(row, scores, mean, rng)
             else:
-                texts = captions.captions_of_clip(self.clips[entry.track_id], mean, rng)
+                texts = captions.captions_of_clip(self.clips[entry.track_id], scores, mean, rng)
             if texts:
                 chunks = (fitted.fold_logits(entry) - centre) / spread
                 found.append(

@@ -154,9 +154,25 @@ def test_clip_facts_lose_what_scores_cannot_tell():
         vocals="none",
         tempo="fast",
     )
-    plain = plain_clip_facts(known)
+    plain = plain_clip_facts(known, SCORES)
     assert plain.instruments == (InstrumentFact(name="piano"),)
     assert (plain.texture, plain.triple_meter, plain.vocals, plain.tempo) == ("", False, "", "fast")
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "alone"),
+    [
+        ("strings", {"strings": 0.9}, True),
+        ("strings", {"strings": 0.4}, False),
+        ("strings", {"strings": 0.9, "drums": 0.6}, False),
+        ("choir", {"choir": 0.9}, False),
+    ],
+)
+def test_a_solo_needs_clear_scores(name, scores, alone):
+    known = Facts(instruments=(InstrumentFact(name={"strings": "violin"}.get(name, name)),), complete=True)
+    by_tag = {("instrument", family): score for family, score in scores.items()}
+    assert plain_clip_facts(known, by_tag).solo == alone
+    assert completed_catalogue_facts(known, by_tag).solo == alone
 
 
 def test_a_disturbed_waveform_depends_on_its_seed_alone():
