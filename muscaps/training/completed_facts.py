@@ -150,7 +150,7 @@ def _moods(scores: Scores) -> list[str]:
 
 
 def _clearly_alone(known: Facts, scores: Scores) -> bool:
-    """Whether the scores agree that there is nothing but the listed instruments; never for voices."""
+    """Whether the scores find the listed instruments and no other family; never for voices."""
     own = [scores.get(("instrument", family), 0.0) for family in known.families]
     beside = (scores.get(("instrument", family), 0.0) for family in lexicon.FAMILIES if family not in known.families)
     return "choir" not in known.families and min(own, default=0.0) >= MIN_ALONE and max(beside) <= MAX_BESIDE
