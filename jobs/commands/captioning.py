@@ -185,9 +185,11 @@ def _summary_lines(summary: "RunSummary") -> Iterator[str]:
     if summary.already_captioned or summary.already_failed:
         yield f"{summary.already_captioned:,} had a caption before, {summary.already_failed:,} cannot be retried"
     if summary.damaged:
-        yield f"{summary.damaged:,} files are damaged in part and were captioned from the rest; see column damage"
+        yield f"Captioned from what a damaged file holds: {summary.damaged:,}; column damage has the reasons"
     for reason, count in summary.failures_by_reason.items():
         yield f"  {reason}: {count:,}"
+    if summary.failures_by_reason:
+        yield f"`muscaps report {summary.output}` lists the failed tracks with their reasons"
     if summary.reason:
         yield f"Ended early: {summary.reason}; the same command does the remaining tracks"
     yield f"Captions: {captions}"

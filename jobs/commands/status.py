@@ -54,7 +54,7 @@ def _progress_lines(found: "RunStatus") -> Iterator[str]:
         return
     yield f"{duration(found.elapsed_seconds)} elapsed, {duration(found.startup_seconds)} of it until the first track"
     now = "" if found.tracks_per_second_now is None else f"{found.tracks_per_second_now:.3g} tracks/s now, "
-    yield f"{now}{found.tracks_per_second:.3g} tracks/s overall"
+    yield f"{now}{found.tracks_per_second:.3g} tracks/s overall, start-up included"
     if found.is_running and found.left:
         if found.seconds_left is None:
             yield "time left unknown"
@@ -70,7 +70,8 @@ def _cost_lines(found: "RunStatus", hourly_price: float | None) -> Iterator[str]
     each = cost["cost_per_1000_tracks"]
     at_end = cost["cost_at_end"]
     yield (
-        f"{cost['cost_so_far']:.4g} so far at {hourly_price:g} an hour, start-up included"
+        f"{cost['cost_so_far']:.4g} {'so far' if found.is_running else 'in all'} at {hourly_price:g} an hour, "
+        "start-up included"
         + ("" if each is None else f": {each:.4g} for 1,000 tracks")
         + ("" if at_end is None else f"; about {at_end:.4g} at the end")
     )

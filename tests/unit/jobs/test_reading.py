@@ -96,7 +96,7 @@ def test_status_prints_reasons_and_cost(output: Path) -> None:
     assert found["cost_per_1000_tracks"] == 1.25  # 1,250 s of a cluster at 0.001 a second, start-up included
     shown = muscaps("status", output, "--hourly-price", 3.6).stdout
     assert "8 x decode/not_audio" in shown
-    assert "0.1 so far at 3.6 an hour, start-up included: 1.25 for 1,000 tracks" in shown
+    assert "0.1 in all at 3.6 an hour, start-up included: 1.25 for 1,000 tracks" in shown
 
 
 def test_status_names_damaged_files(output: Path) -> None:
