@@ -8,6 +8,7 @@ import typer
 
 from jobs.options import AddressOption
 from jobs.outcomes import explained
+from jobs.preparation_report import preparation_lines
 from jobs.progress import set_up_logging, shown_count
 
 dataset_app = typer.Typer(
@@ -41,6 +42,12 @@ def prepare(
     min_count: Annotated[int, typer.Option(min=1, help="Occurrences that a word needs to enter the vocabulary.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the 60/20/20 split of pairs without a split.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
+    caption_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of the captions; default: caption or captions.")
+    ] = None,
+    split_sentences: Annotated[
+        bool, typer.Option("--split-sentences", help="Split captions above --max-tokens into their sentences.")
+    ] = False,
     address: AddressOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the dataset's card as JSON.")] = False,
 ) -> None:
@@ -64,6 +71,7 @@ def prepare(
                 min_tokens=min_tokens,
                 max_tokens=max_tokens,
                 unique_captions=not keep_duplicates,
+                split_sentences=split_sentences,
             ),
             seed=seed,
             min_count=min_count,
@@ -71,17 +79,11 @@ def prepare(
             audio=audio,
             address=address,
             limit=limit,
+            caption_column=caption_column,
         )
         card = prepare_dataset(config, shown_count("tracks", quiet=as_json))
     if as_json:
         typer.echo(json.dumps(card, indent=2))
         return
-    cleaning = card["cleaning"]
-    typer.echo(
-        f"{cleaning['kept_pairs']} of {cleaning['pairs']} tracks kept, with {cleaning['kept_captions']} captions"
-    )
-    for what in ("pairs", "captions"):
-        for rule, count in cleaning[f"dropped_{what}"].items():
-            typer.echo(f"  dropped {count} {'tracks' if what == 'pairs' else 'captions'}: {rule.replace('_', ' ')}")
-    splits = ", ".join(f"{name} {card['splits'].get(name, 0)}" for name in ("train", "validation", "test"))
-    typer.echo(f"{splits}; {card['vocabulary_size']} words; {card['audio_seconds'] / 3600:.1f} hours in {output}")
+    for line in preparation_lines(card, output):
+        typer.echo(line)

@@ -33,8 +33,13 @@ TAG_SEPARATORS = "|;,"
 """The first of these that a text holds separates its values."""
 
 
-def read_pairs(source: str) -> list[Pair]:
+def read_pairs(source: str, caption_column: str | None = None) -> list[Pair]:
     """Read a pair file, or the reviews of an output; rows that name the same track become one pair.
+
+    Args:
+        source: The file, a folder of Parquet files, or an output with reviews.
+        caption_column: Column that holds the captions; None for `caption` or `captions`. Rows where it is empty are
+            pairs without a caption.
 
     Raises:
         DatasetError: The file is unreadable or empty, a column or a value is missing, a split is unknown or
@@ -46,8 +51,8 @@ def read_pairs(source: str) -> list[Pair]:
     pairs: dict[str, Pair] = {}
     try:
         reader = _table_reader(source)
-        for number, row in enumerate(_rows(reader)):
-            pair = _pair(row, number, reader)
+        for number, row in enumerate(_rows(reader, caption_column)):
+            pair = _pair(row, number, reader, may_lack_caption=caption_column is not None)
             known = pairs.get(pair.track_id)
             if known is None:
                 pairs[pair.track_id] = pair
@@ -89,11 +94,11 @@ def _table_reader(source: str) -> Reader:
     return reader
 
 
-def _rows(reader: Reader) -> Iterator[dict[str, Any]]:
+def _rows(reader: Reader, caption_column: str | None) -> Iterator[dict[str, Any]]:
     """Yield the columns of interest, row by row."""
     first_row = 0
     for table in reader.tables():
-        names = _column_names(table.column_names, reader.source)
+        names = _column_names(table.column_names, reader.source, caption_column)
         columns = {}
         for name, own_name in names.items():
             if name in LIST_COLUMNS:
@@ -104,7 +109,7 @@ def _rows(reader: Reader) -> Iterator[dict[str, Any]]:
         first_row += table.num_rows
 
 
-def _column_names(names: list[str], source: str) -> dict[str, str]:
+def _column_names(names: list[str], source: str, caption_column: str | None) -> dict[str, str]:
     """Map our column names to the file's, without regard to case.
 
     Raises:
@@ -119,19 +124,31 @@ def _column_names(names: list[str], source: str) -> dict[str, str]:
     for own_name, name in mapping.items():
         if name.lower() in (*TEXT_COLUMNS, *LIST_COLUMNS):
             ours.setdefault(name.lower(), own_name)
-    if not {"caption", "captions"} & set(ours):
+    if caption_column is not None:
+        ours.pop("captions", None)
+        ours["caption"] = _named_column(caption_column, names, source)
+    if not {"caption", "captions"} & set(ours) or "uri" not in ours:
         raise DatasetError(
-            f"{source}: needs the columns `uri` and `caption` (or `captions`); it has {', '.join(names) or 'none'}"
+            f"{source}: needs the columns `uri` and `caption` (or `captions`, or --caption-column NAME); it has "
+            f"{', '.join(names) or 'none'}"
         )
     return ours
 
 
-def _pair(row: dict[str, Any], number: int, reader: Reader) -> Pair:
+def _named_column(column: str, names: list[str], source: str) -> str:
+    """Return the file's name of a column, as it is or without regard to case."""
+    for name in names:
+        if name == column or name.strip().lower() == column.strip().lower():
+            return name
+    raise DatasetError(f"{source}: no column {column!r} for the captions; it has {', '.join(names) or 'none'}")
+
+
+def _pair(row: dict[str, Any], number: int, reader: Reader, *, may_lack_caption: bool) -> Pair:
     uri = row["uri"]
     captions = texts_of(row.get("captions"), CAPTION_SEPARATORS)
     if row.get("caption"):  # one sentence, whatever it contains
         captions.append(" ".join(row["caption"].split()))
-    if not uri or not captions:
+    if not uri or not (captions or may_lack_caption):
         missing = "uri" if not uri else "caption"
         raise DatasetError(f"{reader.source}: no {missing} in {reader.describe_rows([number])}")
     return Pair(

@@ -62,6 +62,8 @@ class PreparationConfig:
     """CPUs of Ray if it is started on this machine."""
     limit: int | None = None
     """Use only the first pairs; None for all."""
+    caption_column: str | None = None
+    """Column of the captions; None for `caption` or `captions`."""
 
     def __post_init__(self) -> None:
         check_address(self.address)
@@ -120,7 +122,7 @@ def prepare_dataset(config: PreparationConfig, on_progress: OnProgress | None = 
         DatasetError: The pairs cannot be used, or none is left after cleaning.
         StorageError: The pair file cannot be fetched.
     """
-    pairs = read_pairs(config.pairs)[: config.limit]
+    pairs = read_pairs(config.pairs, config.caption_column)[: config.limit]
     # Pairs with unsuitable captions are not decoded; the report below counts all pairs.
     text_rules = replace(config.rules, min_seconds=None, max_seconds=None, unique_captions=False)
     suitable, _ = clean(pairs, text_rules)

@@ -1,11 +1,15 @@
-"""Cleaning of pairs for training (paper section IV-A), with the number of pairs that each rule removed."""
+"""Cleaning of pairs for training (paper section IV-A), with what each rule removed and examples of it."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from muscaps.training.dataset.pairs import Pair
+from muscaps.training.dataset.sentences import sentences
 from muscaps.vocabulary import tokenize
+
+MAX_EXAMPLES = 3
+"""Dropped tracks or captions of each rule that the report names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +26,25 @@ class CleaningRules:
     """Maximum length of a caption in tokens."""
     unique_captions: bool = True
     """Keep only the first of several equal captions."""
+    split_sentences: bool = False
+    """Replace a caption of more than `max_tokens` tokens by its sentences, each a caption of its own."""
 
     def __post_init__(self) -> None:
         if self.min_seconds is not None and self.max_seconds is not None and self.min_seconds > self.max_seconds:
             raise ValueError(f"min_seconds={self.min_seconds} exceeds max_seconds={self.max_seconds}")
         if not 1 <= self.min_tokens <= self.max_tokens:
             raise ValueError(f"min_tokens={self.min_tokens} and max_tokens={self.max_tokens} leave no caption")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """One track or caption that a rule removed."""
+
+    track_id: str
+    value: float | None = None
+    """What exceeded the limit: seconds or tokens; None if the rule has no limit."""
+    caption: str | None = None
+    """The caption; None if the rule is about the track."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +63,10 @@ class CleaningReport:
     """Tracks dropped, by rule: `too_short`, `too_long`, `no_caption_left`, or the error of their audio."""
     dropped_captions: dict[str, int] = field(default_factory=dict)
     """Captions dropped from tracks of suitable length, by rule: `too_few_tokens`, `too_many_tokens`, `duplicate`."""
+    examples: dict[str, list[Dropped]] = field(default_factory=dict)
+    """By rule, the first few that it dropped."""
+    extremes: dict[str, float] = field(default_factory=dict)
+    """By rule with a limit, the limit that would have kept everything, in seconds or tokens."""
 
 
 def clean(pairs: Sequence[Pair], rules: CleaningRules = CleaningRules()) -> tuple[list[Pair], CleaningReport]:
@@ -55,38 +76,76 @@ def clean(pairs: Sequence[Pair], rules: CleaningRules = CleaningRules()) -> tupl
     The paper does not say whether all copies of a repeated caption are removed; here the first one is kept.
     """
     kept: list[Pair] = []
-    lost_pairs: Counter[str] = Counter()
-    lost_captions: Counter[str] = Counter()
+    lost_pairs: dict[str, list[Dropped]] = defaultdict(list)
+    lost_captions: dict[str, list[Dropped]] = defaultdict(list)
     seen: set[tuple[str, ...]] = set()
     for pair in pairs:
-        if rules.min_seconds is not None and pair.duration_s is not None and pair.duration_s < rules.min_seconds:
-            lost_pairs["too_short"] += 1
-            continue
-        if rules.max_seconds is not None and pair.duration_s is not None and pair.duration_s > rules.max_seconds:
-            lost_pairs["too_long"] += 1
+        rule = _broken_duration_rule(pair, rules)
+        if rule is not None:
+            lost_pairs[rule].append(Dropped(track_id=pair.track_id, value=pair.duration_s))
             continue
         captions = []
-        for caption in pair.captions:
+        for caption in _candidates(pair, rules):
             tokens = tuple(tokenize(caption))
-            if len(tokens) < rules.min_tokens:
-                lost_captions["too_few_tokens"] += 1
-            elif len(tokens) > rules.max_tokens:
-                lost_captions["too_many_tokens"] += 1
-            elif rules.unique_captions and tokens in seen:
-                lost_captions["duplicate"] += 1
-            else:
+            rule = _broken_caption_rule(tokens, seen, rules)
+            if rule is None:
                 seen.add(tokens)
                 captions.append(caption)
+            else:
+                value = None if rule == "duplicate" else len(tokens)
+                lost_captions[rule].append(Dropped(track_id=pair.track_id, value=value, caption=caption))
         if captions:
             kept.append(replace(pair, captions=tuple(captions)))
         else:
-            lost_pairs["no_caption_left"] += 1
+            lost_pairs["no_caption_left"].append(Dropped(track_id=pair.track_id))
     report = CleaningReport(
         pairs=len(pairs),
         captions=sum(len(pair.captions) for pair in pairs),
         kept_pairs=len(kept),
         kept_captions=sum(len(pair.captions) for pair in kept),
-        dropped_pairs=dict(lost_pairs),
-        dropped_captions=dict(lost_captions),
+        dropped_pairs={rule: len(found) for rule, found in lost_pairs.items()},
+        dropped_captions={rule: len(found) for rule, found in lost_captions.items()},
+        examples={rule: found[:MAX_EXAMPLES] for rule, found in {**lost_pairs, **lost_captions}.items()},
+        extremes=_extremes({**lost_pairs, **lost_captions}),
     )
     return kept, report
+
+
+def _candidates(pair: Pair, rules: CleaningRules) -> list[str]:
+    """Return the captions of a pair, long ones as sentences if the rules say so."""
+    if not rules.split_sentences:
+        return list(pair.captions)
+    found = []
+    for caption in pair.captions:
+        found += sentences(caption) if len(tokenize(caption)) > rules.max_tokens else [caption]
+    return found
+
+
+def _broken_duration_rule(pair: Pair, rules: CleaningRules) -> str | None:
+    if pair.duration_s is None:
+        return None
+    if rules.min_seconds is not None and pair.duration_s < rules.min_seconds:
+        return "too_short"
+    if rules.max_seconds is not None and pair.duration_s > rules.max_seconds:
+        return "too_long"
+    return None
+
+
+def _broken_caption_rule(tokens: tuple[str, ...], seen: set[tuple[str, ...]], rules: CleaningRules) -> str | None:
+    if len(tokens) < rules.min_tokens:
+        return "too_few_tokens"
+    if len(tokens) > rules.max_tokens:
+        return "too_many_tokens"
+    if rules.unique_captions and tokens in seen:
+        return "duplicate"
+    return None
+
+
+def _extremes(dropped: Mapping[str, Sequence[Dropped]]) -> dict[str, float]:
+    """Return by rule the limit that would have kept everything that it dropped."""
+    found = {}
+    for rule, items in dropped.items():
+        values = [item.value for item in items if item.value is not None]
+        if values:
+            found[rule] = max(values) if rule in ("too_long", "too_many_tokens") else min(values)
+    return found

@@ -16,7 +16,7 @@ class Pair:
     uri: str
     """Location of the audio."""
     captions: tuple[str, ...]
-    """Captions of the track; at least one."""
+    """Captions of the track; cleaning drops a track without one."""
     tags: tuple[str, ...] = ()
     """Tags for training a tagger; may be empty."""
     split: str | None = None

@@ -4,7 +4,8 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,7 @@ from muscaps.training.dataset.layout import (
 )
 from muscaps.training.dataset.pairs import DatasetError, Pair
 from muscaps.training.dataset.splits import SPLITS
+from muscaps.training.dataset.word_coverage import word_coverage
 from muscaps.vocabulary import Vocabulary, tokenize
 
 
@@ -113,6 +115,8 @@ class DatasetWriter:
             "examples": len(rows),
             "splits": dict(Counter(row["split"] for row in rows)),
             "vocabulary_size": len(vocabulary),
+            "min_count": min_count,
+            "unknown_words": {name: _unknown_words(rows, name, vocabulary) for name in SPLITS},
             "audio_seconds": round(sum(row["num_samples"] for row in rows) / 16_000, 3),
             "num_chunks": sum(row["num_chunks"] for row in rows),
             "feature_dim": self._feature_dim if self._chunks else None,
@@ -121,3 +125,9 @@ class DatasetWriter:
         # Written last: a directory without its card is an unfinished dataset.
         (self._directory / CARD).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         return whole
+
+
+def _unknown_words(rows: Sequence[Mapping[str, Any]], split: str, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return how many words of a split's captions become `<unk>`, for the card."""
+    coverage = word_coverage((text for row in rows if row["split"] == split for text in row["captions"]), vocabulary)
+    return {**asdict(coverage), "unknown_share": round(coverage.unknown_share, 4)}

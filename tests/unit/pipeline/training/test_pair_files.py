@@ -110,3 +110,11 @@ def test_a_folder_of_audio_has_no_captions(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(b"x")
     with pytest.raises(DatasetError, match="pairs come as"):
         read_pairs(str(tmp_path))
+
+
+def test_any_column_can_hold_the_captions(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.csv"
+    path.write_text("uri,title,Description\na.mp3,A,a bouncy ska tune\nb.mp3,B,\n")
+    assert [pair.captions for pair in read_pairs(str(path), "description")] == [("a bouncy ska tune",), ()]
+    with pytest.raises(DatasetError, match="no column 'text' for the captions; it has uri, title, Description"):
+        read_pairs(str(path), "text")

@@ -30,6 +30,29 @@ def test_cleaning_counts_what_each_rule_drops() -> None:
     assert (report.pairs, report.captions, report.kept_pairs, report.kept_captions) == (9, 11, 4, 5)
 
 
+def test_the_report_has_examples_and_the_limit_that_would_keep_all() -> None:
+    _, report = clean([pair(f"wordy {n}", " ".join(["word"] * (30 + n))) for n in range(5)])
+    assert [(one.track_id, one.value) for one in report.examples["too_many_tokens"]] == [
+        ("wordy 0", 30),
+        ("wordy 1", 31),
+        ("wordy 2", 32),
+    ]
+    assert report.extremes == {"too_many_tokens": 34}
+
+
+def test_long_captions_are_split_into_sentences_where_asked() -> None:
+    text = "Tuba and trumpets with a sting at the end! 2 short versions are included, one with trumpets. Duet Sheet"
+    rules = CleaningRules(max_tokens=12, split_sentences=True)
+    [kept], report = clean([pair("long", text)], rules)
+    assert kept.captions == (
+        "Tuba and trumpets with a sting at the end!",
+        "2 short versions are included, one with trumpets.",
+    )
+    assert report.dropped_captions == {"too_few_tokens": 1}
+    [kept], _ = clean([pair("short", "Tuba and brass. A sting.")], rules)
+    assert kept.captions == ("Tuba and brass. A sting.",)
+
+
 def test_cleaning_rules_can_be_switched_off() -> None:
     pairs = [pair("a", "one two three", seconds=5), pair("b", "one two three", seconds=900)]
     kept, report = clean(pairs, CleaningRules(min_seconds=None, max_seconds=None, unique_captions=False))
