@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from muscaps.training.dataset.splits import SPLITS
+SPLITS = ("train", "validation", "test")
 
 _LIMITS = {
     "too_short": ("shorter than {min_seconds:g} s", "--min-seconds {extreme:.0f} keeps all; 0: no limit"),

@@ -121,7 +121,7 @@ def show(
         typer.echo(json.dumps(card | {"model_id": model_id(directory, card["name"])}, indent=2, ensure_ascii=False))
         return
     typer.echo(f"{model_id(directory, card['name'])}  ({kind}, muscaps {card['code_version']})")
-    for section in ("model", "extractor", "audio", "tags", "training", "metrics", "departures"):
+    for section in ("model", "extractor", "audio", "tags", "comparison", "training", "metrics", "departures"):
         if card.get(section):
             typer.echo(f"\n{section}")
             _show(card[section], indent=2)

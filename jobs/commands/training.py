@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.extras import require_extra
+from jobs.fine_tuning_report import fine_tuning_lines
 from jobs.options import (
     AddressOption,
     Extractor,
@@ -72,9 +73,22 @@ def train(
     ] = None,
     word_dim: Annotated[int, typer.Option(min=1, help="Width of the word vectors.")] = 300,
     hidden_dim: Annotated[int, typer.Option(min=1, help="Hidden units of both LSTMs.")] = 256,
-    learning_rate: Annotated[float, typer.Option(help="Adam's first learning rate; falls linearly.")] = 1e-4,
+    blend: Annotated[
+        float | None,
+        typer.Option(help="With --from: share of the training in the weights, 0 to 1; default: chosen on the pairs."),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=3, help="With --from: also train on N folds, so that every pair is tested once."),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Adam's first learning rate; falls linearly. Default: 1e-4; with --from 1e-3."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs per step, summed over workers.")] = 16,
-    max_epochs: MaxEpochsOption = 200,
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of epochs. Default: 200; with --from 40.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Time limit.")] = None,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before stopping.")] = 10,
     dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Dropout probability.")] = 0.25,
@@ -107,15 +121,17 @@ def train(
         _check_start(fusion, extractor, start, scratch=scratch, fine_tune=fine_tune)
         if fusion is Fusion.DCASE:
             extractor = _log_mel_extractor(dataset)
+        max_epochs = max_epochs or (40 if start else 200)
         mode: ExtractorMode = "scratch" if scratch else "fine-tuned" if fine_tune else "frozen"
         extractor_config = _extractor_config(extractor, architecture, channels, frontend_scale)
         run = CaptionRun(
             dataset=dataset.resolve(),
             output=output.resolve(),
             config=CaptionTrainingConfig(
-                learning_rate=learning_rate,
+                learning_rate=learning_rate or (1e-3 if start else 1e-4),
                 batch_size=batch_size,
                 max_epochs=max_epochs,
+                learn_unknown=start is None,
                 max_minutes=max_minutes,
                 patience=patience,
                 gradient_clip=gradient_clip,
@@ -133,6 +149,8 @@ def train(
             extractor=extractor.resolve() if extractor else None,
             start=checkpoint_path(start).resolve() if start else None,
             glove=glove.resolve() if glove else None,
+            blend=blend,
+            folds=folds,
             name=name,
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
@@ -146,6 +164,8 @@ def train(
         f"best epoch {metrics['epoch']} of {metrics['epochs']}: validation loss {metrics['validation_loss']:.4f}, "
         f"CIDEr {100 * metrics['validation_cider']:.1f} (x 100)"
     )
+    for line in fine_tuning_lines(metrics):
+        typer.echo(line)
     typer.echo(f"checkpoint: {output / 'best'}")
 
 

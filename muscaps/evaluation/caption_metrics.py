@@ -200,10 +200,19 @@ def cider(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> fl
         ValueError: No captions, differing lengths, or a track without a reference.
         ImportError: pycocoevalcap is not installed.
     """
+    return _cider(predictions, references)[0]
+
+
+def cider_of_each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """Compute CIDEr-D of each caption, 0 to 10, as `cider` does."""
+    return _cider(predictions, references)[1]
+
+
+def _cider(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, list[float]]:
     _check_captions(predictions, references)
     tokens, truths = tokenize_all(list(predictions), [list(texts) for texts in references], "whitespace", None)
-    score: float = _coco("cider", "Cider", tokens, truths)[0]
-    return score
+    score, each = _coco("cider", "Cider", tokens, truths)
+    return score, each
 
 
 def _check_captions(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:

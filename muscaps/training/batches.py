@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from muscaps.training.dataset.layout import Example
-from muscaps.vocabulary import EOS, PAD, Vocabulary, tokenize
+from muscaps.vocabulary import EOS, PAD, UNK, Vocabulary, tokenize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,15 @@ class CaptionBatch:
         )
 
 
-def collate(audio: Sequence[np.ndarray], captions: Sequence[Sequence[int]]) -> CaptionBatch:
+def collate(
+    audio: Sequence[np.ndarray], captions: Sequence[Sequence[int]], *, learn_unknown: bool = True
+) -> CaptionBatch:
     """Pad examples to a batch.
 
     Args:
         audio: One array per example, (chunks, feature) or (chunks, samples).
         captions: Ids from `<sos>` to `<eos>`, from `Vocabulary.encode`.
+        learn_unknown: Whether `<unk>` is a target; otherwise `<pad>` takes its place there.
 
     Raises:
         ValueError: The numbers of tracks and captions differ, or a track has no chunk.
@@ -58,7 +61,7 @@ def collate(audio: Sequence[np.ndarray], captions: Sequence[Sequence[int]]) -> C
     ids = np.full((len(captions), steps + 1), PAD, dtype=np.int64)
     for row, caption in zip(ids, captions, strict=True):
         row[: len(caption)] = caption
-    targets = ids[:, 1:]
+    targets = ids[:, 1:] if learn_unknown else np.where(ids[:, 1:] == UNK, PAD, ids[:, 1:])
     inputs = np.where(ids[:, :-1] == EOS, PAD, ids[:, :-1])
     return CaptionBatch(
         audio=torch.from_numpy(padded),

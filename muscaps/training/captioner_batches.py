@@ -13,7 +13,7 @@ from muscaps.training.batches import CaptionBatch, collate, encoded_captions
 from muscaps.training.captioner_audio import AudioSource
 from muscaps.training.data_parallel import Workers
 from muscaps.training.dataset.layout import Example
-from muscaps.vocabulary import Vocabulary
+from muscaps.vocabulary import UNK, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class WorkerBatch:
     batch: CaptionBatch
     """The examples of this worker."""
     num_words: tuple[int, ...]
-    """Number of target words of each caption."""
+    """Number of words of each caption."""
     dropout_seeds: tuple[int, ...]
     """Seed of the dropout mask of each example."""
     num_global_words: int
@@ -42,6 +42,7 @@ class CaptionBatches:
         batch_size: int,
         seed: int,
         workers: Workers,
+        learn_unknown: bool = True,
     ) -> None:
         """Create the batches and encode the captions.
 
@@ -52,10 +53,12 @@ class CaptionBatches:
             batch_size: Number of examples in a global batch.
             seed: Seed of order, captions, excerpts and dropout.
             workers: The processes that share a global batch.
+            learn_unknown: Whether `<unk>` is a target.
         """
         self.examples, self.batch_size = examples, batch_size
         self.captions = encoded_captions(examples, vocabulary)
         self._source, self._seed, self._workers = source, seed, workers
+        self._learn_unknown = learn_unknown
 
     @property
     def steps_per_epoch(self) -> int:
@@ -83,8 +86,12 @@ class CaptionBatches:
         audio = [self._source.training(e, np.random.default_rng([self._seed, epoch, e.index, 2])) for e in examples]
         generators = [np.random.default_rng([self._seed, epoch, e.index, 3]) for e in examples]
         return WorkerBatch(
-            batch=collate(audio, own_captions),
+            batch=collate(audio, own_captions, learn_unknown=self._learn_unknown),
             num_words=tuple(len(caption) - 1 for caption in own_captions),
             dropout_seeds=tuple(int(generator.integers(2**62)) for generator in generators),
-            num_global_words=sum(len(caption) - 1 for caption in captions),
+            num_global_words=max(1, sum(self._num_targets(caption) for caption in captions)),
         )
+
+    def _num_targets(self, caption: Sequence[int]) -> int:
+        """Return the number of words of a caption that count in the loss."""
+        return sum(self._learn_unknown or word != UNK for word in caption[1:])

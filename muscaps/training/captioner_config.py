@@ -28,6 +28,8 @@ class CaptionTrainingConfig(TrainingConfig):
     """Epochs between validations that decode captions, for CIDEr."""
     disturbed_versions: int = 0
     """Number of augmented copies of every training track; each step draws the track or a copy. `frozen` only."""
+    learn_unknown: bool = True
+    """Whether `<unk>` counts in the loss, as in the paper; captions without `<unk>` are better trained without it."""
     mixed_precision: bool = True
     """Whether GPUs compute in bfloat16."""
 

@@ -35,6 +35,7 @@ from muscaps.training.example_dropout import ExampleDropout, dropout_mask
 from muscaps.training.loop import Progress, Validation
 from muscaps.training.schedules import linear_decay
 from muscaps.vocabulary import PAD, Vocabulary, tokenize
+from muscaps.word_constraints import WordConstraints
 
 ReadFeatures = Callable[[Example], np.ndarray]
 """Reads an example's cached features, (chunks, feature)."""
@@ -111,6 +112,10 @@ class CaptionerObjective:
             batch_size=self.batch_size,
             seed=config.seed,
             workers=self.workers,
+            learn_unknown=config.learn_unknown,
+        )
+        self._constraints = WordConstraints(
+            vocabulary.words, no_repeated_words=False, allow_unknown=config.learn_unknown, device=torch.device(device)
         )
         # Layers whose results do not depend on the number of workers replace those of the model.
         model.dropout = cast(nn.Dropout, ExampleDropout(model.config.dropout))
@@ -209,7 +214,10 @@ class CaptionerObjective:
 
     @torch.no_grad()
     def scores(self, *, decode: bool = True) -> dict[str, float]:
-        """Return `loss` and, if captions are decoded, `cider` of the validation split, over all workers."""
+        """Return `loss` and, if captions are decoded, `cider` of the validation split, over all workers.
+
+        The loss is over all examples, `cider` over those that are not replayed.
+        """
         self.model.eval()
         own = self.validation_examples[self.workers.rank :: self.workers.size]
         totals = torch.zeros(2, dtype=torch.float64)
@@ -223,8 +231,12 @@ class CaptionerObjective:
             totals += self._loss_and_words(features, batch.mask, captions)
             if decode:
                 encoded = self.model.encode(features, batch.mask)
-                found = beam_search(self.model, encoded, DecodingOptions(beam_size=1))
-                predictions += [" ".join(self.vocabulary.decode(best[0].word_ids)) for best in found]
+                found = beam_search(self.model, encoded, DecodingOptions(beam_size=1), self._constraints)
+                predictions += [
+                    " ".join(self.vocabulary.decode(best[0].word_ids))
+                    for example, best in zip(examples, found, strict=True)
+                    if not example.replayed
+                ]
         totals = self.workers.sum(totals.to(self.device) if self.device != "cpu" else totals).cpu()
         result = {"loss": float(totals[0] / totals[1])}
         if decode:
@@ -236,7 +248,9 @@ class CaptionerObjective:
         totals = torch.zeros(2, dtype=torch.float64)
         for index in range(max(len(texts) for texts in captions)):
             rows = [row for row, texts in enumerate(captions) if index < len(texts)]
-            texts = collate([np.zeros((1, 1))] * len(rows), [captions[row][index] for row in rows]).to(self.device)
+            own = [captions[row][index] for row in rows]
+            texts = collate([np.zeros((1, 1))] * len(rows), own, learn_unknown=self.config.learn_unknown)
+            texts = texts.to(self.device)
             logits = self.model(features[rows], mask[rows], texts.word_ids)
             totals[0] += float(caption_loss(logits, texts.targets, 1))
             totals[1] += int((texts.targets != PAD).sum())
@@ -249,6 +263,7 @@ class CaptionerObjective:
             gathered = [[] for _ in range(self.workers.size)]
             torch.distributed.all_gather_object(gathered, predictions)
         examples = [e for rank in range(self.workers.size) for e in self.validation_examples[rank :: self.workers.size]]
+        examples = [example for example in examples if not example.replayed]
         references = [[" ".join(tokenize(text)) for text in example.captions] for example in examples]
         try:
             return cider([text or "<unk>" for part in gathered for text in part], references)

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.captioning.checkpoint_transfer import local_checkpoint
+from pipeline.captioning.checkpoint_warnings import checkpoint_warnings
 from pipeline.captioning.config import CaptioningConfig
 from pipeline.captioning.dataset import CaptioningGraph, block_bytes
 from pipeline.captioning.drain import Drain
@@ -78,8 +79,8 @@ def caption_catalogue(
         from muscaps.checkpoint import load_checkpoint  # imports torch
 
         checkpoint = load_checkpoint(directory)
-        if config.options.attention and checkpoint.model_config.fusion != "attention":
-            logger.warning("%s has no attention weights to save", checkpoint.model_id)
+        for warning in checkpoint_warnings(checkpoint, config.options):
+            logger.warning(warning)
         with Lease(config.output, new_run_id()) as lease:
             run = _Run(config, catalogue, checkpoint, directory, lease)
             run.on_progress = on_progress or run.on_progress

@@ -1,7 +1,7 @@
 """Training of a captioner on Ray Train: features are cached first, then data-parallel workers train."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from muscaps.training.captioner_config import CaptionTrainingConfig
 from muscaps.training.captioner_objective import CaptionerObjective
 from muscaps.training.checkpoints import save_captioners
 from muscaps.training.dataset.feature_cache import FeatureCache, extractor_digest
+from muscaps.training.dataset.folds import Fold, in_fold
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.initial_captioner import grow_captioner, new_captioner
 from muscaps.training.loop import Metrics, TrainingLoop
 from muscaps.training.pretrained_extractor import load_any_extractor
+from muscaps.training.replay import with_replay
 from muscaps.vocabulary import Vocabulary, load_glove
 from pipeline.cluster.session import ray_session
 from pipeline.training.curve import write_curve
@@ -29,6 +31,14 @@ from pipeline.training.distributed import (
     train_in_worker,
 )
 from pipeline.training.feature_extraction import OnProgress, cache_features
+from pipeline.training.fine_tuning import (
+    comparison_section,
+    finish_fine_tuning,
+    read_replay,
+    read_tested,
+    replace_comparison,
+    write_replay,
+)
 from pipeline.training.run_folder import claim_output, read_result, record_result, replace_folder
 
 CURVE_COLUMNS = ("train_loss", "validation_loss", "validation_cider", "learning_rate")
@@ -52,6 +62,12 @@ class CaptionRun:
     """Captioner to fine-tune. New words are added to its vocabulary; known words keep their vectors."""
     glove: Path | None = None
     """Word vectors; None to learn them from the training captions."""
+    blend: float | None = None
+    """With `start`: share of the training in the weights of `best/`; None to choose it on the pairs."""
+    folds: int | None = None
+    """With `start`: also train and test on this many folds, so that every pair is tested; None for the test split."""
+    fold: Fold | None = None
+    """Divide the pairs as this fold does; None for the splits of the dataset."""
     name: str = "muscaps"
     """Short name, the first part of the checkpoint's `model_id`."""
 
@@ -64,6 +80,17 @@ class CaptionRun:
             raise ValueError("extractor_mode='scratch' starts from random weights: leave out extractor")
         if self.start is not None and self.config.extractor_mode == "scratch":
             raise ValueError("extractor_mode='scratch' cannot be combined with start")
+        if self.start is None and (self.blend is not None or self.folds is not None):
+            raise ValueError("blend and folds compare with a captioner to start from: give start")
+        if self.blend is not None and not 0 < self.blend <= 1:
+            raise ValueError(f"blend must lie in 0 to 1, not {self.blend}")
+        if self.folds is not None:
+            Fold(index=0, count=self.folds)
+
+    def dataset_to_train_on(self) -> PreparedDataset:
+        """Open the dataset, with the splits of the fold if there is one."""
+        dataset = PreparedDataset(self.dataset)
+        return dataset if self.fold is None else in_fold(dataset, self.fold)
 
 
 def train_captioner(
@@ -88,7 +115,7 @@ def train_captioner(
     Raises:
         ValueError: The arguments are inconsistent, or the output has another training.
     """
-    dataset = PreparedDataset(run.dataset)
+    dataset = run.dataset_to_train_on()
     source = run.start or run.extractor
     claim_output(run.output, run, dataset, hardware.num_workers)
     finished = read_result(run.output)
@@ -97,7 +124,13 @@ def train_captioner(
     with ray_session(hardware.address, num_cpus=hardware.num_cpus):
         if run.config.extractor_mode == "frozen" and source is not None:
             for version in range(run.config.disturbed_versions + 1):
-                cache_features(dataset, source, version, on_features)
+                cache_features(PreparedDataset(run.dataset), source, version, on_features)
+        for index in range(run.folds or 0):
+            fold = Fold(index=index, count=run.folds or 0, seed=run.config.seed)
+            part = replace(run, output=run.output / "folds" / str(index + 1), folds=None, fold=fold)
+            train_captioner(part, hardware, on_epoch)
+        if run.start is not None:
+            write_replay(dataset, run.start, run.output)
         result = fit(_train_in_worker, run, run.output, hardware, on_epoch)
     with last_checkpoint(result) as checkpoint:
         for name in ("best", "last"):
@@ -106,14 +139,32 @@ def train_captioner(
         history = read_history(checkpoint)
     write_curve(run.output, history, CURVE_COLUMNS)
     best = history[history[-1]["best_epoch"] - 1]
-    return record_result(run.output, {**best, "epochs": len(history)})
+    return record_result(run.output, {**best, "epochs": len(history), **_compared_with_start(run, dataset)})
+
+
+def _compared_with_start(run: CaptionRun, dataset: PreparedDataset) -> Metrics:
+    """Blend `best/` with the captioner it started from and compare both; nothing without one."""
+    if run.start is None:
+        return {}
+    frozen = run.config.extractor_mode == "frozen"
+    finish_fine_tuning(
+        dataset, run.start, run.output, seed=run.config.seed, blend=run.blend, extractor_is_frozen=frozen
+    )
+    if run.folds is not None:
+        parts = [run.output / "folds" / str(index + 1) for index in range(run.folds)]
+        tested = [track for part in parts for track in read_tested(part)]
+        card = load_checkpoint(run.output / "best").card
+        section = comparison_section(tested, card["comparison"]["started_from"], run.folds)
+        replace_comparison(run.output / "best", section)
+    card = load_checkpoint(run.output / "best").card
+    return {"blend": card["training"]["blend"], "comparison": card["comparison"]}
 
 
 def _train_in_worker(config: dict[str, Any]) -> None:
     """Train a captioner in one worker process."""
     run: CaptionRun = config["run"]
     device = set_up_worker(config)
-    dataset = PreparedDataset(run.dataset)
+    dataset = run.dataset_to_train_on()
     start = load_checkpoint(run.start) if run.start else None
     model, vocabulary = grow_captioner(start, dataset, run.config.seed) if start else _fresh_captioner(run, dataset)
     features, augmented = None, []
@@ -122,7 +173,13 @@ def _train_in_worker(config: dict[str, Any]) -> None:
         versions = range(run.config.disturbed_versions + 1)
         features, *augmented = [FeatureCache(dataset, digest, version).read for version in versions]
     objective = CaptionerObjective(
-        dataset, model, vocabulary, run.config, features=features, augmented=augmented, device=device
+        with_replay(dataset, read_replay(run.output)) if start else dataset,
+        model,
+        vocabulary,
+        run.config,
+        features=features,
+        augmented=augmented,
+        device=device,
     )
     loop = TrainingLoop(objective)
     facts = {

@@ -63,3 +63,5 @@ class Example:
     feature_start: int
     """First row in `features.f16`; -1 if the features are not stored."""
     num_chunks: int
+    replayed: bool = False
+    """Whether the caption is that of the captioner from which a training starts, see `muscaps.training.replay`."""

@@ -1,6 +1,8 @@
 """Reading a prepared dataset; audio and features are memory-mapped."""
 
+import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,13 @@ class PreparedDataset:
     def feature_dim(self) -> int | None:
         """Width of the chunk features; None without features."""
         return self.card.get("feature_dim")
+
+    def with_examples(self, examples: Sequence[Example], vocabulary: Vocabulary | None = None) -> "PreparedDataset":
+        """Return the dataset with other examples, which use its audio and features, and perhaps other words."""
+        other = copy.copy(self)
+        other.examples = list(examples)
+        other.vocabulary = vocabulary or self.vocabulary
+        return other
 
     def split(self, name: str) -> list[Example]:
         """Return the examples of a split, in the dataset's order."""
