@@ -77,6 +77,9 @@ def train(
         float | None,
         typer.Option(help="With --from: share of the training in the weights, 0 to 1; default: chosen on the pairs."),
     ] = None,
+    replay: Annotated[
+        float, typer.Option(help="With --from: share of the tracks also trained with their caption before training.")
+    ] = 0.5,
     folds: Annotated[
         int | None,
         typer.Option(min=3, help="With --from: also train on N folds, so that every pair is tested once."),
@@ -150,6 +153,7 @@ def train(
             start=checkpoint_path(start).resolve() if start else None,
             glove=glove.resolve() if glove else None,
             blend=blend,
+            replay=replay,
             folds=folds,
             name=name,
         )

@@ -64,6 +64,8 @@ class CaptionRun:
     """Word vectors; None to learn them from the training captions."""
     blend: float | None = None
     """With `start`: share of the training in the weights of `best/`; None to choose it on the pairs."""
+    replay: float = 0.5
+    """With `start`: share of the tracks that are also trained with their caption before training."""
     folds: int | None = None
     """With `start`: also train and test on this many folds, so that every pair is tested; None for the test split."""
     fold: Fold | None = None
@@ -84,6 +86,8 @@ class CaptionRun:
             raise ValueError("blend and folds compare with a captioner to start from: give start")
         if self.blend is not None and not 0 < self.blend <= 1:
             raise ValueError(f"blend must lie in 0 to 1, not {self.blend}")
+        if not 0 <= self.replay <= 1:
+            raise ValueError(f"replay must lie in 0 to 1, not {self.replay}")
         if self.folds is not None:
             Fold(index=0, count=self.folds)
 
@@ -173,7 +177,7 @@ def _train_in_worker(config: dict[str, Any]) -> None:
         versions = range(run.config.disturbed_versions + 1)
         features, *augmented = [FeatureCache(dataset, digest, version).read for version in versions]
     objective = CaptionerObjective(
-        with_replay(dataset, read_replay(run.output)) if start else dataset,
+        with_replay(dataset, read_replay(run.output), run.replay) if start else dataset,
         model,
         vocabulary,
         run.config,

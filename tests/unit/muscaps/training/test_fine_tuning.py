@@ -13,11 +13,19 @@ from muscaps.vocabulary import EOS, PAD, SOS, UNK
 
 def test_replay_adds_the_captions_before_training_to_their_tracks(dataset: PreparedDataset) -> None:
     first = dataset.split("train")[0]
-    longer = with_replay(dataset, {first.track_id: "a calm tune", dataset.split("validation")[0].track_id: ""})
+    captions = {first.track_id: "a calm tune", dataset.split("validation")[0].track_id: ""}
+    longer = with_replay(dataset, captions, 1.0)
     [added] = [example for example in longer.examples if example.replayed]
     assert (added.captions, added.split) == (("a calm tune",), "train")
     assert (longer.features(added) == dataset.features(first)).all()
     assert len(dataset.examples) + 1 == len(longer.examples)
+
+
+def test_a_share_of_the_tracks_is_replayed(dataset: PreparedDataset) -> None:
+    captions = {example.track_id: "a calm tune" for example in dataset.examples}
+    for share, expected in ((0.0, 0), (0.25, 4 + 1), (0.5, 8 + 3), (1.0, 16 + 6)):
+        longer = with_replay(dataset, captions, share)
+        assert sum(example.replayed for example in longer.examples) == expected
 
 
 def test_unknown_words_are_no_targets_where_they_are_not_learned() -> None:
