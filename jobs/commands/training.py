@@ -15,7 +15,6 @@ from jobs.options import (
     AddressOption,
     Extractor,
     GpuOption,
-    MaxEpochsOption,
     NameOption,
     NumWorkersOption,
     ThreadsOption,

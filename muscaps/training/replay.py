@@ -20,8 +20,8 @@ def with_replay(dataset: PreparedDataset, captions: Mapping[str, str], share: fl
     Args:
         dataset: The pairs.
         captions: By track id, the caption before training; tracks with an empty one get no second example.
-        share: Share of the tracks of each split, evenly spaced. With all of them a uniform style of a few dozen captions
-            is not learned: the caption before training is the more probable one.
+        share: Share of the tracks of each split, evenly spaced. With all of them a uniform style of a few dozen
+            captions is not learned: the caption before training is the more probable one.
     """
     chosen = [
         example

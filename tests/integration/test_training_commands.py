@@ -57,9 +57,11 @@ def test_the_bundled_captioner_learns_a_word_from_a_few_pairs(tmp_path: Path) ->
         rows.append(f'{index}.wav,"a slow, bouncetastic piece for piano",{"train" if index < 8 else "validation"}')
     (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
     muscaps("dataset", "prepare", "pairs.csv", "data", "--min-seconds", 0, "--keep-duplicates", folder=tmp_path)
-    settings = ("--learning-rate", 2e-3, "--max-epochs", 30, "--threads", 1, "--json")
+    settings = ("--learning-rate", 2e-3, "--max-epochs", 30, "--threads", 1, "--blend", 1, "--replay", 0, "--json")
     done = muscaps("train", "data", "tuned", "--from", "bundled", *settings, folder=tmp_path)
-    assert json.loads(done.stdout)["epochs"] == 30
+    result = json.loads(done.stdout)
+    assert (result["epochs"], result["blend"]) == (30, 1)
+    assert result["comparison"]["verdict"] == "cannot tell"  # there is no test pair
     before, after = load_checkpoint(BUNDLED), load_checkpoint(tmp_path / "tuned" / "best")
     assert after.card["training"]["started_from"] == before.model_id
     assert after.vocabulary.words[: len(before.vocabulary)] == before.vocabulary.words
