@@ -21,7 +21,9 @@ def one(track: object, sample_rate: float | None = None) -> np.ndarray:
     return waveform
 
 
-@pytest.mark.parametrize("change", [np.float64, np.float16, list, tuple, torch.from_numpy], ids=str)
+@pytest.mark.parametrize(
+    "change", [np.float64, np.float16, list, tuple, torch.from_numpy], ids=lambda change: change.__name__
+)
 def test_floats_of_any_kind_are_one_waveform(change: object) -> None:
     wave = tone()
     given = wave.astype(change) if isinstance(change, type) and issubclass(change, np.generic) else change(wave)  # type: ignore[operator]
