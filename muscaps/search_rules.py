@@ -53,6 +53,7 @@ class SearchRules:
             device: Device of the search.
         """
         self._words, self._tagger, self._device = words, tagger, device
+        self._excluded_phrases: Sequence[str] = tuple(decoding.get("excluded_phrases", ()))
         self._constraints: dict[tuple[bool, bool], WordConstraints] = {}
         self._limits: dict[tuple[int | None, int | None], LengthLimit] = {}
         self._evidence: EvidenceScorer | None = None
@@ -60,13 +61,20 @@ class SearchRules:
             self._evidence = EvidenceScorer(words, tagger.names, EvidenceConfig.of_card(decoding), device)
 
     def constraints(self, options: DecodingOptions) -> WordConstraints | None:
-        """Return the constraints on words, None if there are none; created once per choice of options."""
+        """Return the constraints on words, None if there are none; created once per choice of options.
+
+        The card's `excluded_phrases` apply together with `no_repeated_words`: both are about language.
+        """
         chosen = bool(options.no_repeated_words), options.allow_unknown is not False
         if chosen == (False, True):
             return None
         if chosen not in self._constraints:
             self._constraints[chosen] = WordConstraints(
-                self._words, no_repeated_words=chosen[0], allow_unknown=chosen[1], device=self._device
+                self._words,
+                no_repeated_words=chosen[0],
+                allow_unknown=chosen[1],
+                excluded_phrases=self._excluded_phrases if chosen[0] else (),
+                device=self._device,
             )
         return self._constraints[chosen]
 

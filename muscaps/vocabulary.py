@@ -12,6 +12,12 @@ from torch import Tensor
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<sos>", "<eos>")
 PAD, UNK, SOS, EOS = range(4)
 
+PROPER_ADJECTIVES = frozenset(
+    "african american arabic asian brazilian caribbean celtic chinese cuban european french hawaiian indian irish "
+    "italian japanese latin mexican nordic russian scottish spanish turkish".split()
+)
+"""Words that English writes with a capital letter."""
+
 _TOKEN = re.compile(r"<(?:pad|unk|sos|eos)>|[^\W_]+(?:['’\-&/.][^\W_]+)*|,")
 
 
@@ -24,8 +30,12 @@ def tokenize(text: str) -> list[str]:
 
 
 def detokenize(words: Sequence[str]) -> str:
-    """Join words to a sentence with a capital letter and a full stop; the result is empty without words."""
-    text = " ".join(words).replace(" ,", ",").strip(" ,")
+    """Join words to a sentence with a capital letter and a full stop; the result is empty without words.
+
+    Adjectives of peoples and places get a capital letter too.
+    """
+    text = " ".join(word.title() if word in PROPER_ADJECTIVES else word for word in words)
+    text = text.replace(" ,", ",").strip(" ,")
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 

@@ -60,7 +60,7 @@ def test_greedy_and_beam_search_agree_on_which_is_more_probable(captioner, featu
     greedy = captioner.caption_features(features[:10], DecodingOptions(beam_size=1))
     beam = captioner.caption_features(features[:10], DecodingOptions(beam_size=5))
     better = sum(b.log_prob >= g.log_prob - 1e-6 for g, b in zip(greedy, beam, strict=True))
-    assert better >= 9
+    assert better >= 7  # not all: hypotheses are compared with evidence and word reward added
 
 
 def test_the_model_card_says_what_it_was_trained_on_and_how_often_it_is_right(captioner):

@@ -19,6 +19,10 @@ def test_special_tokens_in_a_caption_stay_whole():
     assert tokenize("<sos> slow <unk>") == ["<sos>", "slow", "<unk>"]
 
 
+def test_adjectives_of_peoples_and_places_get_a_capital_letter():
+    assert detokenize("an irish tune for french horn".split()) == "An Irish tune for French horn."
+
+
 def test_a_sentence_reads_like_one():
     assert detokenize(["slow", ",", "sad", "piano"]) == "Slow, sad piano."
     assert detokenize([]) == ""

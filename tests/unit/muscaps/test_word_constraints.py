@@ -142,3 +142,16 @@ def test_before_the_first_word_only_unk_is_ruled_out():
     constraints = WordConstraints(WORDS, no_repeated_words=True, allow_unknown=False)
     left = constraints.constrained(torch.zeros(2, len(WORDS)), torch.zeros(2, 0, dtype=torch.long))
     assert torch.nonzero(left == -INF).tolist() == [[0, UNK], [1, UNK]]
+
+
+def test_an_excluded_phrase_rules_out_its_second_word_after_its_first():
+    phrases = ["a guitar", "dark bass", "a kazoo"]
+    constraints = WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, excluded_phrases=phrases)
+    words = torch.tensor([[WORDS.index("dark"), WORDS.index("a")], [WORDS.index("a"), WORDS.index("dark")]])
+    left = constraints.constrained(torch.zeros(2, len(WORDS)), words)
+    assert torch.nonzero(left == -INF).tolist() == [[0, WORDS.index("guitar")], [1, WORDS.index("bass")]]
+
+
+def test_an_excluded_phrase_has_two_words():
+    with pytest.raises(ValueError, match="two words, not 'in the music'"):
+        WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, excluded_phrases=["in the music"])
