@@ -126,7 +126,9 @@ def time_reference(config: BenchmarkConfig, catalogue: Catalogue, directory: Pat
             "others is estimated from the number of passes, counted by an untimed search over cached features"
         ),
         "num_threads": num_threads,
-        "audio_seconds": round(len(chunks) * audio.chunk_seconds, 1),
+        # The whole track, as in the job's figures: both process the same chunks of it.
+        "audio_seconds": round(row["decoded_duration_s"][0].as_py(), 1),
+        "num_chunks": len(chunks),
         "num_words": len(words),
         "num_passes": whole.num_passes,
         "num_timed_passes": timed.num_passes,

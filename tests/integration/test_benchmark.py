@@ -44,6 +44,7 @@ def test_bench_measures_parts_job_and_reference(music, tiny_checkpoint):
     assert all(found["parts"][name]["real_time_factor"] > 0 for name in ("decode", "features", "search"))
     assert 0 < found["parts"]["features"]["matmul_peak_fraction"] < 1.2
     assert found["reference"]["num_passes"] >= found["reference"]["num_timed_passes"] > 0
+    assert found["reference"]["audio_seconds"] == pytest.approx(12.0)  # the whole track
     assert found["speedup_over_reference"] > 0
 
 
