@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from tests.muscaps_command import CLI, ROOT, muscaps
 
 EXTRACTOR = ExtractorConfig(num_channels=2, frontend_scale=0.02)
 MODEL = ModelConfig(extractor=EXTRACTOR, fusion="late", word_embedding_dim=12, audio_embedding_dim=16, hidden_dim=16)
-EPOCHS = 10
+EPOCHS = 20
 WORDS = ("piano", "guitar", "drums", "strings", "flute", "harp", "brass", "organ")
 
 
@@ -103,7 +104,10 @@ def test_two_workers_give_the_curve_of_one(one_worker: Path, two_workers: Path) 
     one, two = np.array(curve(one_worker)), np.array(curve(two_workers))
     assert one.shape == (EPOCHS, 2)
     assert one[-1, 0] < 0.95 * one[0, 0]
-    assert np.abs(one - two).max() < 1e-4
+    assert np.abs(one - two)[:, 0].max() < 1e-5
+    # The bias before a batch norm has no gradient but rounding errors, which Adam scales up, and the running mean
+    # follows it with a delay: validation differs more than training.
+    assert np.abs(one - two)[:, 1].max() < 1e-3
     for name in ("best/model_card.json", "curve.png", "curve.csv"):
         assert (two_workers / name).stat().st_size > 100
 
@@ -157,25 +161,30 @@ def test_a_folder_keeps_to_its_training(prepared: tuple[Path, Path], one_worker:
         train_captioner(a_run(prepared, tmp_path / "notes"), Hardware(threads=1))
 
 
-def test_a_killed_and_an_interrupted_driver_go_on_where_they_were(
+def test_an_interrupted_and_a_killed_driver_go_on_where_they_were(
     prepared: tuple[Path, Path], one_worker: Path, tmp_path: Path
 ) -> None:
-    drill = tmp_path / "drill"
+    drill, log = tmp_path / "drill", tmp_path / "log"
     arguments = the_same_run(prepared, drill)
-    start_until_saved(arguments, drill, tmp_path / "log", signal.SIGKILL)
-    interrupted = start_until_saved(arguments, drill, tmp_path / "log", signal.SIGINT)
-    assert interrupted == 75
-    log_text = (tmp_path / "log").read_text()
+    assert stop_driver(arguments, log, signal.SIGINT, lambda: "epoch" in log.read_text() and has_state(drill)) == 75
+    log_text = log.read_text()
     assert log_text.endswith("muscaps: interrupted; the same command continues from the finished work\n")
     assert "Traceback" not in log_text
     assert not (drill / "last").exists()
+    # Workers train on for some seconds after their driver, perhaps to the last epoch, so the second stop comes early.
+    stop_driver(arguments, log, signal.SIGKILL, lambda: "starting Ray" in log.read_text())
     muscaps(*arguments)
     expected, resumed = weights(one_worker), weights(drill)
     assert all(np.array_equal(value, resumed[name]) for name, value in expected.items())
 
 
-def start_until_saved(arguments: list[str], output: Path, log_file: Path, stop: signal.Signals) -> int:
-    """Start a training, stop it when it has reported an epoch and saved a state, and return its exit status."""
+def has_state(output: Path) -> bool:
+    """Return whether a training has saved a state."""
+    return bool(list((output / "ray").glob("checkpoint_*/state/state.safetensors")))
+
+
+def stop_driver(arguments: list[str], log_file: Path, stop: signal.Signals, when: Callable[[], bool]) -> int:
+    """Start a training, stop it as soon as a condition holds, and return its exit status."""
     # A shell starts background jobs, the tests among them, with SIGINT ignored; a terminal does not.
     restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     with log_file.open("w") as log:
@@ -187,8 +196,7 @@ def start_until_saved(arguments: list[str], output: Path, log_file: Path, stop: 
             start_new_session=True,
         )
     deadline = time.monotonic() + 200
-    saved = output / "ray"
-    while not ("epoch" in log_file.read_text() and list(saved.glob("checkpoint_*/state/state.safetensors"))):
+    while not when():
         assert driver.poll() is None, log_file.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.05)
