@@ -39,7 +39,7 @@ def retry_failed(
     if record is None:
         raise ValueError(f"{output}: no run has written there, so nothing has failed; use `muscaps caption`")
     before = record["config"]
-    same = ("save_features", "max_chunks", "decode_only_needed", "precision", "match_by", "min_tag_score")
+    same = ("save_features", "max_chunks", "decode_only_needed", "precision", "match_by", "group_by", "min_tag_score")
     return CaptioningConfig(
         catalogue=catalogue,
         output=output,

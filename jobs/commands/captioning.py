@@ -79,6 +79,14 @@ def caption(
             "holds under other ids are refused.",
         ),
     ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Caption one track for each value of COLUMN; its versions share the caption. Default: master_id, if "
+            "the catalogue has it; none captions every track.",
+        ),
+    ] = None,
     address: AddressOption = None,
     gpus: GpusOption = None,
     workers_per_gpu: WorkersPerGpuOption = 2,
@@ -111,6 +119,7 @@ def caption(
             max_chunks=max_chunks,
             decode_only_needed=decode_only_needed,
             match_by=match_by,  # type: ignore[arg-type]  # checked there
+            group_by=group_by,
             precision=precision,  # type: ignore[arg-type]  # checked there
             limit=limit,
             max_error_rate=max_error_rate,
@@ -182,6 +191,9 @@ def _summary_lines(summary: "RunSummary") -> Iterator[str]:
         f"{summary.to_do:,} tracks, in {duration(summary.wall_seconds)} "
         f"({summary.real_time_factor:.0f} times real time)"
     )
+    if summary.shared:
+        saved = "" if summary.saved_seconds is None else f", about {duration(summary.saved_seconds)} saved"
+        yield f"{summary.shared:,} versions share the caption of another track{saved}; column shared_from names it"
     if summary.already_captioned or summary.already_failed:
         yield f"{summary.already_captioned:,} had a caption before, {summary.already_failed:,} cannot be retried"
     if summary.damaged:

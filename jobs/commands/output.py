@@ -74,7 +74,9 @@ def verify(
 
 
 def _other_rows(found: "Verification") -> Iterator[str]:
-    """Describe the rows that the catalogue does not name."""
+    """Describe versions, and the rows that the catalogue does not name."""
+    if found.shared:
+        yield f"{found.shared:,} of the captioned tracks share the caption of another track"
     if found.not_in_catalogue:
         names = ", ".join(found.not_in_catalogue_examples)
         yield f"{found.not_in_catalogue:,} captioned tracks are not in the catalogue: {names}"

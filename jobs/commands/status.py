@@ -49,6 +49,9 @@ def _progress_lines(found: "RunStatus") -> Iterator[str]:
     since = f" since {_clock(found.started_at)}" if found.is_running and found.started_at else ""
     yield f"run {found.run_id}: {found.state}{since}"
     yield f"{found.captioned:,} captioned, {found.failed:,} failed, {found.left:,} left of {found.to_do:,}"
+    if found.shared:
+        saved = "" if found.saved_seconds is None else f": about {duration(found.saved_seconds)} saved"
+        yield f"{found.shared:,} versions share the caption of another track{saved}"
     if found.startup_seconds is None:
         yield f"{duration(found.elapsed_seconds)} elapsed, no track is finished yet"
         return
@@ -75,6 +78,8 @@ def _cost_lines(found: "RunStatus", hourly_price: float | None) -> Iterator[str]
         + ("" if each is None else f": {each:.4g} for 1,000 tracks")
         + ("" if at_end is None else f"; about {at_end:.4g} at the end")
     )
+    if found.saved_seconds:
+        yield f"{found.saved_seconds / 3600 * hourly_price:.4g} saved by versions that share a caption"
 
 
 def _problem_lines(found: "RunStatus") -> Iterator[str]:

@@ -58,6 +58,9 @@ class CaptioningConfig:
     match_by: MatchBy | None = None
     """What makes a captioned track the catalogue's: its `track_id`, or its file's `uri` too. None is `track_id`, and
     refuses a catalogue whose files the output holds under other ids."""
+    group_by: str | None = None
+    """Column of the catalogue whose values are groups of versions, of which one is captioned, see `masters`. None is
+    `master_id` if the catalogue has it; "none" captions every track."""
     allow_local: bool = False
     """Whether a remote catalogue may name files of the machines that read it."""
     commit_seconds: float = 30.0

@@ -119,11 +119,13 @@ class RunRecord:
 
     def progress(self, counts: Counts, failed_tracks: int, step: str = "") -> Progress:
         """Return the progress of the run, with the current step in words."""
-        return Progress(total=self.summary.to_do, captioned=counts.captioned, failed=failed_tracks, step=step)
+        return Progress(
+            total=self.summary.to_do, captioned=counts.captioned + counts.shared, failed=failed_tracks, step=step
+        )
 
     def num_left(self, counts: Counts, failed_tracks: int) -> int:
         """Return the number of tracks that have neither caption nor failure yet."""
-        return max(0, self.summary.to_do - counts.captioned - failed_tracks)
+        return max(0, self.summary.to_do - counts.captioned - counts.shared - failed_tracks)
 
     def write(self, status: Status, counts: Counts, failed_tracks: int, reason: str = "") -> RunSummary:
         """Write `runs/<run_id>.json` and the metrics as of now.
@@ -138,13 +140,17 @@ class RunRecord:
             StorageError: The record cannot be written. Temporary errors during the run are only logged.
         """
         self._written = time.monotonic()
-        recent_tracks, recent_seconds = self._recent(counts.captioned + failed_tracks)
+        recent_tracks, recent_seconds = self._recent(counts.captioned + counts.shared + failed_tracks)
         first = self._written if self._first_result is None else self._first_result
         self.summary = replace(
             self.summary,
             status=status,
             reason=reason,
             captioned=counts.captioned,
+            shared=counts.shared,
+            saved_seconds=round(counts.shared * (self._written - first) / counts.captioned, 3)
+            if counts.captioned
+            else None,
             failed=failed_tracks,
             left=self.num_left(counts, failed_tracks),
             damaged=counts.damaged,

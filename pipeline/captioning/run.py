@@ -22,7 +22,8 @@ from pipeline.captioning.checkpoint_warnings import checkpoint_warnings
 from pipeline.captioning.config import CaptioningConfig
 from pipeline.captioning.dataset import CaptioningGraph, block_bytes
 from pipeline.captioning.drain import Drain
-from pipeline.captioning.plan import Plan, plan_run, shards
+from pipeline.captioning.masters import group_column
+from pipeline.captioning.plan import Plan, copies, plan_run, shards
 from pipeline.captioning.record import RunRecord
 from pipeline.captioning.retries import MAX_ATTEMPTS, ShardRetries
 from pipeline.captioning.rows import Failure, failure_rows
@@ -36,6 +37,7 @@ from pipeline.output.commit import CaptionSink
 from pipeline.output.lease import Lease, LeaseLostError
 from pipeline.output.leftovers import remove_leftovers
 from pipeline.output.runs import new_run_id
+from pipeline.output.shared_captions import earlier_captions
 from pipeline.output.type_changes import conform_to_earlier_runs
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ def caption_catalogue(
         RuntimeError: The run fails, in contrast to single tracks.
     """
     catalogue = read_catalogue(config.catalogue)  # before anything heavy: most mistakes are found here
+    group_column(catalogue, config.group_by)
     with local_checkpoint(config.checkpoint) as directory:
         from muscaps.checkpoint import load_checkpoint  # imports torch
 
@@ -147,17 +150,29 @@ class _Run:
     def _process(self, plan: Plan) -> None:
         """Start Ray and caption the planned tracks, a shard at a time."""
         config, drain = self._config, self._drain
+        self._share_earlier_captions(plan)
+        if plan.groups is not None and plan.groups.num_copies == plan.num_tracks:
+            return
         drain.is_starting = True
         try:
             with drain.on_signals(), Session(config.address, cpus=config.cpus, gpus=config.gpus) as session:
                 drain.is_starting = False
-                for rows in shards(self._catalogue, plan, session.num_cpus):
+                for shard in shards(self._catalogue, plan, session.num_cpus, lambda: self._sink.failing):
                     if drain.is_requested:
                         break
-                    self._process_shard(rows, session)
+                    self._sink.set_versions(shard.versions)
+                    self._process_shard(shard.rows, session)
         except SystemExit:
             if not drain.is_requested:  # not from the signal handler
                 raise
+
+    def _share_earlier_captions(self, plan: Plan) -> None:
+        """Add the versions of tracks that the output holds."""
+        config, model_id = self._config, self._record.summary.model_id
+        for wanted in copies(self._catalogue, plan):
+            for versions, sources in earlier_captions(config.output, model_id, config.options, wanted):
+                self._sink.share(versions, sources)
+                self._report("sharing captions of versions")
 
     def _process_shard(self, rows: pa.Table, session: Session) -> None:
         """Caption the rows of a shard, in rounds until every track has a result."""

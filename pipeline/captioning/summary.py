@@ -49,6 +49,10 @@ class RunSummary:
     """Tracks that this run planned to process."""
     captioned: int = 0
     """Tracks that this run captioned."""
+    shared: int = 0
+    """Versions that got the caption of another track in this run, without being processed."""
+    saved_seconds: float | None = None
+    """Time by which the run would have been longer without that, at its rate; None if it captioned nothing."""
     failed: int = 0
     """Tracks that failed in this run and have no caption."""
     left: int = 0
@@ -100,7 +104,7 @@ class Progress:
     total: int
     """Tracks to process."""
     captioned: int = 0
-    """Tracks captioned so far."""
+    """Tracks captioned so far, versions that share a caption included."""
     failed: int = 0
     """Tracks failed so far."""
     step: str = ""

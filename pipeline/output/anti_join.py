@@ -14,25 +14,39 @@ from pipeline.catalogue import Catalogue
 from pipeline.output.parts import part_files, read_parts
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, decoding_of
 
-_KEYS = pa.schema(
-    [CAPTION_SCHEMA.field(name).with_nullable(True) for name in ("track_id", "uri", "etag", "model_id", "decoding")]
-)
+CAPTIONED = ("track_id", "uri", "etag", "shared_from", "shared_from_etag")
+_KEYS = pa.schema([CAPTION_SCHEMA.field(name).with_nullable(True) for name in (*CAPTIONED, "model_id", "decoding")])
 
 
-def captioned_tracks(output: str, model_id: str, options: DecodingOptions) -> pa.Table:
+def captioned_tracks(output: str, model_id: str, options: DecodingOptions, group_by: str | None = None) -> pa.Table:
     """List the tracks that have a caption by this model and decoding.
 
+    Args:
+        output: Folder or bucket prefix of the output.
+        model_id: Model of the captions.
+        options: Decoding of the captions.
+        group_by: Column of the catalogue that is read as well.
+
     Returns:
-        `track_id`, `uri` and `etag`, one row per caption.
+        The columns `CAPTIONED`, one row per caption; with `group_by` also `group`, its values as text.
 
     Raises:
         StorageError: The output cannot be read.
     """
+    files, condition = part_files(output, "captions"), made_by(model_id, options)
+    if group_by is None:
+        return read_parts(files, _KEYS, condition).select(CAPTIONED)
+    rows = read_parts(files, _KEYS.append(pa.field(group_by, pa.string())), condition)
+    return rows.select([*CAPTIONED, group_by]).rename_columns([*CAPTIONED, "group"])
+
+
+def made_by(model_id: str, options: DecodingOptions) -> pyarrow.dataset.Expression:
+    """Return the condition that a caption is by this model and decoding."""
     condition = pyarrow.dataset.field("model_id") == model_id
     for name, value in decoding_of(options).items():
         part = pyarrow.dataset.field("decoding", name)
         condition &= part.is_null() if value is None else part == value
-    return read_parts(part_files(output, "captions"), _KEYS, condition).select(["track_id", "uri", "etag"])
+    return condition
 
 
 def tracks_of_any_model(output: str) -> pa.Table:
@@ -41,7 +55,7 @@ def tracks_of_any_model(output: str) -> pa.Table:
     Raises:
         StorageError: The output cannot be read.
     """
-    return read_parts(part_files(output, "captions"), _KEYS).select(["track_id", "uri", "etag"])
+    return read_parts(part_files(output, "captions"), _KEYS).select(CAPTIONED)
 
 
 def failed_tracks(output: str) -> pa.Table:

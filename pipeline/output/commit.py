@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from pipeline.output.column_types import converted
 from pipeline.output.lease import OUTAGE_SECONDS, Lease
 from pipeline.output.parts import TableName, parquet_bytes
 from pipeline.output.schema import DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP, caption_schema, decoding_of
+from pipeline.output.shared_captions import shared_rows
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class Counts:
     """Numbers of the results of a run, committed or waiting for the next commit."""
 
     captioned: int = 0
+    shared: int = 0
+    """Versions that have the caption of another track."""
     failed: int = 0
     retryable: int = 0
     audio_seconds: float = 0.0
@@ -44,7 +47,8 @@ class CaptionSink:
     """Collects result rows and commits them, one Parquet object per table and commit.
 
     Rows wait until one of the limits `max_rows`, `max_bytes` and `max_seconds` is reached. A crash loses at most the
-    waiting rows. If a track has two results in a round, only the first is used.
+    waiting rows. If a track has two results in a round, only the first is used. Rows of versions that share a caption
+    are added with the row of the captioned track, so both are in the same object.
     """
 
     def __init__(
@@ -83,10 +87,16 @@ class CaptionSink:
         self._waiting_rows = self._waiting_bytes = 0
         self._oldest = 0.0
         self._number = 0
+        self._versions: pa.Table | None = None
         self._with_result: set[str] = set()
         self._failing: set[str] = set()
         self.counts = Counts()
         self.parts: list[str] = []
+
+    @property
+    def failing(self) -> Set[str]:
+        """Tracks that failed and have not been captioned since."""
+        return self._failing
 
     @property
     def failed_tracks(self) -> int:
@@ -96,6 +106,14 @@ class CaptionSink:
     def set_catalogue_columns(self, columns: pa.Schema) -> None:
         """Replace the types of the catalogue's own columns; values are converted when they are committed."""
         self._caption_schema = caption_schema(columns, self._embedding_dim)
+
+    def set_versions(self, versions: pa.Table | None) -> None:
+        """Set the versions of the tracks that are processed next; their captions are added with those of the tracks.
+
+        Args:
+            versions: Rows for the first stage, with `shared_from` and `shared_from_etag`; None without versions.
+        """
+        self._versions = versions
 
     def start_round(self) -> None:
         """Begin a round. A track with a result in the last round may have another one, as another attempt."""
@@ -119,13 +137,39 @@ class CaptionSink:
         if not all(is_new):
             rows = rows.filter(pa.array(is_new))
         if rows.num_rows:
-            self._oldest = self._oldest if self._waiting else time.monotonic()
-            self._waiting.append(rows)
-            self._waiting_rows += rows.num_rows
-            self._waiting_bytes += rows.nbytes
             self._count(rows)
+            self._wait(rows)
+            if self._versions is not None:
+                self._add_shared(self._versions, rows.filter(rows["caption"].is_valid()))
         self.commit_if_due()
         return rows
+
+    def share(self, versions: pa.Table, sources: pa.Table) -> None:
+        """Add versions of tracks that were captioned before, and commit if a limit is reached.
+
+        Args:
+            versions: Rows for the first stage, with `shared_from` and `shared_from_etag`.
+            sources: Rows of `captions/`, see `shared_captions.SHARED`.
+
+        Raises:
+            LeaseLostError: Another run has taken over the output.
+            StorageError: The store failed for longer than `OUTAGE_SECONDS`, or rejects the write.
+        """
+        self._add_shared(versions, sources)
+        self.commit_if_due()
+
+    def _add_shared(self, versions: pa.Table, sources: pa.Table) -> None:
+        rows = shared_rows(versions, sources).combine_chunks()
+        self.counts.shared += rows.num_rows
+        if rows.num_rows:
+            self._failing.difference_update(rows["track_id"].to_pylist() if self._failing else ())
+            self._wait(rows)
+
+    def _wait(self, rows: pa.Table) -> None:
+        self._oldest = self._oldest if self._waiting else time.monotonic()
+        self._waiting.append(rows)
+        self._waiting_rows += rows.num_rows
+        self._waiting_bytes += rows.nbytes
 
     def commit_if_due(self) -> None:
         """Commit the waiting rows if a limit is reached."""
@@ -144,14 +188,15 @@ class CaptionSink:
         """
         if not self._waiting:
             return
-        rows = pa.concat_tables(self._waiting)
+        rows = pa.concat_tables(self._waiting, promote_options="default")
         captioned = rows["caption"].is_valid()
         done, failed = rows.filter(captioned), rows.filter(pc.invert(captioned))
         name = f"part-{self._run_id}-{self._number:06d}.parquet"
         if done.num_rows:
-            with_features = done.filter(done["features"].is_valid())
-            if with_features.num_rows:
-                self._put("features", name, self._feature_rows(with_features))
+            if "features" in done.column_names:  # not if all are versions
+                with_features = done.filter(done["features"].is_valid())
+                if with_features.num_rows:
+                    self._put("features", name, self._feature_rows(with_features))
             self._put("captions", name, self._caption_rows(done))
         if failed.num_rows:
             self._put("failures", name, self._failure_rows(failed))
@@ -188,8 +233,9 @@ class CaptionSink:
 
     def _caption_rows(self, rows: pa.Table) -> pa.Table:
         """Return rows of `captions/`: the columns of `CAPTION_SCHEMA`, then those of the catalogue."""
+        durations = [rows[name] for name in ("decoded_duration_s", "duration_s") if name in rows.column_names]
         values = {
-            "duration_s": rows["decoded_duration_s"],
+            "duration_s": pc.coalesce(*durations) if durations else None,
             "model_id": self._model_id,
             "decoding": pa.scalar(self._decoding, DECODING),
             "code_version": __version__,

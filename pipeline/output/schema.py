@@ -72,12 +72,14 @@ CAPTION_SCHEMA = pa.schema(
         pa.field("vocals_score", pa.float64()),
         pa.field("evidence", EVIDENCE),
         pa.field("embedding", EMBEDDING),
-        pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("sample_rate", pa.int32(), nullable=False),
-        pa.field("channels", pa.int32(), nullable=False),
-        pa.field("num_chunks", pa.int32(), nullable=False),
-        pa.field("coverage", pa.float64(), nullable=False),
+        pa.field("duration_s", pa.float64()),
+        pa.field("sample_rate", pa.int32()),
+        pa.field("channels", pa.int32()),
+        pa.field("num_chunks", pa.int32()),
+        pa.field("coverage", pa.float64()),
         pa.field("damage", pa.string()),
+        pa.field("shared_from", pa.string()),
+        pa.field("shared_from_etag", pa.string()),
         pa.field("model_id", pa.string(), nullable=False),
         pa.field("decoding", DECODING, nullable=False),
         pa.field("code_version", pa.string(), nullable=False),
@@ -96,6 +98,10 @@ CAPTION_SCHEMA = pa.schema(
   that the caption claims, with the words. They are null if the checkpoint has no tag heads. `has_vocals` is null as
   well if the score is between no and yes.
 - `embedding` is the audio embedding of the track, one vector of the width that the model card states as `hidden_dim`.
+- `shared_from` is the track, normally the master, whose caption this version shares, and `shared_from_etag` the version
+  of that track's file. Both are null for a track that was captioned itself. The audio of a version is not processed:
+  its row has no tag about vocals, and nothing that describes the sound of its own file (`has_vocals`, `embedding`,
+  `sample_rate`, `coverage`, ...); `duration_s` is that of the catalogue.
 
 The catalogue's other columns follow.
 """

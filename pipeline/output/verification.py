@@ -6,11 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from muscaps.config import DecodingOptions
-from pipeline.catalogue import read_catalogue
+from pipeline.catalogue import Catalogue, read_catalogue
 from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
 from pipeline.output.runs import last_run
 from pipeline.output.same_files import same_files
 from pipeline.output.schema import DECODING
+from pipeline.output.shared_captions import without_outdated
 
 MAX_NAMED = 10
 
@@ -29,6 +30,8 @@ class Verification:
     """Tracks in the catalogue."""
     captioned: int
     """Tracks of the catalogue with a caption."""
+    shared: int
+    """Tracks of them that share the caption of another track."""
     failed: int
     """Tracks of the catalogue with a failure and without a caption."""
     missing: int
@@ -83,14 +86,14 @@ def verify(
         used = record["config"]["options"]
         model_id = model_id or record["model_id"]
         options = options or DecodingOptions(**{part.name: used.get(part.name) for part in DECODING})
-    captions = captioned_tracks(output, model_id, options)
+    captions = without_outdated(captioned_tracks(output, model_id, options), tracks)
     without_caption = rows_to_do(tracks, captions)
     elsewhere = same_files(tracks, captions).rows
     doubled_files = elsewhere & ~without_caption
     if match_by == "uri":
         without_caption &= ~elsewhere
     missing = without_caption & rows_to_do(tracks, failed_tracks(output).select(["track_id", "etag"]))
-    counted = captions.group_by(["track_id", "etag"]).aggregate([([], "count_all")])
+    counted = _by_source(captions, tracks).group_by(["track_id", "etag", "source"]).aggregate([([], "count_all")])
     doubled = pc.unique(counted.filter(pc.greater(counted["count_all"], 1))["track_id"])
     ids = pc.unique(captions["track_id"])
     unknown = ids.filter(pc.invert(pc.is_in(ids, value_set=tracks.rows["track_id"].combine_chunks())))
@@ -101,6 +104,7 @@ def verify(
         max_words=options.max_words,
         num_tracks=tracks.num_tracks,
         captioned=int((~without_caption).sum()),
+        shared=_num_shared(captions, tracks),
         failed=int((without_caption & ~missing).sum()),
         missing=int(missing.sum()),
         doubled=len(doubled),
@@ -110,3 +114,15 @@ def verify(
         examples=tuple([*missing_ids[:MAX_NAMED].to_pylist(), *doubled[:MAX_NAMED].to_pylist()][:MAX_NAMED]),
         not_in_catalogue_examples=tuple(unknown[:MAX_NAMED].to_pylist()),
     )
+
+
+def _by_source(captions: pa.Table, tracks: Catalogue) -> pa.Table:
+    """Return the captions with `source`: what tells apart captions that a version shared before and after its source
+    changed, where the catalogue lacks the source, so that nobody knows which of them is outdated."""
+    is_here = pc.is_in(captions["shared_from"], value_set=tracks.rows["track_id"].combine_chunks())
+    return captions.append_column("source", pc.if_else(is_here, None, captions["shared_from_etag"]))
+
+
+def _num_shared(captions: pa.Table, tracks: Catalogue) -> int:
+    ids = pc.unique(captions["track_id"].filter(captions["shared_from"].is_valid()))
+    return int(pc.sum(pc.is_in(ids, value_set=tracks.rows["track_id"].combine_chunks())).as_py() or 0)

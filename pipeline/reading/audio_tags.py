@@ -38,6 +38,8 @@ _COLUMNS = (
     "has_vocals",
     "model_id",
     "created_at",
+    "shared_from",
+    "shared_from_etag",
 )
 """Columns of a sidecar file."""
 _SIDECAR_SUFFIX = ".caption.json"
@@ -172,7 +174,7 @@ def _write_one(
 
 def _comment(config: TagConfig, row: dict[str, Any], terms: Sequence[ScoredTerm]) -> Comment:
     """Return what is written into the file of a track; fields without a value are left as they are."""
-    plain = Comment(caption=row["caption"], model_id=row["model_id"])
+    plain = Comment(caption=row["caption"], model_id=row["model_id"], shared_from=row.get("shared_from"))
     found: dict[FieldName, tuple[str, ...]] = {
         "genre": tuple(text_of_facet(terms, "genre")),
         "mood": tuple(text_of_facet(terms, "mood")),

@@ -35,6 +35,7 @@ _FIELD_DESCRIPTIONS = {
     "channels": "Channels of the original file.",
     "num_chunks": "Chunks of audio that the model processed.",
     "coverage": "Fraction of the track that was processed, 0 to 1.",
+    "shared_from": "The track, normally the master, whose caption this version shares; empty for all others.",
     "model_id": "Name and digest of the checkpoint that wrote the caption.",
     "created_at": "When the caption was written, UTC.",
     "has_vocals": "Whether there are vocals; empty where that is uncertain.",

@@ -170,7 +170,7 @@ def plain_columns(
     names = [name for name in wanted if name not in own]
     if not wanted:
         names = [field.name for field in table.schema if file_format != "csv" or not pa.types.is_nested(field.type)]
-        names = [name for name in names if name not in own]
+        names = [name for name in names if name not in (*own, "shared_from_etag")]
         if file_format == "csv" and "tags" in table.schema.names:
             names += [name for name in (*TAG_COLUMNS, KEYWORDS) if name not in names]
     columns = []

@@ -32,6 +32,10 @@ class RunStatus:
     """Tracks that the run planned to process."""
     captioned: int
     """Tracks captioned so far."""
+    shared: int
+    """Versions that got the caption of another track so far."""
+    saved_seconds: float | None
+    """Time that this has saved; None if unknown."""
     failed: int
     """Tracks failed so far."""
     left: int
@@ -55,8 +59,8 @@ class RunStatus:
 
     @property
     def done(self) -> int:
-        """Tracks captioned or failed."""
-        return self.captioned + self.failed
+        """Tracks captioned or failed, versions that share a caption included."""
+        return self.captioned + self.shared + self.failed
 
     def cost(self, hourly_price: float) -> dict[str, float | None]:
         """Return what the run costs at a price per hour of the whole cluster, start-up included.
@@ -108,7 +112,8 @@ def status_of(record: dict[str, Any], *, host: str | None, now: datetime) -> Run
     state = record["status"]
     if state == "running":
         state = f"running on {host}" if is_running else "ended without a final record (killed?)"
-    done, started_at = record["captioned"] + record["failed"], record.get("started_at", "")
+    done = record["captioned"] + record.get("shared", 0) + record["failed"]
+    started_at = record.get("started_at", "")
     elapsed = float(record["wall_seconds"])
     if is_running and started_at:
         elapsed = max(elapsed, (now - datetime.fromisoformat(started_at)).total_seconds())
@@ -125,6 +130,8 @@ def status_of(record: dict[str, Any], *, host: str | None, now: datetime) -> Run
         updated_at=record.get("updated_at") or record.get("ended_at", ""),
         ended_at=record.get("ended_at") or None if record["status"] != "running" else None,
         **{name: record[name] for name in ("to_do", "captioned", "failed", "left")},
+        shared=record.get("shared", 0),
+        saved_seconds=record.get("saved_seconds"),
         elapsed_seconds=round(elapsed, 1),
         startup_seconds=record["startup_seconds"] if done else None,
         tracks_per_second=round(overall, 4),

@@ -54,6 +54,9 @@ def made_column(name: str, batch: pa.RecordBatch, words: TagWords) -> pa.Array:
     """Make a column of `MADE_FROM` from the columns that it needs."""
     if name == AI_COLUMN:
         return pa.array([True] * batch.num_rows)
+    if name == AI_NOTE:
+        names = [name for name in ("model_id", "shared_from") if name in batch.schema.names]
+        return pa.array([_note(row) for row in batch.select(names).to_pylist()], pa.string())
     cells = batch[MADE_FROM[name][0]].to_pylist()
     if name in _OF_CELL:
         return pa.array([None if cell is None else _OF_CELL[name](cell) for cell in cells], pa.string())
@@ -99,9 +102,13 @@ def _file_name(uri: str) -> str:
     return unquote(name) if "://" in uri else name
 
 
+def _note(row: Mapping[str, Any]) -> str:
+    of = f" of the master {row['shared_from']}" if row.get("shared_from") else ""
+    return f"AI-written description{of} ({row['model_id']}); may be wrong"
+
+
 _OF_CELL: Mapping[str, Callable[[Any], str | None]] = {
     FILENAME: _file_name,
     VOCALS: lambda has_vocals: "Yes" if has_vocals else "No",
-    AI_NOTE: lambda model_id: f"AI-written description ({model_id}); may be wrong",
     MODEL_COLUMN: lambda model_id: model_id,
 }

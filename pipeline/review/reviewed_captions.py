@@ -2,7 +2,7 @@
 
 Conventions: a decision about another version of the audio (`etag`) does not count. Others stay valid when a new model
 captions the track: accepted and edited texts replace the new caption. A rejection is about one text; it does not count
-for another.
+for another. Versions that share a caption follow the decision about it, unless there is one about themselves.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,8 @@ from pipeline.output.parts import part_files
 
 REVIEWED_COLUMN = "reviewed_by_human"
 """Column of every export: a person accepted, edited or rejected the caption."""
-NEEDED_COLUMNS = ("track_id", "etag", "caption")
-"""Columns of `captions/` that decide which decision counts; `etag` may be missing."""
+NEEDED_COLUMNS = ("track_id", "etag", "caption", "shared_from", "shared_from_etag")
+"""Columns of `captions/` that decide which decision counts; all but track_id and caption may be missing."""
 
 
 class ReviewedCaptions:
@@ -48,9 +48,11 @@ class ReviewedCaptions:
         return iter(self._by_track.values())
 
     def of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the decision that counts for a row of `captions/`: track_id, caption and, where known, etag."""
-        review = self._by_track.get(row["track_id"])
-        if review is None or (review["etag"] and row.get("etag") and review["etag"] != row["etag"]):
+        """Return the decision that counts for a row of `captions/`, see `NEEDED_COLUMNS`."""
+        review, etag = self._by_track.get(row["track_id"]), row.get("etag")
+        if review is None and row.get("shared_from") is not None:
+            review, etag = self._by_track.get(row["shared_from"]), row.get("shared_from_etag")
+        if review is None or (review["etag"] and etag and review["etag"] != etag):
             return None
         if review["verdict"] == "rejected" and review["machine_caption"] != row.get("caption"):
             return None
@@ -62,7 +64,7 @@ class ReviewedCaptions:
         A rejected caption is null. A tag that was switched off is left out; a tag that was switched on has score 1.
 
         Args:
-            batch: Rows with track_id and caption, and perhaps etag and tags.
+            batch: Rows with the columns `NEEDED_COLUMNS`, and perhaps tags.
         """
         rows = batch.select([name for name in NEEDED_COLUMNS if name in batch.schema.names])
         reviews: list[dict[str, Any] | None] = [None] * batch.num_rows

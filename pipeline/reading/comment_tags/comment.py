@@ -33,6 +33,8 @@ class Comment:
     """The sentence."""
     model_id: str
     """The checkpoint that wrote it."""
+    shared_from: str | None = None
+    """The master whose caption it is, if the file is of a version."""
     values: Mapping[FieldName, tuple[str, ...]] = field(default_factory=dict)
     """Genres, moods and the description, where they are asked for and known."""
     overwrite: bool = False
@@ -41,7 +43,8 @@ class Comment:
     @property
     def text(self) -> str:
         """The comment that players show."""
-        return COMMENT_PREFIX + self.caption
+        note = "" if self.shared_from is None else f" (caption of the master {self.shared_from})"
+        return COMMENT_PREFIX + self.caption + note
 
     @property
     def fields(self) -> tuple[tuple[str, str], ...]:

@@ -22,7 +22,7 @@ from pipeline.reading.report.config import ReportConfig
 from pipeline.reading.report.formatting import clock_time, percentage, readable_duration
 from pipeline.reading.report.input_notes import damaged_files, left_out_of_listing
 from pipeline.reading.report.result_tables import FailureReason
-from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, run_row, wall_seconds
+from pipeline.reading.report.run_table import RUN_COLUMNS, known_runs, record_number, run_row, wall_seconds
 from pipeline.reading.report.sampling import TrackSample, by_certainty
 from pipeline.reading.report.statistics import Summary, summarise
 from pipeline.reading.report.track_details import track_data
@@ -146,7 +146,8 @@ def _page(summary: Summary, shown: int, config: ReportConfig) -> dict[str, Any]:
 def _summary_line(summary: Summary) -> str:
     """Return the key figures in one line."""
     audio = f"{readable_duration(summary.audio_seconds)} of audio"
-    return f"{summary.tracks:,} captioned · {summary.failed:,} without a caption · {audio}"
+    shared = f"{summary.shared:,} share a caption · " if summary.shared else ""
+    return f"{summary.tracks:,} captioned · {shared}{summary.failed:,} without a caption · {audio}"
 
 
 def _sample_note(shown: int, tracks: int, config: ReportConfig) -> str:
@@ -163,6 +164,7 @@ def _tiles(summary: Summary) -> list[dict[str, Any]]:
     spans = [(run, min(seconds), max(seconds)) for run, seconds in summary.captioned_at.items() if seconds and run]
     wall = sum(wall_seconds(summary, run, first, last) for run, first, last in spans)
     attempted = summary.tracks + summary.failed
+    saved = sum(record_number(record, "saved_seconds") for record in summary.runs)
     runs = f"in {len(spans) or 'no'} run{'s' if len(spans) != 1 else ''}"
     speed, factor = "–", "no times recorded"
     if wall:
@@ -171,6 +173,11 @@ def _tiles(summary: Summary) -> list[dict[str, Any]]:
     distinct = f"{summary.distinct / summary.tracks:.0%}" if summary.tracks else "–"
     return [
         _tile("Captioned", f"{summary.tracks:,}", f"of {attempted:,} tracks attempted"),
+        *(
+            [_tile("Versions", f"{summary.shared:,}", f"share a caption; {readable_duration(saved)} saved")]
+            if summary.shared
+            else []
+        ),
         _tile(
             "Without caption",
             f"{summary.failed:,}",

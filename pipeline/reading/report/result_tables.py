@@ -61,6 +61,7 @@ class ResultTables:
         self._database: Any = duckdb.connect(str(folder / "report.duckdb"))
         self._database.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET temp_directory = '{folder / 'spill'}'")
         self._database.execute("CREATE TABLE captions (track_id VARCHAR, caption VARCHAR)")
+        self._database.execute("CREATE TABLE versions (track_id VARCHAR, shared_from VARCHAR)")
         self._database.execute(
             "CREATE TABLE failures (track_id VARCHAR, stage VARCHAR, error_type VARCHAR, message VARCHAR, "
             "retryable BOOLEAN, attempt BIGINT, created_at TIMESTAMPTZ)"
@@ -70,6 +71,23 @@ class ResultTables:
         """Add the newest captions of some tracks; the batch has columns track_id and caption."""
         rows = pa.table(batch).select(["track_id", "caption"])  # noqa: F841 - DuckDB reads the variable
         self._database.execute("INSERT INTO captions SELECT * FROM rows")
+
+    def add_versions(self, batch: pa.RecordBatch) -> None:
+        """Add tracks that share a caption; the batch has columns track_id and shared_from."""
+        rows = pa.table(batch).select(["track_id", "shared_from"])  # noqa: F841 - DuckDB reads the variable
+        self._database.execute("INSERT INTO versions SELECT * FROM rows")
+        self._database.execute("INSERT INTO captions SELECT track_id, NULL FROM rows")
+
+    def versions_of(self, track_ids: pa.ChunkedArray, limit: int) -> list[list[str]]:
+        """Return the first versions of each track that share its caption."""
+        wanted = pa.table({"track_id": track_ids})  # noqa: F841 - DuckDB reads the variable
+        found = self._database.execute(
+            "SELECT shared_from, list(track_id ORDER BY track_id)[:?] FROM versions "
+            "WHERE shared_from IN (SELECT track_id FROM wanted) GROUP BY shared_from",
+            [limit],
+        )
+        versions = dict(found.fetchall())
+        return [versions.get(track_id, []) for track_id in track_ids.to_pylist()]
 
     def add_failures(self, batch: pa.RecordBatch) -> None:
         """Add failed attempts; the batch has the columns of FAILURE_COLUMNS."""
@@ -84,7 +102,8 @@ class ResultTables:
     def repeated_captions(self, limit: int) -> list[tuple[str, int]]:
         """Return the most frequent captions of more than one track, with their number of tracks."""
         query = (
-            "SELECT caption, count(*) AS tracks FROM captions GROUP BY caption HAVING tracks > 1 "
+            "SELECT caption, count(*) AS tracks FROM captions WHERE caption IS NOT NULL "
+            "GROUP BY caption HAVING tracks > 1 "
             "ORDER BY tracks DESC, caption LIMIT ?"
         )
         return [(text, int(tracks)) for text, tracks in self._database.execute(query, [limit]).fetchall()]

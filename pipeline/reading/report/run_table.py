@@ -20,7 +20,19 @@ def wall_seconds(summary: Summary, run: str, first: int, last: int) -> float:
 
 
 MAX_RUNS = 20
-RUN_COLUMNS = ("Run", "Started", "Status", "Duration", "Captioned", "Failed", "Left", "Speed", "Beam", "Version")
+RUN_COLUMNS = (
+    "Run",
+    "Started",
+    "Status",
+    "Duration",
+    "Captioned",
+    "Shared",
+    "Failed",
+    "Left",
+    "Speed",
+    "Beam",
+    "Version",
+)
 
 
 def known_runs(summary: Summary) -> list[dict[str, Any]]:
@@ -46,6 +58,7 @@ def run_row(summary: Summary, record: dict[str, Any]) -> dict[str, Any]:
         str(record.get("status", "–")),
         readable_duration(wall) if wall else "–",
         f"{captioned:,.0f}",
+        f"{record_number(record, 'shared'):,.0f}",
         f"{failed:,.0f}",
         f"{record_number(record, 'left'):,.0f}" if "left" in record else "–",
         f"{audio / wall:,.0f}× real time" if audio and wall else "–",

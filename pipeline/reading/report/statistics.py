@@ -1,8 +1,9 @@
 """The figures of an output: captions, failures, words, durations and runs.
 
 Conventions: every count is over each track's newest caption and newest failure. A failure counts only while
-its track has no caption. Times are UTC. Memory is bounded: rows are read in batches, texts and failures are in a
-temporary database, and only two numbers per track stay in memory.
+its track has no caption. Versions that share a caption are counted, and are in no other figure. Times are UTC. Memory
+is bounded: rows are read in batches, texts and failures are in a temporary database, and only two numbers per track
+stay in memory.
 """
 
 import json
@@ -35,6 +36,8 @@ FULL_COVERAGE = 0.9995
 """Coverage from which a track counts as processed in full; below, float32 rounding is excluded."""
 
 
+MAX_VERSIONS_NAMED, VERSIONS_COLUMN = 20, "versions_"
+"""Versions that are named with the track whose caption they share, and the column of drawn rows that has them."""
 MAX_DAMAGED_NAMED = 100
 """Damaged files that the report names; all are counted."""
 
@@ -46,7 +49,9 @@ class Summary:
     output: str
     """Folder or bucket prefix."""
     tracks: int = 0
-    """Captioned tracks."""
+    """Captioned tracks, without versions that share a caption."""
+    shared: int = 0
+    """Versions that share the caption of another track."""
     distinct: int = 0
     """Different captions among them."""
     repeated: list[tuple[str, int]] = field(default_factory=list)
@@ -88,6 +93,7 @@ class Summary:
         return {
             "output": storage.redacted(self.output),
             "tracks": self.tracks,
+            "shared": self.shared,
             "failed": self.failed,
             "distinct_captions": self.distinct,
             "audio_seconds": round(self.audio_seconds, 3),
@@ -128,6 +134,9 @@ def summarise(output: str, *, max_tracks: int = 0, sample: TrackSample | None = 
             _count_failures(failures, summary, tables)
         if captions is not None:
             drawn = _count_captions(captions, summary, tables, sample or TrackSample(max_tracks))
+            if summary.shared:
+                versions = tables.versions_of(drawn["track_id"], MAX_VERSIONS_NAMED)
+                drawn = drawn.append_column(VERSIONS_COLUMN, pa.array(versions, pa.list_(pa.string())))
         summary.distinct = tables.distinct_captions()
         summary.repeated = tables.repeated_captions(7)
         summary.failures = tables.failure_reasons()
@@ -173,7 +182,8 @@ def _count_captions(captions: Table, summary: Summary, tables: ResultTables, sam
     """Add every track's newest caption to the figures and to the tables; return the drawn rows."""
     log_probs, durations = [np.zeros(0)], [np.zeros(0)]
     columns = [name for name in captions.schema.names if name != "embedding"]  # large, and not on the page
-    for batch in captions.newest(columns):
+    for rows in captions.newest(columns):
+        batch = _without_versions(rows, summary, tables)
         tables.add_captions(batch)
         sample.add(batch)
         summary.tracks += batch.num_rows
@@ -190,6 +200,16 @@ def _count_captions(captions: Table, summary: Summary, tables: ResultTables, sam
     summary.log_probs, summary.durations = np.concatenate(log_probs), np.concatenate(durations)
     summary.audio_seconds = float(np.nansum(summary.durations))
     return sample.rows()
+
+
+def _without_versions(rows: pa.RecordBatch, summary: Summary, tables: ResultTables) -> pa.RecordBatch:
+    """Count the rows that share a caption; return the others."""
+    if "shared_from" not in rows.schema.names or rows["shared_from"].null_count == rows.num_rows:
+        return rows
+    versions = rows.filter(rows["shared_from"].is_valid())
+    summary.shared += versions.num_rows
+    tables.add_versions(versions)
+    return rows.filter(rows["shared_from"].is_null())
 
 
 def _count_damaged(summary: Summary, batch: pa.RecordBatch) -> None:

@@ -19,6 +19,7 @@ from pipeline.reading.report.comparison import HEADINGS, VERDICTS, Verdict, cert
 from pipeline.reading.report.config import ReportConfig
 from pipeline.reading.report.run_table import record_part
 from pipeline.reading.report.spectrograms import MAX_COLUMNS, spectrogram
+from pipeline.reading.report.statistics import VERSIONS_COLUMN
 from pipeline.reading.report.url_signing import audio_linker
 from pipeline.review.reviewed_captions import ReviewedCaptions
 
@@ -178,6 +179,8 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
     if row.get("sample_rate"):
         channels = {1: "mono", 2: "stereo"}.get(row.get("channels") or 0, f"{row.get('channels')} channels")
         facts["Signal"] = f"{row['sample_rate']:,} Hz, {channels}"
+    if row.get(VERSIONS_COLUMN):
+        facts["Versions"] = ", ".join(row[VERSIONS_COLUMN])
     decoding = row.get("decoding") or {}
     facts["Model"] = f"{row.get('model_id')}, beam {decoding.get('beam_size', '–')}"
     if row.get("created_at") is not None:

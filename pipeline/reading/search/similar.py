@@ -35,7 +35,7 @@ def similar_tracks(captions: Table, track_id: str) -> Similarities:
     """
     if "embedding" not in captions.schema.names:
         raise OutputError(f"{captions.output} has no embeddings: caption it into a new output with this version")
-    own, model_id = _embedding_of(captions, track_id)
+    own, model_id, track_id = _embedding_of(captions, track_id)
     ids: list[pa.Array] = []
     cosines: list[np.ndarray] = []
     for batch in captions.newest(["track_id", "embedding"], model_id=model_id):
@@ -51,12 +51,16 @@ def similar_tracks(captions: Table, track_id: str) -> Similarities:
     return Similarities(pa.concat_arrays(ids), np.concatenate(cosines), model_id)
 
 
-def _embedding_of(captions: Table, track_id: str) -> tuple[np.ndarray, str]:
-    for batch in captions.newest(["track_id", "embedding", "model_id"]):
+def _embedding_of(captions: Table, track_id: str) -> tuple[np.ndarray, str, str]:
+    """Return embedding, model and id of a track; of a version, those of the track whose caption it shares."""
+    shared = ["shared_from"] if "shared_from" in captions.schema.names else []
+    for batch in captions.newest(["track_id", "embedding", "model_id", *shared]):
         for row in batch.filter(pa.array(batch["track_id"].to_numpy(zero_copy_only=False) == track_id)).to_pylist():
+            if row.get("shared_from") is not None:
+                return _embedding_of(captions, row["shared_from"])
             if row["embedding"] is None:
                 raise OutputError(f"track {track_id!r} has no embedding: it was captioned by an older version")
-            return np.array(row["embedding"], dtype=np.float32), row["model_id"]
+            return np.array(row["embedding"], dtype=np.float32), row["model_id"], track_id
     raise OutputError(f"--like: {captions.output} has no track {track_id!r}")
 
 

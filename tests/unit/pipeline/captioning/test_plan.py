@@ -74,13 +74,13 @@ def test_a_limit_keeps_the_first_tracks(catalogue: Catalogue) -> None:
 
 def test_rows_of_a_shard_count_the_coming_attempt(catalogue: Catalogue) -> None:
     plan = select_tracks(catalogue, captioned(), failed(t2={"retryable": True, "attempt": 4}), model_id=MODEL)
-    [rows] = shards(catalogue, plan, num_cpus=2)
-    assert rows["attempt"].to_pylist() == [1, 1, 5, 1, 1, 1]
+    [shard] = shards(catalogue, plan, num_cpus=2)
+    assert shard.rows["attempt"].to_pylist() == [1, 1, 5, 1, 1, 1]
 
 
 def test_shards_hold_the_planned_rows_in_order(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "SHARD_TRACKS", (1, 2))
     plan = select_tracks(catalogue, captioned("t1"), failed(t4={"retryable": True}), model_id=MODEL)
-    cut = list(shards(catalogue, plan, num_cpus=8))
+    cut = [shard.rows for shard in shards(catalogue, plan, num_cpus=8)]
     assert [rows["track_id"].to_pylist() for rows in cut] == [["t0", "t2"], ["t3", "t4"], ["t5"]]
     assert [rows["attempt"].to_pylist() for rows in cut] == [[1, 1], [1, 2], [1]]

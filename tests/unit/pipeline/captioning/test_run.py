@@ -1,6 +1,7 @@
 """A run's rounds from plan to record, with stand-ins for Ray."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from pipeline.captioning import CaptioningConfig, RunSummary, caption_catalogue, run
 from pipeline.captioning.rows import Failure, failure_rows
 from pipeline.cluster.execution import ENDED
+from pipeline.output.newest import open_table
 from pipeline.output.schema import RESULT
+from pipeline.output.verification import verify
 
 Outcome = Callable[[pa.Table, bool], list[pa.Table]]
 """What an execution returns for the rows of a round, isolated or not."""
@@ -55,8 +58,17 @@ class FakeExecution:
 
 
 def captions(rows: pa.Table) -> pa.Table:
-    values = {"caption": "A song.", "log_prob": -3.0, "decoded_duration_s": 9.0, "sample_rate": 16_000, "channels": 1}
-    values |= {"num_chunks": 3, "coverage": 1.0}
+    tags = [{"facet": facet, "tag": tag, "score": 0.9} for facet, tag in (("vocals", "vocals"), ("genre", "jazz"))]
+    values = {
+        "caption": "A song.",
+        "log_prob": -3.0,
+        "tags": tags,
+        "has_vocals": True,
+        "decoded_duration_s": 9.0,
+        "sample_rate": 16_000,
+        "channels": 1,
+    }
+    values |= {"num_chunks": 3, "coverage": 1.0, "created_at": datetime.now(UTC)}
     columns = [pa.array([values.get(column.name)] * rows.num_rows, column.type) for column in RESULT]
     return pa.table([*rows.columns, *columns], names=[*rows.column_names, *RESULT.names])
 
@@ -67,14 +79,16 @@ def except_track(rows: pa.Table, name: str) -> pa.Table:
 
 @pytest.fixture
 def caption(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunSummary]:
-    """Run over six tracks whose executions have the given outcome; the output is `tmp_path / "out"`."""
+    """Run over six tracks, or those of a CSV, whose executions have the given outcome; the output is `out`."""
     catalogue = tmp_path / "tracks.csv"
     catalogue.write_text("track_id,uri\n" + "".join(f"t{number},{number}.wav\n" for number in range(6)))
     monkeypatch.setattr(run, "Session", FakeSession)
     monkeypatch.setattr(run, "Execution", FakeExecution)
     monkeypatch.setattr(run, "RETRY_PAUSE_SECONDS", 0.0)
 
-    def caption(outcome: Outcome, **settings: Any) -> RunSummary:
+    def caption(outcome: Outcome, tracks: str = "", **settings: Any) -> RunSummary:
+        if tracks:
+            catalogue.write_text(tracks)
         monkeypatch.setattr(
             run.CaptioningGraph, "dataset", lambda self, rows, session, *, isolated: outcome(rows, isolated)
         )
@@ -134,3 +148,73 @@ def test_a_time_limit_drains_the_run(caption: Callable[..., RunSummary]) -> None
     summary = caption(lambda rows, isolated: [captions(rows.slice(0, 2))], max_runtime_s=1e-9)
     assert (summary.status, summary.captioned, summary.left) == ("drained", 2, 4)
     assert summary.reason.startswith("the time limit of")
+
+
+VERSIONS = "track_id,uri,etag,master_id,duration_s\nm,m.wav,v1,,60\nedit,e.wav,v1,m,30\nstem,s.wav,v1,m,\n"
+
+
+def newest_rows(output: Path) -> dict[str, dict[str, Any]]:
+    batches = open_table(str(output), "captions").newest()
+    return {row["track_id"]: row for batch in batches for row in batch.to_pylist()}
+
+
+def test_versions_share_the_caption_of_their_master_in_the_same_part(
+    caption: Callable[..., RunSummary], tmp_path: Path
+) -> None:
+    summary = caption(lambda rows, isolated: [captions(rows)], tracks=VERSIONS)
+    assert (summary.to_do, summary.captioned, summary.shared, summary.left) == (3, 1, 2, 0)
+    assert len(list((tmp_path / "out" / "captions").iterdir())) == 1
+    rows = newest_rows(tmp_path / "out")
+    assert {name: row["shared_from"] for name, row in rows.items()} == {"m": None, "edit": "m", "stem": "m"}
+    assert rows["edit"]["caption"] == "A song."
+    assert verify(str(tmp_path / "tracks.csv"), str(tmp_path / "out")).is_complete
+
+
+def test_a_shared_row_says_nothing_about_the_sound_of_its_own_file(
+    caption: Callable[..., RunSummary], tmp_path: Path
+) -> None:
+    caption(lambda rows, isolated: [captions(rows)], tracks=VERSIONS)
+    rows = newest_rows(tmp_path / "out")
+    assert rows["m"]["has_vocals"]
+    assert [tag["tag"] for tag in rows["m"]["tags"]] == ["vocals", "jazz"]
+    assert [tag["tag"] for tag in rows["edit"]["tags"]] == ["jazz"]
+    unknown = ("has_vocals", "embedding", "sample_rate", "channels", "num_chunks", "coverage")
+    assert all(rows["edit"][name] is None for name in unknown)
+    assert [rows[name]["duration_s"] for name in ("m", "edit", "stem")] == [9.0, 30.0, None]
+
+
+def test_a_version_of_a_failed_master_is_captioned_in_the_same_run(
+    caption: Callable[..., RunSummary], tmp_path: Path
+) -> None:
+    damaged = Failure(stage="decode", error_type="damaged", message="no", retryable=False)
+
+    def outcome(rows: pa.Table, isolated: bool) -> list[pa.Table]:
+        is_master = rows["track_id"].to_pylist() == ["m"]
+        return [failure_rows(rows, damaged) if is_master else captions(rows)]
+
+    summary = caption(outcome, tracks=VERSIONS)
+    assert (summary.status, summary.captioned, summary.shared, summary.failed) == ("done", 1, 1, 1)
+    assert newest_rows(tmp_path / "out")["stem"]["shared_from"] == "edit"
+    assert verify(str(tmp_path / "tracks.csv"), str(tmp_path / "out")).is_complete
+
+
+def test_a_new_version_shares_an_earlier_caption_without_starting_ray(
+    caption: Callable[..., RunSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption(lambda rows, isolated: [captions(rows)], tracks=VERSIONS)
+    monkeypatch.setattr(run, "Session", None)
+    summary = caption(lambda rows, isolated: [], tracks=VERSIONS + "new,n.wav,v1,m,15\n")
+    assert (summary.status, summary.captioned, summary.shared) == ("done", 0, 1)
+    assert newest_rows(tmp_path / "out")["new"]["shared_from"] == "m"
+    assert verify(str(tmp_path / "tracks.csv"), str(tmp_path / "out")).is_complete
+
+
+def test_versions_follow_a_master_with_new_audio(caption: Callable[..., RunSummary], tmp_path: Path) -> None:
+    caption(lambda rows, isolated: [captions(rows)], tracks=VERSIONS)
+    tracks = VERSIONS.replace("m.wav,v1", "m.wav,v2")
+    summary = caption(lambda rows, isolated: [captions(rows)], tracks=tracks)
+    assert (summary.captioned, summary.shared) == (1, 2)
+    assert newest_rows(tmp_path / "out")["edit"]["shared_from_etag"] == "v2"
+    found = verify(str(tmp_path / "tracks.csv"), str(tmp_path / "out"))
+    assert (found.is_complete, found.shared) == (True, 2)
+    assert caption(lambda rows, isolated: [], tracks=tracks).status == "nothing_to_do"

@@ -3,6 +3,7 @@ const detailOf = (i) => details[i] || {};
 const searchText = tracks.track_id.map((id, i) => fold([
   id, tracks.title[i], tracks.artist[i], tracks.caption[i], ...Object.values(detailOf(i).catalogue || {}),
   ...(detailOf(i).flags || []), (detailOf(i).facts || {}).Audio, (detailOf(i).facts || {}).Damage,
+  (detailOf(i).facts || {}).Versions,
 ].filter(Boolean).join(" \n ")));
 
 // Words of the filter: all must be there; none of those with a minus in front. "Two words" stay together.
