@@ -135,7 +135,7 @@ def _described(source: pa.Table, config: DescriptionConfig) -> Iterator[dict[str
             raise ValueError(f"{config.source}, row {line}: has no uri")
         track_id = str(row.get("track_id") or row["uri"])
         facts = facts_of_row(row)
-        captions = describe(facts, _generator(config.seed, track_id), config.num_captions)
+        captions = describe(facts, caption_generator(config.seed, track_id), config.num_captions)
         yield {
             "track_id": track_id,
             "uri": storage.resolve(str(row["uri"]), config.source, allow_local=True),
@@ -146,6 +146,7 @@ def _described(source: pa.Table, config: DescriptionConfig) -> Iterator[dict[str
         }
 
 
-def _generator(seed: int, track_id: str) -> np.random.Generator:
+def caption_generator(seed: int, track_id: str) -> np.random.Generator:
+    """Return the random numbers for the captions of a track."""
     digest = hashlib.sha256(track_id.encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])

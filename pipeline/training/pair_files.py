@@ -2,13 +2,15 @@
 
 The output of `muscaps caption` is a source as well: its reviewed captions.
 
-Conventions: the columns are `uri` and `caption` (or `captions`, a list), optionally `track_id`, `split` and `tags`.
+Conventions: the columns are `uri` and `caption` (or `captions`, a list), optionally `track_id`, `split`, `tags`,
+`split_group` (pairs that come into the same split) and `start_s` and `end_s` (the excerpt that is described).
 Rows of one track are one pair with several captions. In text files `captions` and `tags` are JSON lists, Python lists
 or separated by `|`; `tags` also by semicolons or commas. Relative URIs are relative to the file.
 """
 
 import ast
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -26,7 +28,7 @@ from pipeline.catalogue.inventory import InventoryReader
 from pipeline.catalogue.reader import Reader
 from pipeline.training.reviewed_pairs import is_output, reviewed_pairs
 
-TEXT_COLUMNS = ("track_id", "uri", "caption", "split")
+TEXT_COLUMNS = ("track_id", "uri", "caption", "split", "split_group", "start_s", "end_s")
 LIST_COLUMNS = ("captions", "tags")
 CAPTION_SEPARATORS = "|"
 TAG_SEPARATORS = "|;,"
@@ -157,7 +159,27 @@ def _pair(row: dict[str, Any], number: int, reader: Reader, *, may_lack_caption:
         captions=tuple(dict.fromkeys(captions)),
         tags=tuple(dict.fromkeys(texts_of(row.get("tags"), TAG_SEPARATORS))),
         split=split_name(row["split"]) if row.get("split") else None,
+        split_group=row.get("split_group") or None,
+        **_excerpt(row, number, reader),
     )
+
+
+def _excerpt(row: dict[str, Any], number: int, reader: Reader) -> dict[str, float]:
+    """Return the named ends of a row's excerpt.
+
+    Raises:
+        DatasetError: They are no numbers, or the excerpt has no length.
+    """
+    try:
+        ends = {name: float(row[name]) for name in ("start_s", "end_s") if row.get(name)}
+    except ValueError as error:
+        raise DatasetError(f"{reader.source}: start_s or end_s in {reader.describe_rows([number])}: {error}") from None
+    start = ends.get("start_s", 0.0)
+    if not 0 <= start < ends.get("end_s", math.inf):
+        raise DatasetError(
+            f"{reader.source}: start_s and end_s must be 0 <= start_s < end_s in {reader.describe_rows([number])}"
+        )
+    return ends
 
 
 def texts_of(value: object, separators: str) -> list[str]:

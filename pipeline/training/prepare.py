@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from muscaps.training.dataset.cleaning import CleaningReport, CleaningRules, clean
 from muscaps.training.dataset.feature_cache import extractor_digest
@@ -17,9 +16,9 @@ from muscaps.training.dataset.splits import assign_splits
 from muscaps.training.dataset.writer import DatasetWriter
 from muscaps.training.pretrained_extractor import load_any_extractor
 from pipeline import storage
-from pipeline.captioning import stages
 from pipeline.cluster.address import check_address
 from pipeline.cluster.session import cluster_size, ray_session
+from pipeline.training.excerpts import decode_excerpts, excerpt_table
 from pipeline.training.feature_extraction import (
     ROWS_PER_TASK,
     ExtractFeatures,
@@ -79,11 +78,11 @@ def decoded_tracks(
     """Yield the decoded row of every pair, with features if there is an extractor, in any order."""
     import ray.data
 
-    table = pa.table({"track_id": [pair.track_id for pair in pairs], "uri": [pair.uri for pair in pairs]})
+    table = excerpt_table(pairs)
     blocks = [table.slice(start, ROWS_PER_TASK).combine_chunks() for start in range(0, len(pairs), ROWS_PER_TASK)]
     dataset: Dataset = ray.data.from_arrow(blocks).map_batches(
         partial(
-            stages.fetch_and_decode,
+            decode_excerpts,
             base=base,
             sample_rate=SAMPLE_RATE,
             chunk_samples=chunk_samples,

@@ -22,4 +22,10 @@ class Pair:
     split: str | None = None
     """`train`, `validation` or `test`; None for a random split."""
     duration_s: float | None = None
-    """Length of the whole track in seconds; None if unknown."""
+    """Length of the track, or of its excerpt, in seconds; None if unknown."""
+    split_group: str | None = None
+    """Pairs with the same group come into the same split, e.g. excerpts of one recording; None for a group of one."""
+    start_s: float = 0.0
+    """Start of the excerpt that the captions describe, in seconds."""
+    end_s: float | None = None
+    """End of the excerpt in seconds; None for the end of the track."""

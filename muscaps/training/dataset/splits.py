@@ -29,16 +29,26 @@ def split_name(name: str) -> str:
 def assign_splits(pairs: Sequence[Pair], seed: int = 0, shares: tuple[float, float] = (0.6, 0.2)) -> list[Pair]:
     """Give every pair without a split one at random, 60/20/20 (paper section IV-A).
 
+    Pairs of a group come into the same split: that of the first of them that names one, else a random one.
+
     Args:
         pairs: The cleaned pairs; one that names its split keeps it.
         seed: The same seed and pairs give the same split.
         shares: Of the training and the validation split; the rest is the test split.
     """
-    open_pairs = [index for index, pair in enumerate(pairs) if pair.split is None]
-    order = np.random.default_rng([seed, 0x5917]).permutation(len(open_pairs))
-    bounds = np.round(np.cumsum(shares) * len(open_pairs)).astype(int)
-    result = list(pairs)
-    for rank, place in enumerate(order):
-        index = open_pairs[int(place)]
-        result[index] = replace(pairs[index], split=SPLITS[int(np.searchsorted(bounds, rank, side="right"))])
+    named: dict[str | None, str] = {
+        pair.split_group: pair.split for pair in reversed(pairs) if pair.split_group and pair.split
+    }
+    result = [replace(pair, split=pair.split or named.get(pair.split_group)) for pair in pairs]
+    groups: dict[object, list[int]] = {}
+    for index, pair in enumerate(result):
+        if pair.split is None:
+            groups.setdefault(pair.split_group or index, []).append(index)
+    order = np.random.default_rng([seed, 0x5917]).permutation(len(groups))
+    bounds = np.round(np.cumsum(shares) * sum(map(len, groups.values()))).astype(int)
+    members, rank = list(groups.values()), 0
+    for place in order:
+        for index in members[int(place)]:
+            result[index] = replace(result[index], split=SPLITS[int(np.searchsorted(bounds, rank, side="right"))])
+        rank += len(members[int(place)])
     return result

@@ -118,3 +118,16 @@ def test_any_column_can_hold_the_captions(tmp_path: Path) -> None:
     assert [pair.captions for pair in read_pairs(str(path), "description")] == [("a bouncy ska tune",), ()]
     with pytest.raises(DatasetError, match="no column 'text' for the captions; it has uri, title, Description"):
         read_pairs(str(path), "text")
+
+
+def test_groups_and_excerpts_are_read(tmp_path: Path) -> None:
+    text = "track_id,uri,caption,split_group,start_s,end_s\na,x.mp3,a tune,x,10,40.5\nb,x.mp3,a song,x,,\n"
+    first, second = pairs(tmp_path / "p.csv", text)
+    assert (first.split_group, first.start_s, first.end_s) == ("x", 10.0, 40.5)
+    assert (second.start_s, second.end_s) == (0.0, None)
+
+
+@pytest.mark.parametrize(("start", "end"), [("5", "5"), ("-1", ""), ("late", "")])
+def test_an_excerpt_without_length_is_refused_with_its_line(tmp_path: Path, start: str, end: str) -> None:
+    with pytest.raises(DatasetError, match=r"start_s.*line 2"):
+        pairs(tmp_path / "p.csv", f"uri,caption,start_s,end_s\na.mp3,a tune,{start},{end}\n")

@@ -1,5 +1,7 @@
 """Splits: names and assignment."""
 
+from dataclasses import replace
+
 import pytest
 
 from muscaps.training.dataset.pairs import DatasetError, Pair
@@ -29,3 +31,12 @@ def test_split_names_are_understood() -> None:
     ]
     with pytest.raises(DatasetError, match="'holdout' is none of"):
         split_name("holdout")
+
+
+def test_pairs_of_a_group_come_into_the_same_split() -> None:
+    grouped = [replace(pair(f"{group}-{i}", "a b c"), split_group=str(group)) for group in range(50) for i in range(2)]
+    splits = {p.track_id: p.split for p in assign_splits(grouped, 3)}
+    assert all(splits[f"{group}-0"] == splits[f"{group}-1"] for group in range(50))
+    assert sum(name == "train" for name in splits.values()) == 60
+    first, second = replace(grouped[0], split="test"), grouped[1]
+    assert [p.split for p in assign_splits([second, first])] == ["test", "test"]
