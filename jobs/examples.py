@@ -91,7 +91,8 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("evaluate --facts tracks.csv captions/", "captions against a catalogue's facts"),
     ],
     "experiment": [
-        ("experiment data/ study/ --scale small", "on two CPU cores"),
+        ("experiment toy trial/ --scale small", "all of it in minutes, on synthesised tones"),
+        ("experiment data/ study/ --scale cpu --facts pairs.parquet", "on CPU cores, with the truth of captions"),
         ("experiment data/ study/ --address auto", "the paper's sizes, on this Ray cluster"),
         ("experiment data/ study/ --system musicnn --seed 0", "one system, one seed"),
     ],

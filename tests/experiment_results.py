@@ -12,8 +12,15 @@ from pipeline.paper.results import Results
 class FakeResults(Results):
     """Results made up instead of read."""
 
-    def __init__(self, ciders: dict[str, Sequence[float]], unk: tuple[float, float] = (1.0, 0.5)) -> None:
-        self.config = ExperimentConfig(dataset=Path("d"), output=Path("o"))
+    def __init__(
+        self,
+        ciders: dict[str, Sequence[float]],
+        unk: tuple[float, float] = (1.0, 0.5),
+        truths: dict[str, float] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = ExperimentConfig(dataset=Path("d"), output=Path("o"), **settings)
+        self.subset = "test"
         self.cells: dict[str, dict[int, dict[str, Any]]] = {}
         self.scores: dict[str, dict[int, dict[str, Any]]] = {}
         statistics = {
@@ -32,22 +39,25 @@ class FakeResults(Results):
                         "default": scores,
                         "published": scores,
                         "statistics": statistics | {"unk_per_caption": count},
+                        "facts": {"facts_precision": truths[system], "facts_recall": 0.5} if truths else None,
                     }
                     for size, count in (("1", unk[0]), ("3", unk[1]), ("5", unk[1]))
                 }
-                greedy, beam = ["Rock rock.", "Calm piano."], ["Loud rock.", "Calm <unk> piano."]
+                greedy, beam = ["<sos> rock rock", "<sos> calm piano <eos>"], ["<sos> loud rock <eos>", "<sos> calm"]
                 self.scores.setdefault(system, {})[seed] = beams
                 self.cells.setdefault(system, {})[seed] = {
                     "validation_cider": [0.1, cider],
                     "retrieval": {
-                        "recall_at_1": 0.1,
-                        "recall_at_5": 0.2,
-                        "recall_at_10": 0.3,
-                        "median_rank": 4.0 + seed,
+                        "test": {
+                            "recall_at_1": 0.1,
+                            "recall_at_5": 0.2,
+                            "recall_at_10": 0.3,
+                            "median_rank": 4.0 + seed,
+                        }
                     },
                     "track_ids": ["a", "b"],
                     "references": {"default": [["Loud rock"], ["Quiet piano"]]},
-                    "predictions": {size: {"default": greedy if size == "1" else beam} for size in ("1", "3", "5")},
+                    "predictions": {size: {"published": greedy if size == "1" else beam} for size in ("1", "3", "5")},
                 }
 
 
@@ -55,6 +65,7 @@ EVERY_SYSTEM = {
     "dcase": (0.1, 0.12),
     "scratch": (0.2, 0.22),
     "musicnn": (0.4, 0.42),
+    "ours": (0.3, 0.32),
     "hcnn": (0.39, 0.41),
     "late": (0.39, 0.43),
     "attention": (0.4, 0.41),

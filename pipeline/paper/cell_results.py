@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.paper.plan import Cell, ExperimentConfig, SystemName, plan_cells
+from pipeline.paper.plan import Cell, ExperimentConfig, SystemName, plan_cells, trial_cells
 
 RESULT, SETTINGS, SECONDS = "result.json", "experiment.json", "seconds.json"
 
@@ -36,16 +36,33 @@ def is_done(config: ExperimentConfig, cell: Cell) -> bool:
     return result_path(config, cell).exists()
 
 
-def captioner_cells(config: ExperimentConfig) -> dict[tuple[SystemName, int], dict[str, Any]]:
-    """Read the results of the captioner cells that are done, by system and seed."""
-    found = {}
+def read_result(config: ExperimentConfig, cell: Cell) -> dict[str, Any]:
+    """Read the result of a finished cell."""
+    result: dict[str, Any] = json.loads(result_path(config, cell).read_text(encoding="utf-8"))
+    return result
+
+
+def chosen_trial(config: ExperimentConfig, system: SystemName) -> Cell | None:
+    """Return the trial with the lowest validation loss; None until all trials of the system are done."""
+    trials = trial_cells(config, system)
+    if not all(is_done(config, trial) for trial in trials):
+        return None
+    return min(trials, key=lambda trial: min(read_result(config, trial)["validation_loss"]))
+
+
+def captioner_cells(config: ExperimentConfig) -> dict[tuple[SystemName, int], Cell]:
+    """Return the captioner cells that are done, by system and seed; of the trials only the chosen ones."""
+    found: dict[tuple[SystemName, int], Cell] = {}
+    for system in config.systems:
+        chosen = chosen_trial(config, system)
+        if chosen is not None:
+            found[system, chosen.seed] = chosen
     for cell in plan_cells(config):
-        if cell.kind == "captioner" and is_done(config, cell):
-            result = json.loads(result_path(config, cell).read_text(encoding="utf-8"))
-            found[cell.subject, cell.seed] = result
-    return found  # type: ignore[return-value]
+        if cell.kind == "captioner" and cell.learning_rate is None and is_done(config, cell):
+            found[cell.subject, cell.seed] = cell  # type: ignore[index]  # a captioner's subject is a system
+    return found
 
 
-def scores_path(config: ExperimentConfig, system: SystemName, seed: int) -> Path:
+def scores_path(config: ExperimentConfig, cell: Cell) -> Path:
     """Return the path of the scores of a captioner cell."""
-    return config.output / "scores" / f"{system}-{seed}.json"
+    return config.output / "scores" / f"{cell.name}.json"

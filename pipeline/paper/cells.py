@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 
 from muscaps.audio import to_chunks
 from muscaps.captioner import Captioner
-from muscaps.config import LOG_MEL, DecodingOptions, ModelConfig
+from muscaps.config import LOG_MEL, PUBLISHED_DECODING, DecodingOptions, ModelConfig
 from muscaps.evaluation.retrieval import retrieve
 from muscaps.evaluation.split_evaluation import published_form, published_reference, split_features
 from muscaps.inference import prepare_extractor
@@ -20,17 +20,15 @@ from muscaps.models.architectures import build_extractor
 from muscaps.training.captioner_objective import CaptionerObjective
 from muscaps.training.checkpoints import save_captioners
 from muscaps.training.dataset.feature_cache import FeatureCache, extractor_digest
+from muscaps.training.dataset.layout import Example
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.initial_captioner import new_captioner
 from muscaps.training.loop import TrainingLoop
 from muscaps.training.pretrained_extractor import extractor_config_of, load_any_extractor
 from muscaps.training.single_process import train_tagger
-from pipeline.paper.cell_results import (
-    is_done,
-    result_path,
-    write_json,
-)
-from pipeline.paper.plan import SYSTEMS, Cell, ExperimentConfig, SystemName
+from pipeline.paper.cell_results import chosen_trial, is_done, result_path, write_json
+from pipeline.paper.plan import SYSTEMS, Cell, ExperimentConfig, NetworkName, SystemName
+from pipeline.paper.track_facts import TrackFacts
 
 
 def run_cell(config: ExperimentConfig, cell: Cell) -> None:
@@ -52,24 +50,23 @@ def run_cell(config: ExperimentConfig, cell: Cell) -> None:
     shutil.rmtree(result_path(config, cell).with_name("state"), ignore_errors=True)  # nothing is left to resume
 
 
-def _extractor_directory(config: ExperimentConfig, network: str) -> Path:
-    given = config.musicnn if network == "musicnn" else config.hcnn
-    return given or config.output / "extractors" / network / "extractor"
+def _extractor_directory(config: ExperimentConfig, network: NetworkName) -> Path:
+    return config.given(network) or config.output / "extractors" / network / "extractor"
 
 
 def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     """Pre-train an audio network on the dataset's tags, or check the given one."""
-    directory = _extractor_directory(config, cell.subject)
-    if directory in (config.musicnn, config.hcnn):
+    network: NetworkName = cell.subject  # type: ignore[assignment]  # of an extractor cell
+    directory = _extractor_directory(config, network)
+    if config.given(network) is not None:
         extractor = load_any_extractor(directory)
         return {"given": directory.name, "digest": extractor_digest(extractor)}
-    architecture = config.musicnn_config if cell.subject == "musicnn" else config.hcnn_config
     scores = train_tagger(
         PreparedDataset(config.dataset),
         directory.parent,
-        architecture,
+        config.architecture_of(network),
         config.pretraining,
-        name=f"{cell.subject}-tagger",
+        name=f"{network}-tagger",
     )
     return {"mean_roc_auc": scores.mean_roc_auc, "mean_pr_auc": scores.mean_pr_auc, "tags": len(scores.roc_auc)}
 
@@ -77,11 +74,11 @@ def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
 def _network(config: ExperimentConfig, network: str) -> Any:
     if network == "log_mel":
         return build_extractor(LOG_MEL).eval()
-    return load_any_extractor(_extractor_directory(config, network))
+    return load_any_extractor(_extractor_directory(config, network))  # type: ignore[arg-type]
 
 
 def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
-    """Compute and cache the features of every track."""
+    """Compute and cache the features of every track, in parts of which a repetition reads the finished ones."""
     dataset = PreparedDataset(config.dataset)
     extractor = _network(config, cell.subject)
     cache = FeatureCache(dataset, extractor_digest(extractor))
@@ -95,8 +92,28 @@ def _features_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
                 parts = [fast(part.to(device).float() / 32_768).cpu() for part in torch.split(chunks, 4)]
             return torch.cat(parts).numpy()
 
-        cache.write((example.index, features(np.asarray(dataset.audio(example)))) for example in dataset.examples)
+        parts = result_path(config, cell).with_name("state") / extractor_digest(extractor)
+        cache.write(features_in_parts(dataset.examples, lambda e: features(np.asarray(dataset.audio(e))), parts))
     return {"tracks": len(dataset.examples), "digest": extractor_digest(extractor)}
+
+
+TRACKS_PER_PART = 200
+
+
+def features_in_parts(
+    examples: Sequence[Example], compute: Callable[[Example], np.ndarray], directory: Path
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the features of every example by index; those of finished parts are read from the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(examples), TRACKS_PER_PART):
+        part, path = examples[start : start + TRACKS_PER_PART], directory / f"{start:06d}.npz"
+        if not path.exists():
+            partial = path.with_name(f".{path.name}")
+            arrays: Any = {str(example.index): compute(example).astype("<f2") for example in part}
+            np.savez(partial, **arrays)
+            partial.replace(path)
+        with np.load(path) as stored:
+            yield from ((example.index, stored[str(example.index)]) for example in part)
 
 
 def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
@@ -105,7 +122,8 @@ def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
     if system == "dcase":
         width = config.dcase_hidden_dim
         return replace(config.model, extractor=LOG_MEL, fusion="dcase", hidden_dim=width, audio_embedding_dim=width)
-    architecture = config.musicnn_config if network == "musicnn" else config.hcnn_config
+    assert network != "log_mel"
+    architecture = config.architecture_of(network)
     directory = _extractor_directory(config, network)
     if directory.exists():  # also without pre-training: the same architecture with other weights
         architecture = extractor_config_of(directory)
@@ -117,7 +135,8 @@ def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     system: SystemName = cell.subject  # type: ignore[assignment]
     dataset = PreparedDataset(config.dataset)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    objective = _captioner_objective(config, system, cell.seed, dataset, device)
+    rate = _learning_rate(config, cell)
+    objective = _captioner_objective(config, system, cell.seed, rate, dataset, device)
     loop = TrainingLoop(objective)
     directory = config.output / "cells" / cell.name
     loop.train_with_state(directory / "state")
@@ -127,22 +146,35 @@ def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
     return {
         "model_id": captioner.model_id,
         "parameters": sum(p.numel() for p in objective.model.parameters() if p.requires_grad),
+        "learning_rate": rate,
         "best_epoch": counters.best_epoch,
+        "stopped_early": counters.stale_epochs >= config.training.patience,
         "training_seconds": counters.elapsed_s,
         "validation_cider": [row["validation_cider"] for row in counters.history],
         "validation_loss": [row["validation_loss"] for row in counters.history],
-        **_decode(config, captioner, dataset, SYSTEMS[system].beam_size),
+        **_decode(config, captioner, dataset),
     }
 
 
+def _learning_rate(config: ExperimentConfig, cell: Cell) -> float:
+    """Return the rate of a trial, or the one chosen by the trials."""
+    if cell.learning_rate is not None or len(config.rates) == 1:
+        return cell.learning_rate or config.rates[0]
+    chosen = chosen_trial(config, cell.subject)  # type: ignore[arg-type]  # a captioner's subject is a system
+    if chosen is None or chosen.learning_rate is None:
+        raise ValueError(f"{cell.name}: the trials of the learning rate are not finished")
+    return chosen.learning_rate
+
+
 def _captioner_objective(
-    config: ExperimentConfig, system: SystemName, seed: int, dataset: PreparedDataset, device: str
+    config: ExperimentConfig, system: SystemName, seed: int, rate: float, dataset: PreparedDataset, device: str
 ) -> CaptionerObjective:
     """Build the model and the training of a system."""
     from_scratch = system == "scratch"
     training_config = replace(
         config.training,
         seed=seed,
+        learning_rate=rate,
         extractor_mode="scratch" if from_scratch else "frozen",
         max_epochs=(config.scratch_max_epochs if from_scratch else None) or config.training.max_epochs,
     )
@@ -153,26 +185,36 @@ def _captioner_objective(
     return CaptionerObjective(dataset, model, dataset.vocabulary, training_config, features=features, device=device)
 
 
-def _decode(config: ExperimentConfig, captioner: Any, dataset: PreparedDataset, beam_size: int) -> dict[str, Any]:
-    """Caption the test split with beam size 1 and the paper's beam size, and rank its tracks for sampled queries."""
+def _decode(config: ExperimentConfig, captioner: Captioner, dataset: PreparedDataset) -> dict[str, Any]:
+    """Caption the test split under both conventions, and rank its tracks, and the real ones, for sampled queries."""
     examples = dataset.split("test")
     if not examples:
         raise ValueError(f"{dataset.directory}: the test split is empty")
     tracks = split_features(captioner, dataset, examples)
     references = [example.captions for example in examples]
+    track_ids = [example.track_id for example in examples]
     predictions = {}
-    for size in (1, beam_size):
-        captions = captioner.caption_features(tracks, DecodingOptions(beam_size=size, max_words=config.max_words))
+    for size in config.beam_sizes:
+        options = DecodingOptions(beam_size=size, max_words=config.max_words)
+        published = captioner.caption_features(tracks, replace(options, **PUBLISHED_DECODING))
         predictions[str(size)] = {
-            "default": [caption.text for caption in captions],
-            "published": [published_form(caption, config.max_words) for caption in captions],
+            "default": [caption.text for caption in captioner.caption_features(tracks, options)],
+            "published": [published_form(caption, config.max_words) for caption in published],
         }
+    subsets = TrackFacts(config.facts).subsets(track_ids)
     return {
-        "track_ids": [example.track_id for example in examples],
+        "track_ids": track_ids,
         "references": {
             "default": [list(texts) for texts in references],
             "published": [[published_reference(text, captioner.vocabulary) for text in texts] for texts in references],
         },
         "predictions": predictions,
-        "retrieval": asdict(retrieve(captioner, tracks, references, num_queries=config.num_queries)),
+        "retrieval": {
+            name: asdict(
+                retrieve(
+                    captioner, [tracks[i] for i in rows], [references[i] for i in rows], num_queries=config.num_queries
+                )
+            )
+            for name, rows in subsets.items()
+        },
     }

@@ -2,7 +2,7 @@
 
 A *cell* is a piece of work with a result on disk: pre-training an extractor, computing features, or training and
 decoding a system with one seed. Finished cells are not repeated. The others run in parallel on Ray, as many as the
-resources allow. Captions are scored in this process, with one METEOR process, under both conventions.
+resources allow. Captions are scored in this process, with one METEOR process, under both conventions and against facts.
 
 OUTPUT has `extractors/`, `cells/<system>-<seed>/` (checkpoint and `result.json`), `scores/` and, from
 `pipeline.paper.report`, the tables and the figure. On a cluster, OUTPUT and DATASET must be on a shared file system.
@@ -10,7 +10,7 @@ OUTPUT has `extractors/`, `cells/<system>-<seed>/` (checkpoint and `result.json`
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,14 @@ from pipeline.paper.cell_results import (
     add_seconds,
     captioner_cells,
     is_done,
+    read_result,
     scores_path,
     write_json,
 )
 from pipeline.paper.cells import run_cell
 from pipeline.paper.plan import CONVENTIONS, Cell, ExperimentConfig, plan_cells
 from pipeline.paper.report import write_report
+from pipeline.paper.track_facts import TrackFacts
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> Experime
 
     Args:
         config: The experiment; all calls with the same OUTPUT need the same settings.
-        on_ray: Run cells in parallel on Ray; otherwise one after another in this process.
+        on_ray: Run cells in parallel on Ray, unless `num_cpus` is 1; otherwise one after another in this process.
 
     Returns:
         The finished and the failed cells. A failed cell does not stop the others; the next call runs it again.
@@ -70,7 +72,7 @@ def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> Experime
         raise ValueError(f"{dataset.directory} has no audio; prepare it with audio")
     _claim(config, dataset)
     cells = plan_cells(config)
-    if on_ray:
+    if on_ray and (config.address is not None or config.num_cpus != 1):
         with ray_session(config.address, num_cpus=config.num_cpus):
             failed = _run_on_ray(config, cells)
     else:
@@ -156,19 +158,34 @@ def _run_cell_in_worker(config: ExperimentConfig, cell: Cell) -> float:
 def score_cells(config: ExperimentConfig) -> None:
     """Score the captions of every cell without scores, under both conventions, with one METEOR process."""
     known = [text for example in PreparedDataset(config.dataset).split("train") for text in example.captions]
+    facts = TrackFacts(config.facts)
     with CaptionScorer() as scorer:
-        for (system, seed), result in captioner_cells(config).items():
-            path = scores_path(config, system, seed)
+        for cell in captioner_cells(config).values():
+            path = scores_path(config, cell)
             if path.exists():
                 continue
-            scores: dict[str, Any] = {}
-            for beam_size, predictions in result["predictions"].items():
-                scores[beam_size] = {
-                    convention: asdict(
-                        scorer.score(predictions[convention], result["references"][convention], convention=convention)
-                    )["corpus"]
-                    for convention in CONVENTIONS
-                }
-                statistics = decoding_statistics(predictions["published"], training_captions=known)
-                scores[beam_size]["statistics"] = asdict(statistics)
-            write_json(path, scores)
+            result = read_result(config, cell)
+            subsets = facts.subsets(result["track_ids"])
+            write_json(path, {name: _scores(result, rows, scorer, facts, known) for name, rows in subsets.items()})
+
+
+def _scores(
+    result: Mapping[str, Any], rows: Sequence[int], scorer: CaptionScorer, facts: TrackFacts, known: Sequence[str]
+) -> dict[str, Any]:
+    """Score the captions of some test tracks, by beam size."""
+
+    def chosen(values: Sequence[Any]) -> list[Any]:
+        return [values[row] for row in rows]
+
+    scores: dict[str, Any] = {}
+    for beam_size, predictions in result["predictions"].items():
+        scores[beam_size] = {
+            convention: scorer.score(
+                chosen(predictions[convention]), chosen(result["references"][convention]), convention=convention
+            ).corpus
+            for convention in CONVENTIONS
+        }
+        statistics = decoding_statistics(chosen(predictions["published"]), training_captions=known)
+        scores[beam_size]["statistics"] = asdict(statistics)
+        scores[beam_size]["facts"] = facts.scores(chosen(result["track_ids"]), chosen(predictions["default"]))
+    return scores

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.paper.paper_tables import (
-    TABLE_2_LABELS,
-    TABLE_2_ROWS,
-)
+from pipeline.paper.paper_tables import ablation_rows
 from pipeline.paper.results import Results
 from pipeline.paper.tables import Measure
 
@@ -33,17 +30,19 @@ def write_figure(results: Results, output: Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    rows = [row for row in TABLE_2_ROWS if results.has(row)]
+    rows = ablation_rows(results) + (["dcase"] if results.has("dcase") else [])
     if not rows:
         return False
     figure, axes = pyplot.subplots(figsize=(7, 4.2), constrained_layout=True)
     lines = [["system", "epoch", "mean", "half_interval_95"]]
     # Colours of Okabe and Ito, which are distinguishable with colour blindness.
-    for row, colour in zip(rows, ("#999999", "#0072B2", "#D55E00", "#009E73"), strict=False):
+    colours = {"scratch": "#999999", "ours": "#CC79A7", "early": "#0072B2", "late": "#D55E00", "attention": "#009E73"}
+    for row in rows:
+        colour = colours.get(row, "#000000")
         points = mean_curve(results.curves(row))
         epochs, means = [p[0] for p in points], np.array([p[1] for p in points])
         halves = np.array([p[2] or 0.0 for p in points])
-        axes.plot(epochs, means, color=colour, label=TABLE_2_LABELS[row])
+        axes.plot(epochs, means, color=colour, label=results.label(row))
         axes.fill_between(epochs, means - halves, means + halves, color=colour, alpha=0.2, linewidth=0)
         lines += [[row, str(e), f"{m:.4f}", "" if h is None else f"{h:.4f}"] for e, m, h in points]
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))

@@ -1,17 +1,23 @@
-"""Tables I to IV of the paper and the decoding statistics, from an experiment's results.
+"""Tables I to IV of the paper, the decoding statistics and the learning rates, from an experiment's results.
 
 Conventions: scores are times 100, except ranks and statistics, and means over seeds. The paper's own numbers are
 shown with ours under the published convention, which is likely theirs; the default convention has its own tables.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from muscaps.evaluation.caption_text import ConventionName, plain_words
 from muscaps.evaluation.decoding_statistics import count_immediate_repetitions
-from pipeline.paper.results import Results
+from pipeline.paper.plan import SYSTEMS, SubsetName
+from pipeline.paper.results import GREEDY, Results
 from pipeline.paper.tables import Row, Table
 
 LABELS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "SPICE", "SPIDEr")
+FACT_LABELS = ("facts P", "facts R")
+SUBSET_TITLES: Mapping[SubsetName, str] = {"test": "", "real": ", real tracks"}
 
 
 RETRIEVAL_LABELS = ("R@1", "R@5", "R@10", "median rank")
@@ -45,62 +51,73 @@ PAPER_TABLE_3 = {
 }
 
 
-TABLE_2_ROWS = ("scratch", "early", "late", "attention")
+ORDER_1 = ("dcase", "musicnn", "ours", "hcnn")
+ORDER_2 = ("scratch", "ours", "early", "late", "attention")
 
 
-TABLE_2_LABELS = {
-    "scratch": "early, no pre-training",
-    "early": "early",
-    "late": "late",
-    "attention": "attention",
-}
+def ablation_rows(results: Results) -> list[str]:
+    """Return the rows of Table II that are done: with the pre-trained counterpart of the system from scratch."""
+    counterpart = results.config.scratch if results.config.scratch != results.config.ablation else None
+    return [row for row in ORDER_2 if results.has(row) and (row != "ours" or row == counterpart)]
 
 
 def build_tables(results: Results, convention: ConventionName) -> list[Table]:
     """Build Tables I and II under one convention; the paper's numbers are shown with the published one only."""
-    with_paper = convention == "published"
-    rows_1 = [
-        Row(
-            label=f"{label}, {'beam ' + str(results.beam_size(system)) if beam else 'greedy'}",
-            measures=results.captions(system, beam, convention),
-            paper=PAPER_TABLE_1[system] if with_paper and not beam else None,
-        )
-        for system, label in (
-            ("dcase", "DCASE baseline"),
-            ("musicnn", "MusCaps-Musicnn"),
-            ("hcnn", "MusCaps-HCNN"),
-        )
-        if results.has(system)
-        for beam in (False, True)
-    ]
-    rows_2 = [
-        Row(
-            label=f"{TABLE_2_LABELS[row]}, {'beam ' + str(results.beam_size(row)) if beam else 'greedy'}",
-            measures=results.captions(row, beam, convention),
-            paper=PAPER_TABLE_2.get((row, beam)) if with_paper else None,
-        )
-        for row in TABLE_2_ROWS
-        if results.has(row)
-        for beam in (False, True)
-    ]
-    kind = f"{convention} convention"
+    names_1: dict[str, str] = {row: SYSTEMS[row].label for row in ORDER_1 if results.has(row)}  # type: ignore[index]
+    names_2 = {row: results.label(row) for row in ablation_rows(results)}
+    paper_1 = {(row, GREEDY): scores for row, scores in PAPER_TABLE_1.items()}
+    paper_2 = {(row, results.paper_beam(row) if beam else GREEDY): s for (row, beam), s in PAPER_TABLE_2.items()}
     return [
-        Table(name=f"table_1_{convention}", title=f"Table I ({kind})", columns=LABELS, rows=tuple(rows_1)),
-        Table(name=f"table_2_{convention}", title=f"Table II ({kind})", columns=LABELS, rows=tuple(rows_2)),
+        _captions_table(results, convention, "I", names_1, paper_1),
+        _captions_table(results, convention, "II", names_2, paper_2),
     ]
+
+
+def _captions_table(
+    results: Results,
+    convention: ConventionName,
+    number: str,
+    names: Mapping[str, str],
+    paper: Mapping[tuple[str, int], Sequence[float]],
+) -> Table:
+    rows = [
+        Row(
+            label=f"{label}, {beam_label(size)}",
+            measures=results.captions(row, size, convention),
+            paper=(*paper[row, size], None, None) if convention == "published" and (row, size) in paper else None,
+        )
+        for row, label in names.items()
+        for size in results.beam_sizes(row)
+    ]
+    return Table(
+        name=f"table_{len(number)}_{convention}{_suffix(results)}",
+        title=f"Table {number} ({convention} convention{SUBSET_TITLES[results.subset]})",
+        columns=(*LABELS, *FACT_LABELS),
+        rows=tuple(rows),
+    )
+
+
+def beam_label(beam_size: int) -> str:
+    """Name a search by its beam size."""
+    return "greedy" if beam_size == GREEDY else f"beam {beam_size}"
+
+
+def _suffix(results: Results) -> str:
+    return "" if results.subset == "test" else f"_{results.subset}"
 
 
 def build_retrieval_table(results: Results) -> Table:
     """Build Table III."""
-    labels = {"dcase": "DCASE baseline", "scratch": "w/o pre-training", "early": "early", "attention": "attention"}
+    ablation = ablation_rows(results)
+    order = ("dcase", *(row for row in (*ORDER_2[:3], "attention", "late") if row in ablation))
     rows = [
-        Row(label=labels.get(row, row), measures=results.retrieval(row), paper=PAPER_TABLE_3[row])
-        for row in PAPER_TABLE_3
+        Row(label=results.label(row), measures=results.retrieval(row), paper=PAPER_TABLE_3.get(row))
+        for row in order
         if results.has(row)
     ]
     return Table(
-        name="table_3",
-        title="Table III: search by log P(query | audio); the paper ranks 1,207 tracks",
+        name=f"table_3{_suffix(results)}",
+        title=f"Table III: search by log P(query | audio){SUBSET_TITLES[results.subset]}; the paper ranks 1,207 tracks",
         columns=RETRIEVAL_LABELS,
         rows=tuple(rows),
         lower_is_better=("median rank",),
@@ -108,24 +125,24 @@ def build_retrieval_table(results: Results) -> Table:
 
 
 def build_decoding_table(results: Results) -> Table:
-    """Build the statistics of section IV-D4, greedy and beam."""
+    """Build the statistics of section IV-D4 by beam size, of captions under the published convention."""
     names = (
         *("unk_per_caption", "repetitions_per_caption", "repeated_ngrams_per_caption", "mean_words"),
         *("vocabulary_used", "distinct_captions", "novel_captions"),
     )
     rows = [
         Row(
-            label=f"{label}, {'beam ' + str(results.beam_size(row)) if beam else 'greedy'}",
-            measures=tuple(results.statistic(row, beam, name) for name in names),
+            label=f"{results.label(row)}, {beam_label(size)}",
+            measures=tuple(results.statistic(row, size, name) for name in names),
         )
-        for row, label in {"dcase": "DCASE baseline", **TABLE_2_LABELS}.items()
+        for row in ("dcase", *ablation_rows(results))
         if results.has(row)
-        for beam in (False, True)
+        for size in results.beam_sizes(row)
     ]
     columns = ("`<unk>` each", "repetitions each", "repeated n-grams each", "words", "vocabulary", "distinct", "novel")
     return Table(
-        name="decoding",
-        title="Decoding statistics per caption (section IV-D4)",
+        name=f"decoding{_suffix(results)}",
+        title=f"Decoding statistics per caption (section IV-D4){SUBSET_TITLES[results.subset]}",
         columns=columns,
         rows=tuple(rows),
         lower_is_better=("`<unk>` each", "repetitions each", "repeated n-grams each"),
@@ -135,14 +152,20 @@ def build_decoding_table(results: Results) -> Table:
 
 
 def example_captions(results: Results, count: int = 4) -> list[dict[str, str]]:
-    """Choose Table IV's tracks: first those where greedy search repeats words and beam search does not."""
+    """Choose Table IV's tracks: first those where greedy search repeats words and beam search does not.
+
+    The captions are those of the published convention, without `<sos>` and `<eos>`.
+    """
     if not results.has("early"):
         return []
     early = next(iter(results.cells[results.system("early")].values()))
-    greedy, beam = (early["predictions"][str(size)]["default"] for size in (1, results.beam_size("early")))
+    size = results.paper_beam("early")
+    if str(size) not in early["predictions"]:
+        size = results.beam_sizes("early")[-1]
+    greedy, beam = (_shown(early, str(number)) for number in (GREEDY, size))
     others = {}
     if results.has("dcase"):
-        others["DCASE baseline"] = next(iter(results.cells["dcase"].values()))["predictions"]["1"]["default"]
+        others["DCASE baseline"] = _shown(next(iter(results.cells["dcase"].values())), str(GREEDY))
 
     def repeats(text: str) -> bool:
         return count_immediate_repetitions(plain_words(text)) > 0
@@ -156,7 +179,11 @@ def example_captions(results: Results, count: int = 4) -> list[dict[str, str]]:
             "ground truth": early["references"]["default"][i][0],
             **{name: captions[i] for name, captions in others.items()},
             "greedy": greedy[i],
-            f"beam {results.beam_size('early')}": beam[i],
+            beam_label(size): beam[i],
         }
         for i in chosen
     ]
+
+
+def _shown(cell: Mapping[str, Any], beam_size: str) -> list[str]:
+    return [text.removeprefix("<sos> ").removesuffix(" <eos>") for text in cell["predictions"][beam_size]["published"]]

@@ -16,6 +16,11 @@ import numpy as np
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
+def t_quantile(degrees: int) -> float:
+    """Return the quantile of Student's t for a two-sided 95% interval; from 11 degrees on an approximation."""
+    return _T_95[degrees - 1] if degrees <= len(_T_95) else 1.96 + 2.6 / degrees
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """A score over seeds."""
@@ -39,8 +44,7 @@ class Measure:
         count = len(self.values)
         if count < 2:
             return None
-        quantile = _T_95[count - 2] if count - 2 < len(_T_95) else 1.96
-        return quantile * self.deviation / math.sqrt(count)
+        return t_quantile(count - 1) * self.deviation / math.sqrt(count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +55,8 @@ class Row:
     """Name of the system."""
     measures: tuple[Measure | None, ...]
     """One score per column; None if it could not be computed."""
-    paper: tuple[float, ...] | None = None
-    """The numbers of the paper; None if it has no such row."""
+    paper: tuple[float | None, ...] | None = None
+    """The numbers of the paper, None for a column that it lacks; None if it has no such row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +97,8 @@ class Table:
             shown = [self._show(m, bolds[column][index]) for column, m in enumerate(row.measures)]
             lines.append(f"| {row.label} | " + " | ".join(shown) + " |")
             if row.paper is not None:
-                lines.append("| *the paper* | " + " | ".join(f"*{value:.1f}*" for value in row.paper) + " |")
+                paper = ("–" if value is None else f"*{value:.1f}*" for value in row.paper)
+                lines.append(f"| *the paper* | {' | '.join(paper)} |")
         return f"**{self.title}**\n\n" + "\n".join(lines) + "\n"
 
     def _show(self, measure: Measure | None, bold: bool) -> str:
@@ -111,7 +116,8 @@ class Table:
         writer.writerow(["row", "column", "mean", "half_interval_95", "deviation", "seeds", "bold", "paper"])
         for column, name in enumerate(self.columns):
             for row, bold in zip(self.rows, self.bold(column), strict=True):
-                measure, paper = row.measures[column], "" if row.paper is None else row.paper[column]
+                measure = row.measures[column]
+                paper = "" if row.paper is None or row.paper[column] is None else row.paper[column]
                 if measure is None:
                     writer.writerow([row.label, name, "", "", "", 0, "", paper])
                     continue

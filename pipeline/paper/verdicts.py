@@ -1,62 +1,137 @@
-"""Comparison of an experiment with the paper's three statements (section IV-D): confirmed or contradicted."""
+"""Comparison of an experiment with the paper's statements (section IV-D): confirmed, contradicted or not decided.
+
+A difference is decided if the 95% interval of the difference of two means over seeds (Welch) excludes 0. "Makes no
+difference" is confirmed if the interval lies within `MARGIN` of the reference. Otherwise the statement is not decided,
+and the number of seeds is given that would decide it if means and deviations stayed the same.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from muscaps.evaluation.caption_metrics import METRICS
-from pipeline.paper.results import Results
-from pipeline.paper.tables import Measure
+from pipeline.paper.paper_tables import beam_label
+from pipeline.paper.plan import SYSTEMS
+from pipeline.paper.results import GREEDY, Results
+from pipeline.paper.tables import Measure, t_quantile
+
+MARGIN = 0.1
+"""Differences below this share of the reference do not matter."""
+MAX_SEEDS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The difference of two measures over seeds."""
+
+    first: Measure
+    second: Measure
+
+    @property
+    def mean(self) -> float:
+        """Mean of the first minus that of the second."""
+        return self.first.mean - self.second.mean
+
+    @property
+    def half_interval(self) -> float | None:
+        """Half of the 95% interval by Welch; None if one has a single seed."""
+        counts = [len(measure.values) for measure in (self.first, self.second)]
+        if min(counts) < 2:
+            return None
+        parts = [m.deviation**2 / n for m, n in zip((self.first, self.second), counts, strict=True)]
+        if not sum(parts):
+            return 0.0
+        degrees = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
+        return t_quantile(max(1, math.floor(degrees))) * math.sqrt(sum(parts))
+
+    def seeds_for(self, half_interval: float) -> int | None:
+        """Return how many seeds per system, more than now, narrow half the interval to this; None above `MAX_SEEDS`."""
+        variance = self.first.deviation**2 + self.second.deviation**2
+        more = range(max(len(self.first.values), len(self.second.values)) + 1, MAX_SEEDS + 1)
+        enough = (n for n in more if t_quantile(2 * n - 2) * math.sqrt(variance / n) < half_interval)
+        return next(enough, None)
+
+    def __str__(self) -> str:
+        half = "" if self.half_interval is None else f" ± {self.half_interval:.1f}"
+        return f"{self.first.mean:.1f} and {self.second.mean:.1f}, difference {self.mean:+.1f}{half}"
+
+
+def is_better(difference: Difference) -> str:
+    """Return the verdict on "the first is better"."""
+    half = difference.half_interval
+    if half is not None and abs(difference.mean) > half:
+        return "confirmed" if difference.mean > 0 else "contradicted"
+    return _undecided(difference, abs(difference.mean))
+
+
+def is_no_different(difference: Difference) -> str:
+    """Return the verdict on "the first is as good as the second"."""
+    half, margin = difference.half_interval, MARGIN * abs(difference.second.mean)
+    if half is not None and abs(difference.mean) + half <= margin:
+        return "confirmed"
+    if half is not None and abs(difference.mean) > half:
+        return "contradicted"
+    return _undecided(difference, max(abs(difference.mean), margin - abs(difference.mean)))
+
+
+def _undecided(difference: Difference, wanted: float) -> str:
+    if difference.half_interval is None:
+        return "not decided (several seeds needed)"
+    seeds = difference.seeds_for(wanted)
+    return f"not decided ({f'about {seeds}' if seeds else f'more than {MAX_SEEDS}'} seeds needed)"
 
 
 def findings(results: Results) -> list[str]:
     """Return one sentence per statement of the paper, with a verdict and numbers (section IV-D)."""
-    return [
-        finding for finding in (_pre_training(results), _fusion(results), _beam_search(results)) if finding is not None
+    counterpart = "early" if results.config.scratch == results.config.ablation else results.config.scratch
+    found = [
+        _compared(results, "Pre-training helps", counterpart, "scratch", is_better),
+        _compared(results, "MusCaps beats the DCASE baseline", "early", "dcase", is_better),
+        _compared(results, "Harmonic CNN is better than musicnn", "hcnn", "musicnn", is_better),
+        _compared(results, "Late fusion makes no difference", "late", "early", is_no_different),
+        _compared(results, "Attention makes no difference", "attention", "early", is_no_different),
+        _beam_cider(results),
+        _beam_search(results),
+        _retrieval(results, counterpart),
+        _agreement(results),
     ]
+    return [finding for finding in found if finding is not None]
 
 
-def _cider(results: Results, row: str) -> Measure | None:
-    return results.captions(row, False, "default")[METRICS.index("cider")] if results.has(row) else None
-
-
-def _verdict(difference: float, deviation: float) -> str:
-    """Return the verdict on a difference: it must exceed two standard deviations, as in the paper's tables."""
-    if abs(difference) <= 2 * deviation:
-        return "not decided"
-    return "confirmed" if difference > 0 else "contradicted"
-
-
-def _pre_training(results: Results) -> str | None:
-    with_it, without = _cider(results, "early"), _cider(results, "scratch")
-    if with_it is None or without is None:
+def _compared(
+    results: Results, statement: str, first: str, second: str, verdict: Callable[[Difference], str]
+) -> str | None:
+    ours, theirs = results.cider(first), results.cider(second)
+    if ours is None or theirs is None:
         return None
-    difference = with_it.mean - without.mean
-    verdict = _verdict(difference, max(with_it.deviation, without.deviation))
-    return (
-        f'"Pre-training helps": **{verdict}**. CIDEr {with_it.mean:.1f} with, {without.mean:.1f} without '
-        f"({difference:+.1f}; standard deviations {with_it.deviation:.1f} and {without.deviation:.1f})."
-    )
+    difference = Difference(first=ours, second=theirs)
+    names = f"{results.label(first)} against {results.label(second)}"
+    return f'"{statement}": **{verdict(difference)}**. CIDEr of {names}: {difference}.'
 
 
-def _fusion(results: Results) -> str | None:
-    found = {row: measure for row in ("early", "late", "attention") if (measure := _cider(results, row)) is not None}
-    if len(found) < 2:
+def _beam_cider(results: Results) -> str | None:
+    size = results.paper_beam("early")
+    if not results.has("early") or size not in results.beam_sizes("early"):
         return None
-    best, worst = (pick(found, key=lambda row: found[row].mean) for pick in (max, min))
-    spread = found[best].mean - found[worst].mean
-    deviation = max(measure.deviation for measure in found.values())
-    verdict = "confirmed" if spread <= 2 * deviation else "contradicted"
-    numbers = ", ".join(f"{row} {measure.mean:.1f}" for row, measure in found.items())
+    ours, theirs = results.cider("early", size), results.cider("early")
+    if ours is None or theirs is None:
+        return None
+    difference = Difference(first=ours, second=theirs)
     return (
-        f'"Fusion and attention hardly matter": **{verdict}**. CIDEr {numbers}; {best} leads {worst} by '
-        f"{spread:.1f}, two standard deviations are {2 * deviation:.1f}."
+        f'"Beam search raises CIDEr of early fusion": **{is_better(difference)}**. CIDEr of {beam_label(size)} against '
+        f"greedy: {difference}."
     )
 
 
 def _beam_search(results: Results) -> str | None:
     parts, better = [], []
     for row in ("early", "late", "attention"):
-        if not results.has(row):
+        if not results.has(row) or results.paper_beam(row) not in results.beam_sizes(row):
             continue
         for name, label in (("unk_per_caption", "`<unk>`"), ("repetitions_per_caption", "repetitions")):
-            greedy, beam = (results.statistic(row, beam, name) for beam in (False, True))
+            greedy, beam = (results.statistic(row, size, name) for size in (GREEDY, results.paper_beam(row)))
             if greedy is None or beam is None:
                 continue
             change = f"{100 * (beam.mean / greedy.mean - 1):+.0f}%" if greedy.mean > 0 else "none to reduce"
@@ -66,6 +141,51 @@ def _beam_search(results: Results) -> str | None:
     if not parts:
         return None
     verdict = (
-        "not decided" if not better else "confirmed" if all(better) else "contradicted" if not any(better) else "mixed"
+        "not decided (nothing to reduce)"
+        if not better
+        else "confirmed"
+        if all(better)
+        else "contradicted"
+        if not any(better)
+        else "mixed"
     )
     return f'"Beam search reduces `<unk>` and repetition": **{verdict}**. Per caption: {"; ".join(parts)}.'
+
+
+def _retrieval(results: Results, counterpart: str) -> str | None:
+    if not results.has(counterpart) or not results.has("scratch"):
+        return None
+    ours, theirs = results.retrieval(counterpart)[2], results.retrieval("scratch")[2]
+    if ours is None or theirs is None:
+        return None
+    difference = Difference(first=ours, second=theirs)
+    return f'"Pre-training helps search": **{is_better(difference)}**. Recall@10: {difference}.'
+
+
+def _agreement(results: Results) -> str | None:
+    """Say whether CIDEr orders the systems as the truth of their claims does."""
+    rows = [row for row in SYSTEMS if results.has(row)]
+    scores = [results.captions(row, GREEDY, "default") for row in rows]
+    ciders = [found[METRICS.index("cider")] for found in scores]
+    parts = []
+    for name, place in (("precision", -2), ("recall", -1)):
+        truths = [found[place] for found in scores]
+        pairs = [(ours.mean, truth.mean) for ours, truth in zip(ciders, truths, strict=True) if ours and truth]
+        if len(pairs) >= 3:
+            correlation = rank_correlation([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+            parts.append(f"{correlation:+.2f} with the {name} of facts ({len(pairs)} systems)")
+    return f"CIDEr and truth: rank correlation of CIDEr over systems, greedy, is {', '.join(parts)}." if parts else None
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Spearman's rank correlation; equal values have their mean rank; NaN if one has no differences."""
+    ours, theirs = (_ranks(np.asarray(values, dtype=float)) for values in (first, second))
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return math.nan
+    return float(np.corrcoef(ours, theirs)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    below = (values[:, None] > values[None, :]).sum(axis=1)
+    equal = (values[:, None] == values[None, :]).sum(axis=1)
+    return np.asarray(below + (equal + 1) / 2)

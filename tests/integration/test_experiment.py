@@ -1,6 +1,6 @@
 """The experiment end to end at toy size.
 
-Interactions covered: pre-training, features, all six systems trained, decoded, scored and tabled; a relaunch that
+Interactions covered: pre-training, features, all seven systems trained, decoded, scored and tabled; a relaunch that
 does nothing twice; another experiment refused; a failed cell that costs only itself; cells on Ray; and the DCASE
 baseline through `muscaps train`, `caption_features` and `evaluate`.
 """
@@ -67,11 +67,13 @@ def tiny_experiment(dataset: Path, output: Path) -> ExperimentConfig:
         output=output,
         seeds=(0,),
         musicnn_config=ExtractorConfig(num_channels=4, frontend_scale=0.05),
+        ours_config=ExtractorConfig(num_channels=4, frontend_scale=0.05),
         hcnn_config=ExtractorConfig(name="hcnn", num_channels=2),
         pretraining=TaggingConfig(max_epochs=1, batch_size=8),
         training=CaptionTrainingConfig(max_epochs=2, learning_rate=1e-2, excerpt_seconds=3.0),
         model=ModelConfig(hidden_dim=8, audio_embedding_dim=8, word_embedding_dim=8, attention_dim=8),
         dcase_hidden_dim=4,
+        beam_sizes=(1, 3),
         num_queries=4,
     )
 
@@ -82,12 +84,12 @@ def test_an_experiment_fills_every_table_and_a_relaunch_repeats_nothing(
     config = tiny_experiment(dataset, tmp_path / "out")
     summary = run_experiment(config, on_ray=False)
     assert summary.failed == {}
-    assert summary.done == 2 + 3 + 6
+    assert summary.done == 3 + 4 + 7
     report = summary.report.read_text()
     for system in SYSTEMS:
         result = json.loads((config.output / "cells" / f"{system}-0" / "result.json").read_text())
         assert len(result["validation_cider"]) == 2
-        assert set(result["predictions"]) == {"1", str(SYSTEMS[system].beam_size)}
+        assert set(result["predictions"]) == {"1", "3"}
         assert len(result["track_ids"]) == 8
         assert not (config.output / "cells" / f"{system}-0" / "state").exists()
     for name in ("table_1_published", "table_2_published", "table_2_default", "table_3", "table_4", "decoding"):
@@ -168,7 +170,7 @@ def test_the_baseline_is_trained_and_measured_by_the_same_commands(dataset: Path
 
 def test_bad_arguments_of_the_command_are_refused_in_one_line(dataset: Path, tmp_path: Path) -> None:
     for arguments, complaint in (
-        (["--scale", "huge"], "--scale must be paper or small"),
+        (["--scale", "huge"], "--scale must be paper, cpu or small"),
         (["--system", "rnn"], "systems must be among"),
         (["--ablation", "vgg"], "ablation must be"),
     ):

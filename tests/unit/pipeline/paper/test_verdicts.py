@@ -1,19 +1,63 @@
 """Verdicts on the paper's statements."""
 
-from pipeline.paper.verdicts import findings
+import pytest
+
+from pipeline.paper.tables import Measure
+from pipeline.paper.verdicts import Difference, findings, is_better, is_no_different, rank_correlation
 from tests.experiment_results import EVERY_SYSTEM, FakeResults
 
 
-def test_verdicts_follow_two_standard_deviations() -> None:
-    said = findings(FakeResults(EVERY_SYSTEM))
-    assert len(said) == 3
-    assert 'helps": **confirmed**. CIDEr 41.0 with, 21.0 without' in said[0]
-    assert "**confirmed**" in said[1]
-    assert "**confirmed**" in said[2]
-    assert "(-50%)" in said[2]
-    worse = findings(FakeResults(EVERY_SYSTEM | {"scratch": (0.6, 0.61), "late": (0.9, 0.91)}, unk=(0.5, 1.0)))
-    assert all("**contradicted**" in sentence for sentence in worse)
-    noisy = findings(FakeResults(EVERY_SYSTEM | {"scratch": (0.1, 0.6)}, unk=(0.0, 0.0)))
-    assert "**not decided**" in noisy[0]
-    assert "**not decided**" in noisy[2]
+def difference(first: tuple[float, ...], second: tuple[float, ...]) -> Difference:
+    return Difference(first=Measure(values=first), second=Measure(values=second))
+
+
+def test_the_interval_of_a_difference_is_welchs() -> None:
+    found = difference((4.0, 5.0, 6.0), (1.0, 2.0, 3.0))
+    assert found.mean == 3
+    assert found.half_interval == pytest.approx(2.776 * (2 / 3) ** 0.5)
+    assert difference((1.0,), (1.0, 2.0)).half_interval is None
+
+
+def test_better_is_decided_when_the_interval_excludes_0() -> None:
+    assert is_better(difference((40, 41, 42), (20, 21, 22))) == "confirmed"
+    assert is_better(difference((20, 21, 22), (40, 41, 42))) == "contradicted"
+    assert is_better(difference((20, 30, 40), (25, 28, 31))) == "not decided (more than 100 seeds needed)"
+    assert is_better(difference((40,), (20,))) == "not decided (several seeds needed)"
+
+
+def test_as_good_is_confirmed_within_a_tenth_of_the_reference() -> None:
+    assert is_no_different(difference((40, 40.5, 41), (40, 41, 42))) == "confirmed"
+    assert is_no_different(difference((20, 21, 22), (40, 41, 42))) == "contradicted"
+    assert is_no_different(difference((30, 40, 50), (40, 41, 42))).startswith("not decided (about")
+
+
+def test_seeds_that_are_needed_are_more_than_there_are() -> None:
+    found = difference((10, 16, 22), (8, 10, 12))
+    seeds = found.seeds_for(abs(found.mean))
+    assert seeds is not None and seeds > 3
+    assert "not decided" in is_better(found)
+
+
+def test_every_statement_has_its_sentence() -> None:
+    said = findings(FakeResults(EVERY_SYSTEM, truths={name: score[0] for name, score in EVERY_SYSTEM.items()}))
+    assert len(said) == 9
+    assert 'helps": **confirmed**. CIDEr of early against early, no pre-training: 41.0 and 21.0' in said[0]
+    assert "**confirmed**" in said[6]
+    assert "(-50%)" in said[6]
+    assert "with the precision of facts (7 systems)" in said[8]
+    more = findings(FakeResults(EVERY_SYSTEM, unk=(0.5, 1.0)))
+    assert "**contradicted**" in more[6]
+    assert "nothing to reduce" in findings(FakeResults(EVERY_SYSTEM, unk=(0.0, 0.0)))[6]
     assert findings(FakeResults({"dcase": (0.1,)})) == []
+
+
+def test_the_counterpart_of_another_network_from_scratch_is_the_same_network() -> None:
+    assert (
+        "second musicnn against early, second musicnn, no pre" in findings(FakeResults(EVERY_SYSTEM, scratch="ours"))[0]
+    )
+
+
+def test_rank_correlation_compares_orders_and_shares_ranks() -> None:
+    assert rank_correlation([1, 2, 3], [10, 20, 90]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(0.9487, abs=1e-4)
