@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from typing import Literal
 
-Extra = Literal["corpus", "evaluate", "tags"]
+Extra = Literal["corpus", "evaluate", "evaluate-neural", "tags"]
 
 
 def require_extra(extra: Extra, command: str) -> None:

@@ -14,6 +14,7 @@ from jobs.tables import print_table
 if TYPE_CHECKING:
     from muscaps.evaluation.caption_metrics import CaptionScores
     from muscaps.evaluation.decoding_statistics import DecodingStatistics
+    from muscaps.evaluation.sentence_similarity import SentenceSimilarity
     from muscaps.evaluation.split_evaluation import Evaluation
 
 
@@ -71,6 +72,12 @@ def evaluate(
     spice_corenlp: Annotated[
         Path | None, typer.Option(help="Folder with Stanford CoreNLP 3.6.0, for SPICE and SPIDEr.")
     ] = None,
+    neural: Annotated[
+        bool, typer.Option("--neural", help="Also sentence similarity, by an encoder that is installed as a package.")
+    ] = False,
+    model_dir: Annotated[
+        Path | None, typer.Option(help="Sentence similarity by the sentence-transformers model in this folder instead.")
+    ] = None,
     per_caption: Annotated[
         Path | None, typer.Option(help="Also write every caption's scores to this JSONL file.")
     ] = None,
@@ -92,11 +99,14 @@ def evaluate(
 
             evaluate_facts(facts, dataset, seed=seed, as_json=as_json)
             return
+        encoder = _encoder(neural, model_dir)
         if captions is not None:
             if dataset is not None or checkpoint is not None:
                 raise ValueError("give either --captions FILE, or DATASET and CHECKPOINT, not both")
             require_extra("evaluate", "evaluate --captions")
-            _evaluate_file(captions, convention, tokenizer, training_captions, spice_corenlp, per_caption, as_json)
+            _evaluate_file(
+                captions, convention, tokenizer, training_captions, spice_corenlp, encoder, per_caption, as_json
+            )
             return
         if dataset is None or checkpoint is None:
             raise ValueError(
@@ -113,7 +123,17 @@ def evaluate(
             seed=seed,
             limit=limit,
         )
-        _evaluate_checkpoint(Path(dataset), checkpoint, options, device, spice_corenlp, per_caption, as_json)
+        _evaluate_checkpoint(Path(dataset), checkpoint, options, device, spice_corenlp, encoder, per_caption, as_json)
+
+
+def _encoder(neural: bool, model_dir: Path | None) -> tuple[str, Any] | None:
+    """Load the sentence encoder if it is asked for; its name and the function."""
+    if not neural and model_dir is None:
+        return None
+    require_extra("evaluate-neural", "evaluate --neural")
+    from muscaps.evaluation.sentence_similarity import load_encoder
+
+    return load_encoder(model_dir)
 
 
 def _convention(name: str) -> Any:
@@ -128,6 +148,7 @@ def _evaluate_file(
     tokenizer: str,
     training_captions: Path | None,
     corenlp: Path | None,
+    encoder: tuple[str, Any] | None,
     per_caption: Path | None,
     as_json: bool,
 ) -> None:
@@ -148,12 +169,14 @@ def _evaluate_file(
     statistics = decoding_statistics(predictions, training_captions=known)
     if per_caption is not None:
         _write_per_caption(per_caption, predictions, references, scores)
+    similarity = _similarity(encoder, predictions, references)
     if as_json:
-        typer.echo(json.dumps(scores_as_json(scores, statistics)))
+        typer.echo(json.dumps(scores_as_json(scores, statistics) | _similarity_json(similarity)))
         return
     _print_scores([("file", scores)])
     _print_statistics([("file", statistics)])
     _print_terms(scores)
+    _print_similarity(similarity)
 
 
 def _evaluate_checkpoint(
@@ -162,6 +185,7 @@ def _evaluate_checkpoint(
     options: Any,
     device: str,
     corenlp: Path | None,
+    encoder: tuple[str, Any] | None,
     per_caption: Path | None,
     as_json: bool,
 ) -> None:
@@ -178,8 +202,9 @@ def _evaluate_checkpoint(
         _write_per_caption(
             per_caption, headline.predictions, evaluation.references, headline.scores, evaluation.track_ids
         )
+    similarity = _similarity(encoder, headline.predictions, evaluation.references)
     if as_json:
-        typer.echo(json.dumps(evaluation_as_json(evaluation)))
+        typer.echo(json.dumps(evaluation_as_json(evaluation) | _similarity_json(similarity)))
         return
     typer.echo(f"{evaluation.model_id} on {len(evaluation.track_ids)} tracks of the {evaluation.split} split")
     names = ["greedy" if found.beam_size == 1 else f"beam {found.beam_size}" for found in evaluation.decoded]
@@ -187,6 +212,26 @@ def _evaluate_checkpoint(
     _print_statistics(list(zip(names, (found.statistics for found in evaluation.decoded), strict=True)))
     _print_retrieval(evaluation)
     _print_terms(headline.scores)
+    _print_similarity(similarity)
+
+
+def _similarity(
+    encoder: tuple[str, Any] | None, predictions: Sequence[str], references: Sequence[Sequence[str]]
+) -> "SentenceSimilarity | None":
+    if encoder is None:
+        return None
+    from muscaps.evaluation.sentence_similarity import sentence_similarity
+
+    return sentence_similarity(predictions, references, *encoder)
+
+
+def _similarity_json(found: "SentenceSimilarity | None") -> dict[str, Any]:
+    return {} if found is None else {"sentence_similarity": found.mean, "sentence_encoder": found.encoder}
+
+
+def _print_similarity(found: "SentenceSimilarity | None") -> None:
+    if found is not None:
+        typer.echo(f"sentence similarity x 100 (last row, {found.encoder}): {100 * found.mean:.1f}")
 
 
 def _write_per_caption(
