@@ -8,12 +8,13 @@ from typing import BinaryIO
 
 from pyarrow import fs
 
+from pipeline.storage.object_filesystem import ObjectFileSystemHandler
+from pipeline.storage.object_reader import ObjectReader, read_whole
 from pipeline.storage.retry import retried
-from pipeline.storage.s3_arrow import S3FileSystemHandler
 from pipeline.storage.s3_client import client
 from pipeline.storage.s3_errors import error_code, explain
 from pipeline.storage.s3_listing import describe, is_prefix, list_objects
-from pipeline.storage.s3_ranges import open_object, read_object
+from pipeline.storage.s3_ranges import get_range
 from pipeline.storage.store import OnUnreadable, StoredFile
 from pipeline.storage.uris import bucket_and_key
 
@@ -32,6 +33,10 @@ class S3Store:
         is_file = bool(key) and not key.endswith("/") and describe(uri) is not None
         return is_file or is_prefix(uri)
 
+    def describe(self, uri: str) -> StoredFile | None:
+        """Return an object's size and etag, or None if there is none."""
+        return describe(uri)
+
     def is_folder(self, uri: str) -> bool:
         """Return whether there is an object below `uri`."""
         return is_prefix(uri)
@@ -44,15 +49,15 @@ class S3Store:
 
     def read(self, uri: str, max_bytes: int | None) -> bytes:
         """Read a whole object."""
-        return read_object(uri, max_bytes)[0]
+        return read_whole(uri, get_range, max_bytes)[0]
 
     def read_versioned(self, uri: str) -> tuple[bytes, str]:
         """Read a whole object and its etag."""
-        return read_object(uri)
+        return read_whole(uri, get_range)
 
     def open(self, uri: str) -> BinaryIO:
         """Open one version of an object."""
-        return open_object(uri)
+        return ObjectReader.opened(uri, get_range)
 
     def write(self, uri: str, data: bytes | Path) -> None:
         """Write bytes with one PUT, or a local file of any size in parts; the object appears after the last part."""
@@ -80,7 +85,7 @@ class S3Store:
     def filesystem(self, uri: str) -> tuple[fs.FileSystem, str]:
         """Return a pyarrow file system with this store's retries and errors."""
         bucket, key = bucket_and_key(uri)
-        return fs.PyFileSystem(S3FileSystemHandler()), f"{bucket}/{key}"
+        return fs.PyFileSystem(ObjectFileSystemHandler(self, "s3")), f"{bucket}/{key}"
 
 
 def _put(uri: str, data: bytes, condition: dict[str, str]) -> None:
@@ -119,7 +124,7 @@ def _put_if(uri: str, data: bytes, condition: dict[str, str]) -> bool:
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if status == 412 or (status == 404 and "IfMatch" in condition and error_code(error) != "NoSuchBucket"):
-                return answer_lost and status == 412 and read_object(uri)[0] == data
+                return answer_lost and status == 412 and read_whole(uri, get_range)[0] == data
             answer_lost = answer_lost or status >= 500
             raise
         except ValueError:

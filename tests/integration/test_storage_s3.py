@@ -24,8 +24,8 @@ import pytest
 
 from pipeline import storage
 from pipeline.storage import StorageError
+from pipeline.storage.object_reader import RANGE_BYTES
 from pipeline.storage.s3_client import client
-from pipeline.storage.s3_ranges import RANGE_BYTES
 from tests.faulty_proxy import FaultyProxy
 from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 

@@ -1,17 +1,23 @@
-"""S3 as a read-only pyarrow file system, with the retries and errors of this package."""
+"""An object store as a read-only pyarrow file system, with the retries and errors of this package."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.storage.errors import StorageError
-from pipeline.storage.s3_listing import describe, is_prefix, list_objects
-from pipeline.storage.s3_ranges import open_object
+from pipeline.storage.store import Store, StoredFile
 
 
-class S3FileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
-    """Implements the reads of a pyarrow file system with `S3Store`.
+class ObjectStore(Store, Protocol):
+    """A store whose folders are prefixes of names."""
+
+    def describe(self, uri: str) -> StoredFile | None:
+        """Return an object's size and etag, or None if there is none."""
+
+
+class ObjectFileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
+    """Implements the reads of a pyarrow file system with an object store.
 
     pyarrow's own S3FileSystem is not used, for three reasons: it fails on throttled requests and broken connections
     instead of retrying, it does not support all sources of credentials and endpoints that boto3 has, and it needs three
@@ -19,16 +25,20 @@ class S3FileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
     exception closes would be committed.
     """
 
+    def __init__(self, store: ObjectStore, scheme: str) -> None:
+        """Read objects whose URIs start with `scheme://`; the store can be pickled."""
+        self._store, self._scheme = store, scheme
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, S3FileSystemHandler)
+        return isinstance(other, ObjectFileSystemHandler) and other._scheme == self._scheme
 
     def __ne__(self, other: object) -> bool:
-        return not isinstance(other, S3FileSystemHandler)
+        return not self == other
 
     __hash__ = None  # type: ignore[assignment]
 
     def get_type_name(self) -> str:
-        return "muscaps-s3"
+        return f"muscaps-{self._scheme}"
 
     def normalize_path(self, path: str) -> str:
         return path
@@ -36,20 +46,25 @@ class S3FileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
     def get_file_info(self, paths: list[str]) -> list[fs.FileInfo]:
         return [self._info(path) for path in paths]
 
+    def _uri(self, path: str) -> str:
+        return f"{self._scheme}://{path}"
+
     def _info(self, path: str) -> fs.FileInfo:
-        file = describe(f"s3://{path}") if "/" in path.strip("/") else None
+        file = self._store.describe(self._uri(path)) if "/" in path.strip("/") else None
         if file is not None:
             return fs.FileInfo(path, fs.FileType.File, size=file.size, mtime=file.modified)
-        return fs.FileInfo(path, fs.FileType.Directory if is_prefix(f"s3://{path}") else fs.FileType.NotFound)
+        return fs.FileInfo(
+            path, fs.FileType.Directory if self._store.is_folder(self._uri(path)) else fs.FileType.NotFound
+        )
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
         root = selector.base_dir.rstrip("/")
-        files = list(list_objects(f"s3://{root}", ""))
+        files = list(self._store.list_files(self._uri(root), "", None))
         if not files and not selector.allow_not_found:
-            raise FileNotFoundError(f"s3://{root}: no objects below it")
+            raise FileNotFoundError(f"{self._uri(root)}: no objects below it")
         infos = {}
         for file in files:
-            path = file.uri.removeprefix("s3://")
+            path = file.uri.removeprefix(self._uri(""))
             names = path[len(root) + 1 :].split("/")
             for depth in range(1, len(names)):
                 folder = "/".join([root, *names[:depth]])
@@ -58,7 +73,7 @@ class S3FileSystemHandler(fs.FileSystemHandler):  # type: ignore[misc]
         return [info for path, info in infos.items() if selector.recursive or "/" not in path[len(root) + 1 :]]
 
     def open_input_file(self, path: str) -> pa.NativeFile:
-        return pa.PythonFile(open_object(f"s3://{path}"), mode="r")
+        return pa.PythonFile(self._store.open(self._uri(path)), mode="r")
 
     open_input_stream = open_input_file
 
