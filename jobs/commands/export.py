@@ -74,7 +74,9 @@ def export(
     ] = None,
     write: Annotated[
         str,
-        typer.Option(metavar="A,B", help="With --tags copies or originals: also the fields genre, mood, description."),
+        typer.Option(
+            metavar="A,B", help="With --tags copies or originals: also genre, mood, description; in WAV bext, ixml."
+        ),
     ] = "",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="With --write: replace values of these fields that a file has.")

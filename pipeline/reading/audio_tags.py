@@ -16,7 +16,7 @@ from pipeline import storage
 from pipeline.output.newest import Table, open_table
 from pipeline.output.text_values import strict_json
 from pipeline.reading.atomic_file import atomic_file
-from pipeline.reading.comment_tags import FIELD_NAMES, Comment, FieldName
+from pipeline.reading.comment_tags import CHUNK_NAMES, FIELD_NAMES, ChunkName, Comment, FieldName
 from pipeline.reading.shortening import shorten_caption
 from pipeline.reading.tag_columns import AI_COLUMN, TagWords, text_of_facet
 from pipeline.reading.tagged_files import tag_original, write_tagged_copy
@@ -59,19 +59,20 @@ class TagConfig:
     """Longest caption in characters, see `shortening`; None for no limit."""
     model_id: str | None = None
     """Only captions by this model; None takes each track's newest."""
-    write: tuple[FieldName, ...] = ()
-    """Fields of the audio file that are written beside our comment: genre, mood, description."""
+    write: tuple[FieldName | ChunkName, ...] = ()
+    """What is written beside our comment: the fields genre, mood, description; in WAV the chunks bext, ixml."""
     overwrite: bool = False
-    """Replace values of these fields that a file has."""
+    """Replace values of these fields and chunks that a file has."""
     taxonomy: str | None = None
     """File of the customer's words for tags, see `taxonomy_files`."""
     min_tag_score: float = MIN_TAG_SCORE
     """Score from which a tag counts."""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.write if name not in FIELD_NAMES]
+        known = (*FIELD_NAMES, *CHUNK_NAMES)
+        unknown = [name for name in self.write if name not in known]
         if unknown:
-            raise ValueError(f"--write names {', '.join(FIELD_NAMES)}, not {unknown[0]!r}")
+            raise ValueError(f"--write names {', '.join(known)}, not {unknown[0]!r}")
         if self.target == "sidecars" and (self.write or self.overwrite):
             raise ValueError("--write and --overwrite are for --tags copies and originals; sidecars have all tags")
         if self.target not in ("sidecars", "copies", "originals"):
@@ -180,8 +181,9 @@ def _comment(config: TagConfig, row: dict[str, Any], terms: Sequence[ScoredTerm]
         "mood": tuple(text_of_facet(terms, "mood")),
         "description": (plain.text,),
     }
-    values = {name: found[name] for name in config.write if found[name]}
-    return replace(plain, values=values, overwrite=config.overwrite)
+    values = {name: found[name] for name in FIELD_NAMES if name in config.write and found[name]}
+    chunks = tuple(name for name in CHUNK_NAMES if name in config.write)
+    return replace(plain, values=values, chunks=chunks, overwrite=config.overwrite)
 
 
 def _shared_names(table: Table, target: TagTarget) -> SharedNames | None:

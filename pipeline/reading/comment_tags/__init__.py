@@ -5,7 +5,23 @@ Writing again replaces only these. Genre, mood and description are written only 
 recognises the format; each format has an editor that copies what is not ours.
 """
 
-from pipeline.reading.comment_tags.comment import COMMENT_PREFIX, FIELD_NAMES, Comment, FieldName
+from pipeline.reading.comment_tags.comment import (
+    CHUNK_NAMES,
+    COMMENT_PREFIX,
+    FIELD_NAMES,
+    ChunkName,
+    Comment,
+    FieldName,
+)
 from pipeline.reading.comment_tags.tag_file import tag_file, write_tagged
 
-__all__ = ["COMMENT_PREFIX", "FIELD_NAMES", "Comment", "FieldName", "tag_file", "write_tagged"]
+__all__ = [
+    "CHUNK_NAMES",
+    "COMMENT_PREFIX",
+    "FIELD_NAMES",
+    "ChunkName",
+    "Comment",
+    "FieldName",
+    "tag_file",
+    "write_tagged",
+]

@@ -1,7 +1,8 @@
 """What is written into a file's tags, and which comments of a file are ours.
 
 Conventions: our comment and the two named fields are always written. Genre, mood and description are written if they
-are asked for; a value that the file has is left alone unless `overwrite` is set, or the description is ours.
+are asked for, and so are the descriptions in `bext` and `iXML`; a value that the file has is left alone unless
+`overwrite` is set, or the description is ours.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ CAPTION_KEY, MODEL_KEY = "MUSCAPS_CAPTION", "MUSCAPS_MODEL"
 
 FieldName = Literal["genre", "mood", "description"]
 FIELD_NAMES: tuple[FieldName, ...] = ("genre", "mood", "description")
+ChunkName = Literal["bext", "ixml"]
+CHUNK_NAMES: tuple[ChunkName, ...] = ("bext", "ixml")
+"""Chunks of a WAV file that hold a description for systems that read no ID3 tag in it."""
 
 
 def is_own_text(text: str | bytes) -> bool:
@@ -37,8 +41,10 @@ class Comment:
     """The master whose caption it is, if the file is of a version."""
     values: Mapping[FieldName, tuple[str, ...]] = field(default_factory=dict)
     """Genres, moods and the description, where they are asked for and known."""
+    chunks: tuple[ChunkName, ...] = ()
+    """Chunks of a WAV file into which the comment is written as well; other formats have none."""
     overwrite: bool = False
-    """Replace values of these fields that the file has."""
+    """Replace values of these fields and chunks that the file has."""
 
     @property
     def text(self) -> str:

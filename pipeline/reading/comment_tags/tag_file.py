@@ -96,6 +96,10 @@ def _kind(path: Path) -> str:
     """
     import mutagen  # optional dependency
 
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start in (b"RF64", b"BW64", b"RIFX"):
+        raise ValueError(f"{start.decode()} files are not edited: use sidecars")
     audio = mutagen.File(path)
     kind = type(audio).__name__
     if audio is None or kind not in (*_EDITORS, *_OGG):
