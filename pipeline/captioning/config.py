@@ -90,8 +90,10 @@ class CaptioningConfig:
         if self.cpus is not None and self.cpus < 1:
             raise ValueError(f"cpus must be at least 1, not {self.cpus}")
         if storage.is_remote(self.output):
-            if self.output.partition("://")[0].lower() not in ("s3", "s3a"):
-                raise ValueError(f"the output must be a local folder or s3://, not {storage.redacted(self.output)}")
+            if not storage.is_bucket(self.output):
+                raise ValueError(
+                    f"the output must be a local folder, s3://, gs:// or az://, not {storage.redacted(self.output)}"
+                )
         elif Path(self.output).exists() and not Path(self.output).is_dir():
             raise ValueError(f"the output {self.output} is a file; choose a folder")
 

@@ -2,8 +2,8 @@
 
 Conventions:
 
-- A location is a plain local path, `file://`, `s3://bucket/key` (or `s3a://`), or, for reading only, `http(s)://`,
-  `gs://` and `azure://`. `store_of` chooses the store; nothing else depends on the scheme.
+- A location is a plain local path, `file://`, `s3://bucket/key` (or `s3a://`), `gs://bucket/key`, `az://container/key`,
+  or, for reading only, `http(s)://` and `azure://`. `store_of` chooses the store; nothing else depends on the scheme.
 - Endpoint, region and credentials of S3 come from the standard AWS chain (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`,
   profiles, instance roles). Clients are created on first use, once per process and environment, so that callers can be
   pickled.
@@ -18,13 +18,14 @@ from typing import BinaryIO
 
 from pyarrow import fs
 
+from pipeline.storage.cloud import CloudStore
 from pipeline.storage.errors import StorageError
 from pipeline.storage.local import LocalStore
 from pipeline.storage.read_only import ReadOnlyStore
 from pipeline.storage.retry import retry_seconds
 from pipeline.storage.s3 import S3Store
 from pipeline.storage.store import OnUnreadable, Store, StoredFile
-from pipeline.storage.uris import is_remote, join, public_uri, redacted, resolve, scheme_of
+from pipeline.storage.uris import is_bucket, is_remote, join, public_uri, redacted, resolve, scheme_of
 
 __all__ = [
     "StorageError",
@@ -34,6 +35,7 @@ __all__ = [
     "delete",
     "exists",
     "filesystem",
+    "is_bucket",
     "is_folder",
     "is_remote",
     "join",
@@ -52,7 +54,12 @@ __all__ = [
     "write_once",
 ]
 
-_STORES: dict[str, Store] = {"local": LocalStore(), "s3": S3Store(), "read_only": ReadOnlyStore()}
+_STORES: dict[str, Store] = {
+    "local": LocalStore(),
+    "s3": S3Store(),
+    "cloud": CloudStore(),
+    "read_only": ReadOnlyStore(),
+}
 
 
 def store_of(uri: str) -> Store:
@@ -88,7 +95,7 @@ def list_files(
     does not distinguish the two. Symbolic links are followed, each folder once.
 
     Args:
-        uri: A local folder, `file://` or `s3://`.
+        uri: A local folder, `file://`, `s3://`, `gs://` or `az://`.
         suffix: Only names with this ending, or with one of these endings.
         on_unreadable: Called with each folder below `uri` that may not be read, and with each symbolic link whose
             target is missing, the link itself or a listed folder; they are left out. Without it, such a folder is an
@@ -158,7 +165,7 @@ def create_exclusively(uri: str, data: bytes) -> bool:
     """Write a file only if none exists; of several callers exactly one succeeds.
 
     Args:
-        uri: An S3 object (`If-None-Match: *`) or a local file.
+        uri: An object of a bucket (S3: `If-None-Match: *`) or a local file.
         data: Must be different for each caller. If the store's answer is lost, the content shows which caller wrote it.
 
     Returns:
@@ -174,7 +181,7 @@ def replace_if_unchanged(uri: str, data: bytes, etag: str) -> bool:
     """Replace a small file only if it has not changed since it was read; of several callers exactly one succeeds.
 
     Args:
-        uri: An S3 object (`If-Match`) or a local file.
+        uri: An object of a bucket (S3: `If-Match`) or a local file.
         data: Must be different for each caller, as for `create_exclusively`, and different from the old content.
         etag: From `read_versioned`.
 
@@ -215,6 +222,6 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     For S3 it has the endpoint, credentials, retries and errors of this package. It can be pickled and cannot write.
 
     Raises:
-        StorageError: unsupported, for schemes other than `s3://` and local files.
+        StorageError: unsupported, for schemes that are only read.
     """
     return store_of(uri).filesystem(uri)

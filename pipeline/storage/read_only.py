@@ -1,4 +1,4 @@
-"""Read-only locations, through smart-open: `http(s)://`, `gs://` and `azure://`."""
+"""Read-only locations, through smart-open: `http(s)://` and `azure://`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +12,6 @@ from pipeline.storage.store import OnUnreadable, StoredFile
 from pipeline.storage.uris import SCHEMES, redacted, scheme_name
 
 HTTP_TIMEOUT_SECONDS = 60
-_PACKAGE_EXTRAS = {"gs": "gcs"}
-"""Extras of smart-open whose name differs from the scheme."""
 
 
 class ReadOnlyStore:
@@ -86,7 +84,9 @@ class ReadOnlyStore:
 
 
 def _raise_unsupported(uri: str) -> NoReturn:
-    raise StorageError(f"{redacted(uri)}: only s3:// and local folders are listed and written", "unsupported")
+    raise StorageError(
+        f"{redacted(uri)}: only s3://, gs://, az:// and local folders are listed and written", "unsupported"
+    )
 
 
 def _open(uri: str) -> BinaryIO:
@@ -108,9 +108,8 @@ def explain(error: Exception, uri: str) -> StorageError | None:
     if isinstance(error, HTTPError):
         return StorageError(f"{location}: the connection broke while it was read", "unavailable", True)
     if isinstance(error, ImportError | NotImplementedError):
-        extra = _PACKAGE_EXTRAS.get(scheme, scheme)
         return StorageError(
-            f"{location}: reading {scheme}:// needs one more package; pip install 'smart-open[{extra}]'",
+            f"{location}: reading {scheme}:// needs one more package; pip install 'smart-open[{scheme}]'",
             "unsupported",
         )
     answer: Any = getattr(error, "response", None)

@@ -20,7 +20,7 @@ from pipeline.storage.errors import StorageError
 class Scheme:
     """Properties of URIs with the same scheme, the part before `://`."""
 
-    store: Literal["local", "s3", "read_only"]
+    store: Literal["local", "s3", "cloud", "read_only"]
     """The store that reads and writes them."""
     percent_encoded: bool = False
     """Whether the path is percent-encoded."""
@@ -35,12 +35,13 @@ SCHEMES = {
     "s3a": Scheme(store="s3"),
     "http": Scheme(store="read_only", percent_encoded=True, has_query=True),
     "https": Scheme(store="read_only", percent_encoded=True, has_query=True),
-    "gs": Scheme(store="read_only", has_query=True),
+    "gs": Scheme(store="cloud"),
+    "az": Scheme(store="cloud"),
     "azure": Scheme(store="read_only", has_query=True),
 }
 UNKNOWN = Scheme(store="read_only", has_query=True)
 """Assumed for schemes that no store reads, in messages about them."""
-NAMED_IN_MESSAGES = "s3://, http://, https://, gs://, azure://, file://"
+NAMED_IN_MESSAGES = "s3://, gs://, az://, http://, https://, file://"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SECRET_QUERY = re.compile(r"[?&](x-amz-|x-goog-|[^=&]*(sig|token|key|auth|pass|secret|credential))", re.IGNORECASE)
@@ -60,6 +61,11 @@ def scheme_of(uri: str) -> Scheme:
 def is_remote(uri: str) -> bool:
     """Return whether `uri` is not a file of this machine."""
     return scheme_of(uri).store != "local"
+
+
+def is_bucket(uri: str) -> bool:
+    """Return whether `uri` is in a bucket that can be listed and written."""
+    return scheme_of(uri).store in ("s3", "cloud")
 
 
 def join(uri: str, *names: str) -> str:
@@ -106,7 +112,7 @@ def local_path(uri: str) -> Path:
 
 
 def bucket_and_key(uri: str, *, need_key: bool = False) -> tuple[str, str]:
-    """Split `s3://bucket/key`; the key is literal and may be empty unless `need_key`.
+    """Split `s3://bucket/key`, or the same of another store; the key is literal and may be empty unless `need_key`.
 
     Raises:
         StorageError: bad_uri, if there is no bucket, or credentials are in the URI.
@@ -114,11 +120,11 @@ def bucket_and_key(uri: str, *, need_key: bool = False) -> tuple[str, str]:
     bucket, _, key = uri.partition("://")[2].partition("/")
     if "@" in bucket or ":" in bucket:
         raise StorageError(
-            f"{redacted(uri)}: credentials do not belong into a URI; use AWS_PROFILE, AWS_ACCESS_KEY_ID or a role",
+            f"{redacted(uri)}: credentials do not belong into a URI; use environment variables or a role",
             "bad_uri",
         )
     if not bucket or (need_key and not key):
-        raise StorageError(f"{uri}: not an object of a bucket; write s3://bucket/key", "bad_uri")
+        raise StorageError(f"{uri}: not an object of a bucket; write {scheme_name(uri)}://bucket/key", "bad_uri")
     return bucket, key
 
 
@@ -146,7 +152,7 @@ def resolve(uri: str, base: str, *, allow_local: bool = False) -> str:
     name = scheme_name(uri)
     if name not in SCHEMES:
         raise StorageError(f"{redacted(uri)}: {name}:// is not supported; use {NAMED_IN_MESSAGES} or a path", "bad_uri")
-    if scheme_of(uri).store == "s3":
+    if is_bucket(uri):
         bucket_and_key(uri)
     if is_remote(uri):
         return uri

@@ -10,17 +10,17 @@ from pipeline import storage
 from pipeline.storage import StorageError
 
 
-@pytest.mark.parametrize("uri", ["https://host/out", "gs://bucket/out", "ftp://host/out"])
-def test_only_s3_and_local_folders_are_written_and_listed(uri: str) -> None:
-    with pytest.raises(StorageError, match="only s3:// and local folders"):
+@pytest.mark.parametrize("uri", ["https://host/out", "azure://container/out", "ftp://host/out"])
+def test_only_buckets_and_local_folders_are_written_and_listed(uri: str) -> None:
+    with pytest.raises(StorageError, match="only s3://, gs://, az:// and local folders"):
         storage.write_once(uri, b"")
-    with pytest.raises(StorageError, match="only s3:// and local folders"):
+    with pytest.raises(StorageError, match="only s3://, gs://, az:// and local folders"):
         list(storage.list_files(uri))
 
 
 def test_a_missing_smart_open_extra_is_named() -> None:
-    with pytest.raises(StorageError, match=r"pip install 'smart-open\[gcs\]'") as caught:
-        storage.read_bytes("gs://bucket/x.mp3")
+    with pytest.raises(StorageError, match=r"pip install 'smart-open\[azure\]'") as caught:
+        storage.read_bytes("azure://container/x.mp3")
     assert caught.value.error_type == "unsupported"
 
 
