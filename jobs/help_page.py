@@ -29,7 +29,7 @@ OPTION_GROUPS: Mapping[str, Sequence[str]] = {
         "min_tag_score",
     ),
     "Tracks": (
-        "max_chunks", "decode_only_needed", "limit", "match_by", "group_by", "model", "split", "queries",
+        "effort", "max_chunks", "decode_only_needed", "limit", "match_by", "group_by", "model", "split", "queries",
     ),
     "Tags": ("taxonomy", "taxonomy_template", "tags", "write", "overwrite"),
     "Audio network": ("extractor", "architecture", "channels", "frontend_scale", "scratch", "fine_tune"),

@@ -18,6 +18,14 @@ PrecisionOption = Annotated[
     str,
     typer.Option(metavar="TYPE", help="float32, bfloat16 or (GPU only) tf32; used only in layers that get faster."),
 ]
+EffortOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="quick|balanced|thorough",
+        help="Evenly spaced chunks per track: 5, 7 or 20. Default: balanced, or thorough with segments or attention. "
+        "Thorough decodes the whole file and finds damage anywhere in it.",
+    ),
+]
 WorkersPerGpuOption = Annotated[int, typer.Option(metavar="N", help="Captioning workers per GPU.")]
 GpusOption = Annotated[int | None, typer.Option(metavar="N", help="GPUs to use; default: all.")]
 AddressOption = Annotated[

@@ -15,7 +15,7 @@ def demo(output: str) -> "CaptioningConfig":
     """Caption the bundled tracks with the bundled checkpoint."""
     from pipeline.captioning import CaptioningConfig
 
-    return CaptioningConfig(catalogue=str(DEMO_CATALOGUE), output=output, gpus=0, max_error_rate=1.0)
+    return CaptioningConfig(catalogue=str(DEMO_CATALOGUE), output=output, effort="thorough", gpus=0, max_error_rate=1.0)
 
 
 def retry_failed(
@@ -39,7 +39,16 @@ def retry_failed(
     if record is None:
         raise ValueError(f"{output}: no run has written there, so nothing has failed; use `muscaps caption`")
     before = record["config"]
-    same = ("save_features", "max_chunks", "decode_only_needed", "precision", "match_by", "group_by", "min_tag_score")
+    same = (
+        "save_features",
+        "effort",
+        "max_chunks",
+        "decode_only_needed",
+        "precision",
+        "match_by",
+        "group_by",
+        "min_tag_score",
+    )
     return CaptioningConfig(
         catalogue=catalogue,
         output=output,

@@ -59,9 +59,9 @@ def caption_sink(output: Path, lease: Lease, **settings: Any) -> CaptionSink:
     )
 
 
-def commit_rows(output: Path, *tables: pa.Table, run_id: str = "run-1") -> None:
+def commit_rows(output: Path, *tables: pa.Table, run_id: str = "run-1", **settings: Any) -> None:
     with Lease(str(output), run_id) as lease:
-        filled = caption_sink(output, lease)
+        filled = caption_sink(output, lease, **settings)
         for table in tables:
             filled.add(table)
         filled.commit()

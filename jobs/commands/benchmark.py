@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.options import AddressOption, GpusOption, PrecisionOption, WorkersPerGpuOption
+from jobs.options import AddressOption, EffortOption, GpusOption, PrecisionOption, WorkersPerGpuOption
 from jobs.outcomes import explained
 from jobs.progress import set_up_logging
 
@@ -34,6 +34,7 @@ def bench(
         ),
     ] = "60",
     beam_size: Annotated[int, typer.Option(metavar="N", help="Beam size; 1 is greedy decoding.")] = 5,
+    effort: EffortOption = None,
     precision: PrecisionOption = "float32",
     repeats: Annotated[int, typer.Option(metavar="N", help="Measurements of each part; the median is reported.")] = 5,
     reference_words: Annotated[
@@ -56,6 +57,7 @@ def bench(
         from muscaps.config import DecodingOptions
         from pipeline.bench.benchmark import benchmark
         from pipeline.bench.config import BenchmarkConfig
+        from pipeline.output.effort import DEFAULT_EFFORT
 
         counts = _counts(tracks)
         options = DecodingOptions(beam_size=beam_size)
@@ -64,6 +66,7 @@ def bench(
                 catalogue=location,
                 checkpoint=checkpoint,
                 options=options,
+                effort=effort or DEFAULT_EFFORT,  # type: ignore[arg-type]  # checked there
                 precision=precision,  # type: ignore[arg-type]  # checked there
                 num_tracks=counts,
                 repeats=repeats,
@@ -102,7 +105,7 @@ def _report_lines(found: dict[str, Any]) -> Iterator[str]:
     machine, parts, job = found["machine"], found["parts"], found["job"]
     gpus = f", {len(machine['gpus'])} x {machine['gpus'][0]}" if machine["gpus"] else ""
     yield f"{machine['processor']}, {machine['cores']} cores{gpus}"
-    yield f"{found['checkpoint']}, beam {found['beam_size']}, {found['precision']}"
+    yield f"{found['checkpoint']}, beam {found['beam_size']}, {found['effort']}, {found['precision']}"
     decode, features = parts["decode"], parts["features"]
     workers = f"{decode['num_workers']} workers decode, {features['num_workers']} caption"
     yield f"{workers}; medians of {parts['num_rounds']} rounds"

@@ -12,6 +12,7 @@ from jobs.options import (
     BeamOption,
     CatalogueArgument,
     CheckpointOption,
+    EffortOption,
     GpusOption,
     JsonOption,
     OutputArgument,
@@ -56,12 +57,13 @@ def caption(
     min_tag_score: Annotated[
         float, typer.Option(metavar="P", help="Lowest score of a tag to save; exports apply their own, 0.5.")
     ] = 0.1,
+    effort: EffortOption = None,
     max_chunks: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Maximum number of chunks per track; 20, or 600 with segments or attention."),
+        int | None, typer.Option(metavar="N", help="Maximum number of chunks per track, instead of --effort.")
     ] = None,
     decode_only_needed: Annotated[
-        bool, typer.Option("--decode-only-needed", help="Decode only the chunks that are processed.")
+        bool,
+        typer.Option("--decode-only-needed", help="Decode only the chunks that are processed, also with thorough."),
     ] = False,
     precision: PrecisionOption = "float32",
     limit: Annotated[int | None, typer.Option(metavar="N", help="Caption at most N tracks.")] = None,
@@ -116,6 +118,7 @@ def caption(
             ),
             save_features=save_features,
             min_tag_score=min_tag_score,
+            effort=effort,  # type: ignore[arg-type]  # checked there
             max_chunks=max_chunks,
             decode_only_needed=decode_only_needed,
             match_by=match_by,  # type: ignore[arg-type]  # checked there

@@ -103,6 +103,7 @@ def _result(
         "machine": describe_machine(workers.num_gpus),
         "checkpoint": workers.model_id,
         "beam_size": config.options.beam_size,
+        "effort": config.effort,
         "precision": config.precision,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "parts": parts,

@@ -1,10 +1,12 @@
 """The configuration of a benchmark."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline.captioning.config import WORKERS_PER_GPU
 from pipeline.cluster.address import check_address
+from pipeline.output.effort import DEFAULT_EFFORT, EFFORT_CHUNKS, Effort, check_effort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,8 @@ class BenchmarkConfig:
     """Beam search options."""
     precision: Precision = "float32"
     """Number format of the audio network; the plain program always uses float32."""
+    effort: Effort = DEFAULT_EFFORT
+    """How much of a track is processed, in the job, its parts and the plain program."""
     num_tracks: tuple[int, ...] = (60,)
     """Number of tracks of the whole job. With several numbers, the job runs once for each; the last run is
     the result."""
@@ -37,8 +41,14 @@ class BenchmarkConfig:
         if not self.num_tracks or min(self.num_tracks) < 1:
             raise ValueError(f"num_tracks must be one or more positive numbers, not {self.num_tracks}")
         check_precision(self.precision)
+        check_effort(self.effort)
         check_address(self.address)
         if self.repeats < 1:
             raise ValueError(f"repeats must be at least 1, not {self.repeats}")
         if self.reference_words < 0:
             raise ValueError(f"reference_words must be 0 or more, not {self.reference_words}")
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """What of a track is decoded: keyword arguments of `stages.fetch_and_decode`."""
+        return {"max_chunks": EFFORT_CHUNKS[self.effort], "only_needed": self.effort != "thorough"}

@@ -17,7 +17,6 @@ from pipeline.captioning import stages
 from pipeline.captioning.checkpoint_transfer import checkpoint_directory, checkpoint_for_workers
 from pipeline.captioning.dataset import GPU_BATCH_TRACKS
 from pipeline.captioning.rows import input_rows
-from pipeline.captioning.stages.decode import DEFAULT_CHUNKS
 from pipeline.catalogue import Catalogue
 from pipeline.cluster.session import cluster_size
 
@@ -149,7 +148,7 @@ class PartWorkers:
             "base": self._catalogue.base,
             "sample_rate": audio.sample_rate,
             "chunk_samples": audio.chunk_samples,
-            "max_chunks": DEFAULT_CHUNKS,  # as the job
+            **config.decoding,  # as the job
         }
         resources = {"num_cpus": 0, "num_gpus": 1 / config.workers_per_gpu} if on_gpu else {"num_cpus": 1}
         checkpoint = checkpoint_for_workers(self._directory, config.address)

@@ -13,7 +13,6 @@ from pipeline.bench.config import BenchmarkConfig
 from pipeline.bench.threads import torch_threads
 from pipeline.captioning import stages
 from pipeline.captioning.rows import input_rows
-from pipeline.captioning.stages.decode import DEFAULT_CHUNKS
 from pipeline.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def _first_decoded(config: BenchmarkConfig, catalogue: Catalogue, audio: AudioCo
             base=catalogue.base,
             sample_rate=audio.sample_rate,
             chunk_samples=audio.chunk_samples,
-            max_chunks=DEFAULT_CHUNKS,
+            **config.decoding,
         )
         if row["pcm"][0].is_valid:
             return row

@@ -46,6 +46,7 @@ def run_job(config: BenchmarkConfig, directory: Path, num_tracks: int) -> JobRun
                 output=output,
                 checkpoint=str(directory),
                 options=config.options,
+                effort=config.effort,
                 precision=config.precision,
                 limit=num_tracks,
                 max_error_rate=1.0,

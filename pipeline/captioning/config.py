@@ -7,8 +7,9 @@ from typing import Literal
 from muscaps.config import DecodingOptions, Precision, check_precision
 from pipeline import storage
 from pipeline.captioning.stages.caption import MIN_STORED_SCORE
-from pipeline.captioning.stages.decode import DEFAULT_CHUNKS, MAX_CHUNKS
+from pipeline.captioning.stages.decode import MAX_CHUNKS
 from pipeline.cluster.address import check_address
+from pipeline.output.effort import DEFAULT_EFFORT, EFFORT_CHUNKS, Effort, check_effort, effort_of
 
 WORKERS_PER_GPU = 2
 """Captioning actors that share a GPU, so that it works on the features of one while another searches."""
@@ -34,11 +35,14 @@ class CaptioningConfig:
     """Whether `features/` is written."""
     min_tag_score: float = MIN_STORED_SCORE
     """Lowest score of a tag that is written; readers apply a higher one of their own."""
+    effort: Effort | None = None
+    """How much of a track a caption is made from; None for `DEFAULT_EFFORT`, or for thorough with segments or
+    attention."""
     max_chunks: int | None = None
-    """Maximum number of chunks per track; longer tracks are sampled at even spacing. None for 20, or for 600 with
-    segments or attention."""
+    """Maximum number of chunks per track, instead of `effort`; longer tracks are sampled at even spacing."""
     decode_only_needed: bool = False
-    """Whether only these chunks are decoded, if the format supports seeking; damage between them is not detected."""
+    """Whether only the chunks that are processed are decoded, if the format supports seeking, where `effort` does not
+    say so anyway; damage between them is not detected."""
     limit: int | None = None
     """Maximum number of tracks of this run; None for all."""
     only_failed: bool = False
@@ -75,6 +79,12 @@ class CaptioningConfig:
         check_address(self.address)
         if not 0 <= self.min_tag_score <= 1:
             raise ValueError(f"min_tag_score must lie in 0 to 1, not {self.min_tag_score}")
+        if self.effort is not None:
+            check_effort(self.effort)
+            if self.max_chunks is not None:
+                raise ValueError(f"max_chunks={self.max_chunks} replaces an effort; leave out effort={self.effort}")
+            if self.effort != "thorough" and self._over_time:
+                raise ValueError(f"segments and attention need effort thorough, not {self.effort}")
         if self.max_chunks is not None and self.max_chunks < 1:
             raise ValueError(f"max_chunks must be at least 1, not {self.max_chunks}")
         if self.limit is not None and self.limit < 1:
@@ -102,5 +112,21 @@ class CaptioningConfig:
         """Maximum number of chunks per track."""
         if self.max_chunks is not None:
             return self.max_chunks
-        over_time = self.options.segment_seconds is not None or self.options.attention
-        return MAX_CHUNKS if over_time else DEFAULT_CHUNKS
+        return MAX_CHUNKS if self._over_time else EFFORT_CHUNKS[self.recorded_effort]
+
+    @property
+    def only_needed(self) -> bool:
+        """Whether only the chunks that are processed are decoded."""
+        return self.decode_only_needed or (self.max_chunks is None and self.recorded_effort != "thorough")
+
+    @property
+    def recorded_effort(self) -> Effort:
+        """Effort of the captions: a run skips tracks that have a caption of at least this."""
+        if self.max_chunks is not None:
+            return effort_of(self.max_chunks)
+        return self.effort or ("thorough" if self._over_time else DEFAULT_EFFORT)
+
+    @property
+    def _over_time(self) -> bool:
+        """Whether captions or weights of parts of the track are wanted."""
+        return self.options.segment_seconds is not None or self.options.attention

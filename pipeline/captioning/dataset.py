@@ -80,7 +80,7 @@ class CaptioningGraph:
                 "sample_rate": self.audio.sample_rate,
                 "chunk_samples": self.audio.chunk_samples,
                 "max_chunks": self.config.chunks_per_track,
-                "only_needed": self.config.decode_only_needed,
+                "only_needed": self.config.only_needed,
                 "allow_local": self.config.allow_local,
                 "stopped": DrainFlag(self.run_id),
             },

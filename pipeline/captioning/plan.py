@@ -52,7 +52,8 @@ def plan_run(catalogue: Catalogue, config: CaptioningConfig, model_id: str) -> P
             catalogue lacks the column to group by.
     """
     column = group_column(catalogue, config.group_by)
-    captioned = without_outdated(captioned_tracks(config.output, model_id, config.options, column), catalogue)
+    done = captioned_tracks(config.output, model_id, config.options, column, effort=config.recorded_effort)
+    captioned = without_outdated(done, catalogue)
     elsewhere = None
     if config.match_by == "uri":
         elsewhere = same_files(catalogue, captioned).rows

@@ -115,6 +115,7 @@ class _Run:
             lease,
             model_id=checkpoint.model_id,
             options=config.options,
+            effort=config.recorded_effort,
             extra_columns=catalogue.extra_columns,
             embedding_dim=checkpoint.model.embedding_dim,
             max_seconds=config.commit_seconds,
@@ -170,7 +171,9 @@ class _Run:
         """Add the versions of tracks that the output holds."""
         config, model_id = self._config, self._record.summary.model_id
         for wanted in copies(self._catalogue, plan):
-            for versions, sources in earlier_captions(config.output, model_id, config.options, wanted):
+            for versions, sources in earlier_captions(
+                config.output, model_id, config.options, wanted, effort=config.recorded_effort
+            ):
                 self._sink.share(versions, sources)
                 self._report("sharing captions of versions")
 

@@ -11,21 +11,25 @@ import pyarrow.dataset
 
 from muscaps.config import DecodingOptions
 from pipeline.catalogue import Catalogue
+from pipeline.output.effort import Effort, at_least
 from pipeline.output.parts import part_files, read_parts
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, decoding_of
 
-CAPTIONED = ("track_id", "uri", "etag", "shared_from", "shared_from_etag")
+CAPTIONED = ("track_id", "uri", "etag", "shared_from", "shared_from_etag", "effort")
 _KEYS = pa.schema([CAPTION_SCHEMA.field(name).with_nullable(True) for name in (*CAPTIONED, "model_id", "decoding")])
 
 
-def captioned_tracks(output: str, model_id: str, options: DecodingOptions, group_by: str | None = None) -> pa.Table:
-    """List the tracks that have a caption by this model and decoding.
+def captioned_tracks(
+    output: str, model_id: str, options: DecodingOptions, group_by: str | None = None, *, effort: Effort = "quick"
+) -> pa.Table:
+    """List the tracks that have a caption by this model and decoding, of at least this effort.
 
     Args:
         output: Folder or bucket prefix of the output.
         model_id: Model of the captions.
         options: Decoding of the captions.
         group_by: Column of the catalogue that is read as well.
+        effort: Least effort of the captions.
 
     Returns:
         The columns `CAPTIONED`, one row per caption; with `group_by` also `group`, its values as text.
@@ -33,16 +37,19 @@ def captioned_tracks(output: str, model_id: str, options: DecodingOptions, group
     Raises:
         StorageError: The output cannot be read.
     """
-    files, condition = part_files(output, "captions"), made_by(model_id, options)
+    files, condition = part_files(output, "captions"), made_by(model_id, options, effort)
     if group_by is None:
         return read_parts(files, _KEYS, condition).select(CAPTIONED)
     rows = read_parts(files, _KEYS.append(pa.field(group_by, pa.string())), condition)
     return rows.select([*CAPTIONED, group_by]).rename_columns([*CAPTIONED, "group"])
 
 
-def made_by(model_id: str, options: DecodingOptions) -> pyarrow.dataset.Expression:
-    """Return the condition that a caption is by this model and decoding."""
+def made_by(model_id: str, options: DecodingOptions, effort: Effort = "quick") -> pyarrow.dataset.Expression:
+    """Return the condition that a caption is by this model and decoding, of at least this effort."""
     condition = pyarrow.dataset.field("model_id") == model_id
+    if effort != "quick":
+        given = pyarrow.dataset.field("effort")
+        condition &= given.is_null() | given.isin(at_least(effort))
     for name, value in decoding_of(options).items():
         part = pyarrow.dataset.field("decoding", name)
         condition &= part.is_null() if value is None else part == value

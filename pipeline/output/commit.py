@@ -14,6 +14,7 @@ from muscaps import __version__
 from muscaps.config import DecodingOptions
 from pipeline import storage
 from pipeline.output.column_types import converted
+from pipeline.output.effort import Effort
 from pipeline.output.lease import OUTAGE_SECONDS, Lease
 from pipeline.output.parts import TableName, parquet_bytes
 from pipeline.output.schema import DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP, caption_schema, decoding_of
@@ -58,6 +59,7 @@ class CaptionSink:
         *,
         model_id: str,
         options: DecodingOptions,
+        effort: Effort | None = None,
         extra_columns: pa.Schema,
         embedding_dim: int | None = None,
         max_rows: int = 10_000,
@@ -71,6 +73,7 @@ class CaptionSink:
             lease: Held by this process.
             model_id: Model id of the checkpoint.
             options: Options of the beam search.
+            effort: Column `effort`; None for null.
             extra_columns: Further columns of the catalogue; they follow those of `CAPTION_SCHEMA`.
             embedding_dim: Width of the checkpoint's embeddings; None for any.
             max_rows: Number of waiting rows at which they are committed.
@@ -79,7 +82,7 @@ class CaptionSink:
         """
         self._output, self._lease, self._run_id = output, lease, lease.run_id
         self._model_id = model_id
-        self._decoding = decoding_of(options)
+        self._decoding, self._effort = decoding_of(options), effort
         self._embedding_dim = embedding_dim
         self._caption_schema = caption_schema(extra_columns, embedding_dim)
         self._max_rows, self._max_bytes, self._max_seconds = max_rows, max_bytes, max_seconds
@@ -238,6 +241,7 @@ class CaptionSink:
             "duration_s": pc.coalesce(*durations) if durations else None,
             "model_id": self._model_id,
             "decoding": pa.scalar(self._decoding, DECODING),
+            "effort": self._effort,
             "code_version": __version__,
             "run_id": self._run_id,
             "created_at": _times(rows),

@@ -42,9 +42,9 @@ TARGET_BYTES = 128 * 2**20
 
 _TABLES: tuple[TableName, ...] = ("captions", "failures", "features", "reviews")
 _IDENTITY = {
-    "captions": ("track_id", "etag", "model_id", "decoding"),
+    "captions": ("track_id", "etag", "model_id", "decoding", "effort"),
     "failures": ("track_id", "attempt", "run_id"),
-    "features": ("track_id", "etag", "model_id"),
+    "features": ("track_id", "etag", "model_id", "num_chunks"),
     "reviews": ("track_id", "created_at"),
 }
 
@@ -152,6 +152,8 @@ def _distinct(rows: pa.Table, identity: Sequence[str]) -> pa.Table:
     """Keep the first row of each identity, in the order of the rows."""
     keys: dict[str, pa.Array] = {}
     for name in identity:
+        if name not in rows.column_names:  # a column that older releases did not write
+            continue
         column = rows[name].combine_chunks() if isinstance(rows[name], pa.ChunkedArray) else rows[name]
         if pa.types.is_struct(column.type):
             keys |= {f"{name}.{part.name}": pc.struct_field(column, part.name) for part in column.type}

@@ -77,6 +77,7 @@ CAPTION_SCHEMA = pa.schema(
         pa.field("channels", pa.int32()),
         pa.field("num_chunks", pa.int32()),
         pa.field("coverage", pa.float64()),
+        pa.field("effort", pa.string()),
         pa.field("damage", pa.string()),
         pa.field("shared_from", pa.string()),
         pa.field("shared_from_etag", pa.string()),
@@ -93,6 +94,8 @@ CAPTION_SCHEMA = pa.schema(
 - `sample_rate` and `channels` are those of the original file.
 - `coverage` is the fraction of the track that was processed, 0 to 1. Two things reduce it: chunks that were left out,
   and audio that the file's header states but the file does not have.
+- `effort` is quick, balanced or thorough: what the run asked for, see `pipeline.output.effort`; null in files of older
+  releases, which were thorough.
 - `damage` states what was lost or repaired in the file; null for an intact file.
 - `tags` has calibrated scores, `vocals_score` the calibrated probability of vocals, `evidence` the scores of the tags
   that the caption claims, with the words. They are null if the checkpoint has no tag heads. `has_vocals` is null as

@@ -15,6 +15,7 @@ import pyarrow.dataset
 from muscaps.config import DecodingOptions
 from pipeline.catalogue import Catalogue
 from pipeline.output.anti_join import made_by
+from pipeline.output.effort import Effort
 from pipeline.output.parts import part_files, read_parts
 from pipeline.output.schema import CAPTION_SCHEMA, TIMESTAMP
 
@@ -42,7 +43,7 @@ def shared_rows(versions: pa.Table, sources: pa.Table) -> pa.Table:
 
 
 def earlier_captions(
-    output: str, model_id: str, options: DecodingOptions, wanted: pa.Table
+    output: str, model_id: str, options: DecodingOptions, wanted: pa.Table, *, effort: Effort = "quick"
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Yield versions with the captioned rows of their sources, from an output, some at a time.
 
@@ -51,18 +52,19 @@ def earlier_captions(
         model_id: Model of the captions.
         options: Decoding of the captions.
         wanted: Versions, with `shared_from` and `shared_from_etag`.
+        effort: Least effort of the captions.
 
     Raises:
         StorageError: The output cannot be read.
     """
     names = ("track_id", "etag", "shared_from", *SHARED)
     schema = pa.schema([CAPTION_SCHEMA.field(name).with_nullable(True) for name in names])
-    model = pa.schema([CAPTION_SCHEMA.field(name).with_nullable(True) for name in ("model_id", "decoding")])
+    model = pa.schema([CAPTION_SCHEMA.field(name).with_nullable(True) for name in ("model_id", "decoding", "effort")])
     files = part_files(output, "captions")
     ids = pc.unique(wanted["shared_from"])
     for start in range(0, len(ids), SOURCES_AT_ONCE):
         some = ids.slice(start, SOURCES_AT_ONCE)
-        condition = made_by(model_id, options) & pyarrow.dataset.field("shared_from").is_null()
+        condition = made_by(model_id, options, effort) & pyarrow.dataset.field("shared_from").is_null()
         condition &= pyarrow.dataset.field("track_id").isin(some)
         rows = read_parts(files, pa.schema([*schema, *model]), condition).select(schema.names)
         versions = wanted.filter(pc.is_in(wanted["shared_from"], value_set=some))

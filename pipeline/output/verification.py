@@ -93,7 +93,9 @@ def verify(
     if match_by == "uri":
         without_caption &= ~elsewhere
     missing = without_caption & rows_to_do(tracks, failed_tracks(output).select(["track_id", "etag"]))
-    counted = _by_source(captions, tracks).group_by(["track_id", "etag", "source"]).aggregate([([], "count_all")])
+    counted = (
+        _by_source(captions, tracks).group_by(["track_id", "etag", "source", "effort"]).aggregate([([], "count_all")])
+    )
     doubled = pc.unique(counted.filter(pc.greater(counted["count_all"], 1))["track_id"])
     ids = pc.unique(captions["track_id"])
     unknown = ids.filter(pc.invert(pc.is_in(ids, value_set=tracks.rows["track_id"].combine_chunks())))

@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 Fetched = Callable[[], tuple[str, Path | bytes | None, float]]
 """Returns a track's location, its content (see `_fetched`) and the seconds it took, or raises StorageError."""
 
-DEFAULT_CHUNKS = 20
-"""Chunks that a caption is made from: a minute, evenly spaced over the track."""
 MAX_CHUNKS = 600
 """Chunks processed per track where captions of its parts are wanted: 30 minutes of 3 s chunks, 58 MB of PCM."""
 FETCH_AHEAD = 3

@@ -11,6 +11,7 @@ import pytest
 from muscaps.config import DecodingOptions
 from pipeline.catalogue import read_catalogue
 from pipeline.output.anti_join import captioned_tracks, failed_tracks, rows_to_do
+from pipeline.output.effort import Effort
 from tests.committed_output import MODEL_ID, OPTIONS, commit_rows, result_rows
 
 
@@ -42,6 +43,30 @@ def test_rows_written_before_an_option_existed_count_as_left_to_the_checkpoint(t
     pq.write_table(rows.set_column(rows.column_names.index("decoding"), "decoding", old), captions)
     assert captioned_tracks(str(tmp_path), MODEL_ID, OPTIONS).num_rows == 1
     assert captioned_tracks(str(tmp_path), MODEL_ID, replace(OPTIONS, no_repeated_words=True)).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "is_done"),
+    [
+        ("quick", "quick", True),
+        ("quick", "balanced", False),
+        ("balanced", "thorough", False),
+        ("thorough", "balanced", True),
+        (None, "thorough", True),
+    ],
+)
+def test_a_caption_of_at_least_the_effort_is_finished_work(
+    tmp_path: Path, made: Effort | None, asked: Effort, is_done: bool
+) -> None:
+    commit_rows(tmp_path, result_rows("a"), effort=made)
+    assert captioned_tracks(str(tmp_path), MODEL_ID, OPTIONS, effort=asked).num_rows == is_done
+
+
+def test_captions_of_releases_without_efforts_are_thorough(tmp_path: Path) -> None:
+    commit_rows(tmp_path, result_rows("a"))
+    [captions] = (tmp_path / "captions").glob("*.parquet")
+    pq.write_table(pq.read_table(captions).drop_columns(["effort"]), captions)
+    assert captioned_tracks(str(tmp_path), MODEL_ID, OPTIONS, effort="thorough").num_rows == 1
 
 
 def test_a_track_that_failed_twice_counts_both_attempts_and_shows_the_last(tmp_path: Path) -> None:
