@@ -49,7 +49,7 @@ def experiment(
     seed: Annotated[list[int] | None, typer.Option(help="Seeds; repeat it. Default: 0, 1 and 2.")] = None,
     system: Annotated[
         list[str] | None,
-        typer.Option(help="Only these: musicnn, late, attention, ours, dcase, scratch, hcnn; repeat it."),
+        typer.Option(help="Only these: musicnn, late, attention, ours, hcnn, scratch, dcase; repeat it."),
     ] = None,
     learning_rate: Annotated[
         list[float] | None,

@@ -157,7 +157,7 @@ class Cell:
     """Names of the cells that must be finished before."""
 
 
-ORDER: tuple[SystemName, ...] = ("musicnn", "late", "attention", "ours", "dcase", "scratch", "hcnn")
+ORDER: tuple[SystemName, ...] = ("musicnn", "late", "attention", "ours", "hcnn", "scratch", "dcase")
 """Systems from the cheapest, so that an interrupted experiment has whole rows of the tables."""
 
 
