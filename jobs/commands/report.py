@@ -25,6 +25,9 @@ def report(
         float | None,
         typer.Option(metavar="H", help="Sign links to s3:// audio; everyone with the page can play it for H hours."),
     ] = None,
+    taxonomy: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Show tags by your own words, .csv or .yaml.")
+    ] = None,
     colours: Annotated[
         str, typer.Option(metavar="MODE", help="Colours of the page when it opens: system, light or dark.")
     ] = "system",
@@ -42,6 +45,7 @@ def report(
             max_tracks=tracks,
             max_spectrograms=spectrograms,
             listen_hours=listen_hours,
+            taxonomy=taxonomy,
             colours=colours,
         )
         summary = write_report(config)

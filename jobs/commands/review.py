@@ -41,6 +41,9 @@ def sample(
     by: Annotated[
         SampleBy, typer.Option(help="random, from which a share of all can be estimated, or least-certain.")
     ] = SampleBy.RANDOM,
+    taxonomy: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Show tags by your own words, .csv or .yaml.")
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random sample.")] = 0,
     spectrograms: Annotated[int, typer.Option(metavar="N", help="Maximum number of tracks with a spectrogram.")] = 60,
     listen_hours: Annotated[
@@ -63,6 +66,7 @@ def sample(
             max_tracks=tracks,
             sample="random" if by is SampleBy.RANDOM else "least_certain",
             seed=seed,
+            taxonomy=taxonomy,
             max_spectrograms=spectrograms,
             listen_hours=listen_hours,
         )

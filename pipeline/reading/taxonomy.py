@@ -65,7 +65,7 @@ class Taxonomy:
         """
         found: dict[TagName, ScoredTerm] = {}
         for tag in sorted(counted_tags(tags, min_score), key=lambda tag: (_place(tag.facet), -tag.score)):
-            term = self._term_of(tag)
+            term = self.term_of(tag)
             if term is not None:
                 scored = ScoredTerm(facet=tag.facet, term=term, score=tag.score, tag=tag.tag)
                 found.setdefault((tag.facet, term.name), scored)
@@ -76,7 +76,8 @@ class Taxonomy:
                 kept.append(scored)
         return kept
 
-    def _term_of(self, tag: Tag) -> Term | None:
+    def term_of(self, tag: Tag) -> Term | None:
+        """Return the term of a tag; None if it is not written."""
         name = (tag.facet, tag.tag)
         if name in self.dropped:
             return None

@@ -24,6 +24,8 @@ class ReportConfig:
     """Show `max_tracks` tracks without a decision of a person, drawn at random or by certainty; None shows all."""
     seed: int = 0
     """Seed of a random sample."""
+    taxonomy: str | None = None
+    """File of the customer's words for tags, see `taxonomy_files`; decisions are stored with our own names."""
     colours: str = "system"
     """Colours of the page when it opens: system, light or dark."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from muscaps.evaluation.language import repeated_words
-from muscaps.tags import Tag, counted_tags
+from muscaps.tags import Tag
 from pipeline import storage
 from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.reading.atomic_file import plain_path
@@ -21,6 +21,8 @@ from pipeline.reading.report.run_table import record_part
 from pipeline.reading.report.spectrograms import MAX_COLUMNS, spectrogram
 from pipeline.reading.report.statistics import VERSIONS_COLUMN
 from pipeline.reading.report.url_signing import audio_linker
+from pipeline.reading.taxonomy import Taxonomy
+from pipeline.reading.taxonomy_files import read_taxonomy
 from pipeline.review.reviewed_captions import ReviewedCaptions
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ def track_data(
             value = row.get(name)
             row[name] = float(value) if value is not None and math.isfinite(value) else None
     details: dict[str, dict[str, Any]] = {}
-    tags = TagTable()
+    tags = TagTable(Taxonomy() if config.taxonomy is None else read_taxonomy(config.taxonomy))
     for n, row in enumerate(rows):
         details[str(n)] = _detail(row, tags, bool(options.get(row.get("run_id"), {}).get("attention")))
     _add_spectrograms(rows, details, config.max_spectrograms)
@@ -100,21 +102,39 @@ def known_reviews(rows: Sequence[dict[str, Any]], reviews: ReviewedCaptions) -> 
 class TagTable:
     """Numbers for facets and tags, so that the page names each of them once."""
 
-    def __init__(self) -> None:
-        self.names: list[tuple[str, str]] = []
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        """Begin without tags.
+
+        Args:
+            taxonomy: The customer's words; a tag that it drops is not shown, nor the weaker ones of tags of one term.
+        """
+        self.names: list[tuple[str, str, str]] = []
+        """Facet, tag and the customer's word for it."""
+        self._taxonomy = taxonomy
         self._number: dict[tuple[str, str], int] = {}
 
     def flat(self, cell: Sequence[dict[str, Any]]) -> list[int]:
         """Return number, score in percent and whether it counts (0 or 1) of each tag, one after the other."""
         tags = [Tag(facet=tag["facet"], tag=tag["tag"], score=tag["score"]) for tag in cell]
-        counted = counted_tags(tags)
+        counted = {(term.facet, term.tag) for term in self._taxonomy.terms_of(tags)}
+        words, strongest = {}, dict[tuple[str, str], tuple[bool, float, Tag]]()
+        for tag in tags:
+            term = self._taxonomy.term_of(tag)
+            if term is not None:
+                words[tag] = term.name
+                rank = ((tag.facet, tag.tag) in counted, tag.score, tag)
+                key = (tag.facet, term.name)
+                strongest[key] = max(rank, strongest.get(key, rank), key=lambda one: one[:2])
+        shown = {tag for _, _, tag in strongest.values()}
         found = []
         for tag in tags:
+            if tag not in shown:
+                continue
             name = (tag.facet, tag.tag)
             if name not in self._number:
                 self._number[name] = len(self.names)
-                self.names.append(name)
-            found += [self._number[name], round(100 * tag.score), int(tag in counted)]
+                self.names.append((*name, words[tag]))
+            found += [self._number[name], round(100 * tag.score), int(name in counted)]
         return found
 
 

@@ -89,8 +89,18 @@ def test_a_tag_is_on_as_exports_count_it(tmp_path: Path) -> None:
     row = caption_row(1, tags=[dict(zip(("facet", "tag", "score"), tag, strict=True)) for tag in tags])
     write_captions(tmp_path, [row])
     data = data_of(page_of(tmp_path))
-    assert data["tags"] == [["mood", "dark"], ["mood", "bright"], ["energy", "high"]]
+    assert data["tags"] == [["mood", "dark", "dark"], ["mood", "bright", "bright"], ["energy", "high", "high"]]
     assert data["details"]["0"]["tags"] == [0, 55, 0, 1, 60, 1, 2, 50, 0]
+
+
+def test_tags_have_the_customers_words_and_keep_our_names_for_reviews(tmp_path: Path) -> None:
+    tags = [("genre", "jazz", 0.9), ("genre", "blues", 0.7), ("genre", "rock", 0.6), ("vocals", "none", 0.8)]
+    row = caption_row(1, tags=[dict(zip(("facet", "tag", "score"), tag, strict=True)) for tag in tags])
+    write_captions(tmp_path, [row])
+    words = tmp_path / "words.csv"
+    words.write_text("facet,tag,term,drop\ngenre,jazz,Jazz & Blues,\ngenre,blues,Jazz & Blues,\ngenre,rock,,yes\n")
+    data = data_of(page_of(tmp_path, taxonomy=str(words)))
+    assert data["tags"] == [["genre", "jazz", "Jazz & Blues"], ["vocals", "none", "instrumental"]]
 
 
 def test_word_counts_count_a_caption_once_and_skip_stop_words(tmp_path: Path) -> None:

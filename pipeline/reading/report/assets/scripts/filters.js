@@ -62,7 +62,7 @@ const tagCounts = new Map();
 for (let i = 0; i < total; i++) for (const { tag, counts } of tagsOf(i)) if (counts) tagCounts.set(tag, (tagCounts.get(tag) || 0) + 1);
 const facetGroups = new Map();
 for (const [tag, count] of [...tagCounts].sort((a, b) => b[1] - a[1])) {
-  const [facet, name] = data.tags[tag];
+  const [facet, , name] = data.tags[tag];
   if (!facetGroups.has(facet)) {
     const group = make("optgroup");
     group.label = facet;

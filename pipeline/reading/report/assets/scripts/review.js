@@ -59,14 +59,14 @@ const isOn = (i, { tag: number, counts }) => {
   return inList(review.tags_on) || (counts && !inList(review.tags_off));
 };
 const switchTag = (i, scored) => {
-  const [facet, tag] = data.tags[scored.tag], one = { facet, tag }, review = reviewOf(i) || {};
+  const [facet, tag, word] = data.tags[scored.tag], one = { facet, tag }, review = reviewOf(i) || {};
   const others = (list) => (list || []).filter((other) => !sameTag(one, other));
   const on = !isOn(i, scored), changed = on !== scored.counts;
   change(i, {
     tags_on: [...others(review.tags_on), ...(changed && on ? [one] : [])],
     tags_off: [...others(review.tags_off), ...(changed && !on ? [one] : [])],
   });
-  announce(`${tag} ${on ? "on" : "off"}`);
+  announce(`${word} ${on ? "on" : "off"}`);
 };
 const undo = () => {
   const last = undoable.pop();

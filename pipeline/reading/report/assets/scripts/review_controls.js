@@ -79,7 +79,7 @@ const tagControlsOf = (i) => {
     group.setAttribute("aria-label", `Tags: ${facet}`);
     group.append(make("span", "facet", facet));
     for (const scored of found) {
-      const [, name] = data.tags[scored.tag];
+      const [, , name] = data.tags[scored.tag];
       const button = makeButton("tag", name, (event) => {
         switchTag(i, scored);
         button.setAttribute("aria-pressed", String(isOn(i, scored)));
