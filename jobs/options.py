@@ -10,8 +10,10 @@ from jobs.addresses import checked_address
 if TYPE_CHECKING:
     from muscaps.config import ExtractorConfig
 
-CatalogueArgument = Annotated[str, typer.Argument(help="CSV, TSV, JSONL or Parquet file, folder or s3:// prefix.")]
-OutputArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of the results.")]
+CatalogueArgument = Annotated[
+    str, typer.Argument(help="CSV, TSV, JSONL or Parquet file, folder, or s3://, gs:// or az:// prefix.")
+]
+OutputArgument = Annotated[str, typer.Argument(help="Folder, or s3://, gs:// or az:// prefix of the results.")]
 CheckpointOption = Annotated[str | None, typer.Option(metavar="DIR", help="Model; default: the bundled one.")]
 BeamOption = Annotated[int, typer.Option(metavar="N", help="Beam size; 1 is greedy decoding.")]
 PrecisionOption = Annotated[
