@@ -30,11 +30,11 @@ class GroupSettings:
 SETTINGS: Mapping[str, GroupSettings] = {
     "families": GroupSettings(published_only=False, ridge=50.0),
     "instruments": GroupSettings(published_only=False, ridge=333.0),
-    "moods": GroupSettings(published_only=True, ridge=100.0),
-    "feels": GroupSettings(published_only=True, ridge=100.0),
-    "energies": GroupSettings(published_only=True, ridge=100.0),
+    "moods": GroupSettings(published_only=True, ridge=1000.0),
+    "feels": GroupSettings(published_only=True, ridge=1000.0),
+    "energies": GroupSettings(published_only=True, ridge=1000.0),
     "tempo": GroupSettings(published_only=False, ridge=333.0),
-    "genres": GroupSettings(published_only=True, ridge=100.0),
+    "genres": GroupSettings(published_only=True, ridge=333.0),
     "vocals": GroupSettings(published_only=False, ridge=333.0),
 }
 
