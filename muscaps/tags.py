@@ -7,6 +7,7 @@ Conventions:
   `MIN_TAG_SCORE` on: it is then at least as likely right as wrong.
 - Two tempos exclude each other, as do two energies, and dark and bright. Of these, the tag with the highest score
   counts.
+- Facet content has one tag, music: the probability that a track is music at all, and not speech or noise.
 - The score of vocals is 1 minus the score of the tag vocals: none. Between `NO_VOCALS_BELOW` and `MIN_TAG_SCORE` it is
   unknown whether there are vocals.
 """
@@ -23,12 +24,19 @@ NO_VOCALS_BELOW = 0.15
 trained on, the two lowest scores are 0.20 and 0.23."""
 
 
+MUSIC = ("content", "music")
+"""Facet and tag of the head that separates music from speech and noise."""
+MIN_MUSIC_SCORE = 0.5
+"""Score of `MUSIC` below which a track is probably speech or noise, and its caption and tags mean nothing. How many
+tracks of music and of other sounds are below: docs/trust.md."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tag:
     """One tag of a track."""
 
     facet: str
-    """genre, mood, instrument, energy, tempo or vocals."""
+    """genre, mood, instrument, energy, tempo, vocals or content."""
     tag: str
     """Name of the tag, e.g. `strings`."""
     score: float
@@ -61,3 +69,8 @@ def has_vocals(score: float | None) -> bool | None:
     if score is None or NO_VOCALS_BELOW <= score < MIN_TAG_SCORE:
         return None
     return score >= MIN_TAG_SCORE
+
+
+def music_score(tags: Iterable[Tag]) -> float | None:
+    """Return the probability that a track is music, from all of its tags; None where the tagger has no such head."""
+    return next((tag.score for tag in tags if (tag.facet, tag.tag) == MUSIC), None)

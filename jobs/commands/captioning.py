@@ -201,6 +201,8 @@ def _summary_lines(summary: "RunSummary") -> Iterator[str]:
         yield f"{summary.already_captioned:,} had a caption before, {summary.already_failed:,} cannot be retried"
     if summary.damaged:
         yield f"Captioned from what a damaged file holds: {summary.damaged:,}; column damage has the reasons"
+    if summary.not_music:
+        yield f"Probably speech or noise, not music: {summary.not_music:,}; column music_score is below 0.5"
     for reason, count in summary.failures_by_reason.items():
         yield f"  {reason}: {count:,}"
     if summary.failures_by_reason:

@@ -89,6 +89,8 @@ def _problem_lines(found: "RunStatus") -> Iterator[str]:
         yield f"{found.damaged:,} captioned from damaged files; column damage of captions/ has the reasons"
         for track in found.damaged_tracks[:MAX_DAMAGED_SHOWN]:
             yield f"  {track['track_id']}: {track['damage']}"
+    if found.not_music:
+        yield f"{found.not_music:,} probably speech or noise, not music; column music_score of captions/ is below 0.5"
 
 
 def _clock(time: str) -> str:

@@ -154,6 +154,7 @@ class RunRecord:
             failed=failed_tracks,
             left=self.num_left(counts, failed_tracks),
             damaged=counts.damaged,
+            not_music=counts.not_music,
             damaged_tracks=list(self._damaged_tracks),
             failures_by_reason=dict(self.failures.most_common()),
             audio_seconds=round(counts.audio_seconds, 3),

@@ -61,6 +61,8 @@ class RunSummary:
     """Captioned tracks whose file is partly damaged; column `damage` of `captions/` has the reasons."""
     damaged_tracks: list[dict[str, str]] = field(default_factory=list)
     """The first 100 damaged tracks, each with `track_id` and `damage`."""
+    not_music: int = 0
+    """Captioned tracks that are probably speech or noise; column `music_score` of `captions/` is below 0.5."""
     failures_by_reason: dict[str, int] = field(default_factory=dict)
     """`stage/error_type` -> number of attempts."""
     audio_seconds: float = 0.0

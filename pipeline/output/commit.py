@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from muscaps import __version__
 from muscaps.config import DecodingOptions
+from muscaps.tags import MIN_MUSIC_SCORE
 from pipeline import storage
 from pipeline.output.column_types import converted
 from pipeline.output.effort import Effort
@@ -37,6 +38,7 @@ class Counts:
     retryable: int = 0
     audio_seconds: float = 0.0
     damaged: int = 0
+    not_music: int = 0
 
     @property
     def attempted(self) -> int:
@@ -233,6 +235,7 @@ class CaptionSink:
         self.counts.retryable += pc.sum(rows["retryable"].cast(pa.int64())).as_py() or 0
         self.counts.audio_seconds += pc.sum(done["decoded_duration_s"]).as_py() or 0.0
         self.counts.damaged += done.num_rows - done["damage"].null_count
+        self.counts.not_music += pc.sum(pc.less(done["music_score"], MIN_MUSIC_SCORE)).as_py() or 0
 
     def _caption_rows(self, rows: pa.Table) -> pa.Table:
         """Return rows of `captions/`: the columns of `CAPTION_SCHEMA`, then those of the catalogue."""

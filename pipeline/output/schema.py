@@ -70,6 +70,7 @@ CAPTION_SCHEMA = pa.schema(
         pa.field("tags", TAGS),
         pa.field("has_vocals", pa.bool_()),
         pa.field("vocals_score", pa.float64()),
+        pa.field("music_score", pa.float64()),
         pa.field("evidence", EVIDENCE),
         pa.field("embedding", EMBEDDING),
         pa.field("duration_s", pa.float64()),
@@ -99,7 +100,8 @@ CAPTION_SCHEMA = pa.schema(
 - `damage` states what was lost or repaired in the file; null for an intact file.
 - `tags` has calibrated scores, `vocals_score` the calibrated probability of vocals, `evidence` the scores of the tags
   that the caption claims, with the words. They are null if the checkpoint has no tag heads. `has_vocals` is null as
-  well if the score is between no and yes.
+  well if the score is between no and yes. `music_score` is the probability that the track is music, not speech or
+  noise; null if the checkpoint has no head for it.
 - `embedding` is the audio embedding of the track, one vector of the width that the model card states as `hidden_dim`.
 - `shared_from` is the track, normally the master, whose caption this version shares, and `shared_from_etag` the version
   of that track's file. Both are null for a track that was captioned itself. The audio of a version is not processed:
@@ -177,8 +179,8 @@ _DECODE_COST = pa.schema(
 )
 _PCM = pa.schema([("pcm", pa.large_binary())])
 _CAPTION_STAGE = (
-    "caption", "log_prob", "alternatives", "segments", "attention", "tags", "has_vocals", "vocals_score", "evidence",
-    "embedding", "created_at",
+    "caption", "log_prob", "alternatives", "segments", "attention", "tags", "has_vocals", "vocals_score",
+    "music_score", "evidence", "embedding", "created_at",
 )  # fmt: skip
 _CAPTIONED = pa.schema(
     [CAPTION_SCHEMA.field(name) for name in _CAPTION_STAGE]

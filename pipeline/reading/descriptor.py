@@ -40,6 +40,7 @@ _FIELD_DESCRIPTIONS = {
     "created_at": "When the caption was written, UTC.",
     "has_vocals": "Whether there are vocals; empty where that is uncertain.",
     "vocals_score": "Calibrated probability of vocals.",
+    "music_score": "Probability that the track is music; below 0.5 it is probably speech or noise.",
     **{name: f"Tags of facet {name.removeprefix('tags_')}, separated by commas." for name in TAG_COLUMNS},
     KEYWORDS: "Tags of all facets and their synonyms, separated by commas.",
     REVIEWED_COLUMN: "Whether a person accepted, edited or rejected the caption; a rejected caption is empty.",

@@ -56,6 +56,8 @@ class RunStatus:
     """Tracks captioned from damaged files."""
     damaged_tracks: list[dict[str, str]]
     """The first of them."""
+    not_music: int
+    """Captioned tracks that are probably speech or noise."""
 
     @property
     def done(self) -> int:
@@ -140,6 +142,7 @@ def status_of(record: dict[str, Any], *, host: str | None, now: datetime) -> Run
         failures_by_reason=record.get("failures_by_reason", {}),
         damaged=record.get("damaged", 0),
         damaged_tracks=record.get("damaged_tracks", []),
+        not_music=record.get("not_music", 0),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from muscaps.config import DecodingOptions, Precision
-from muscaps.tags import has_vocals, vocals_score
+from muscaps.tags import MUSIC, has_vocals, music_score, vocals_score
 from pipeline.captioning.checkpoint_transfer import checkpoint_directory
 from pipeline.captioning.memory import peak_bytes
 from pipeline.captioning.rows import error_type_of, extend_rows, failure_values
@@ -134,10 +134,12 @@ def _tag_values(caption: "Caption", tags: "Sequence[Tag] | None", min_score: flo
     if tags is None:
         return {}
     vocals = vocals_score(tags)
+    stored = [tag for tag in tags if tag.score >= min_score and (tag.facet, tag.tag) != MUSIC]
     return {
-        "tags": [{"facet": tag.facet, "tag": tag.tag, "score": tag.score} for tag in tags if tag.score >= min_score],
+        "tags": [{"facet": tag.facet, "tag": tag.tag, "score": tag.score} for tag in stored],
         "has_vocals": has_vocals(vocals),
         "vocals_score": vocals,
+        "music_score": music_score(tags),
         "evidence": [{"word": one.word, "tag": one.tag, "score": one.score} for one in caption.evidence],
     }
 

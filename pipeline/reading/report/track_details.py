@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from muscaps.evaluation.language import repeated_words
-from muscaps.tags import Tag
+from muscaps.tags import MIN_MUSIC_SCORE, Tag
 from pipeline import storage
 from pipeline.output.schema import CAPTION_SCHEMA
 from pipeline.reading.atomic_file import plain_path
@@ -165,7 +165,7 @@ def _detail(row: dict[str, Any], tags: TagTable, attention_requested: bool) -> d
 
 def _add_comparison(detail: dict[str, Any], row: dict[str, Any]) -> None:
     """Add the claims of the caption, the catalogue's statements beside them, and the marks that filters use."""
-    caption = row.get("caption") or ""
+    caption, music_score = row.get("caption") or "", row.get("music_score")
     found = compare(caption, row.get("evidence"), row)
     detail["spans"] = [
         [span.start, span.end, None if span.score is None else round(100 * span.score), VERDICTS.index(span.verdict)]
@@ -181,6 +181,7 @@ def _add_comparison(detail: dict[str, Any], row: dict[str, Any]) -> None:
     ]
     flags += ["repeated words"] * bool(repeated_words(caption)) + ["<unk>"] * ("<unk>" in caption)
     flags += ["damaged file"] * (row.get("damage") is not None)
+    flags += ["not music"] * (music_score is not None and music_score < MIN_MUSIC_SCORE)
     if flags:
         detail["flags"] = flags
 

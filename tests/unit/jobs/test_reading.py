@@ -99,6 +99,14 @@ def test_status_prints_reasons_and_cost(output: Path) -> None:
     assert "0.1 in all at 3.6 an hour, start-up included: 1.25 for 1,000 tracks" in shown
 
 
+def test_status_counts_tracks_that_are_hardly_music(output: Path) -> None:
+    write_run(
+        output, status="done", to_do=80, captioned=80, failed=0, left=0, startup_seconds=20.0, wall_seconds=100.0,
+        ended_at="2026-11-22T21:32:00+00:00", not_music=3,
+    )  # fmt: skip
+    assert "3 probably speech or noise, not music" in muscaps("status", output).stdout
+
+
 def test_status_names_damaged_files(output: Path) -> None:
     tracks = [{"track_id": f"t{number}", "damage": "the file ends early"} for number in range(12)]
     write_run(

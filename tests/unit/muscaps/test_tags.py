@@ -2,7 +2,7 @@
 
 import pytest
 
-from muscaps.tags import Tag, counted_tags, has_vocals, vocals_score
+from muscaps.tags import MUSIC, Tag, counted_tags, has_vocals, music_score, vocals_score
 
 
 def tag(facet: str, name: str, score: float) -> Tag:
@@ -34,3 +34,8 @@ def test_vocals_are_unknown_between_no_and_yes(instrumental: float, expected: bo
 def test_without_a_tag_about_vocals_they_are_unknown() -> None:
     assert vocals_score([tag("genre", "jazz", 0.6)]) is None
     assert has_vocals(None) is None
+
+
+def test_the_score_of_music_is_that_of_its_head() -> None:
+    assert music_score([tag("genre", "jazz", 0.6), tag(*MUSIC, 0.2)]) == 0.2
+    assert music_score([tag("genre", "jazz", 0.6)]) is None

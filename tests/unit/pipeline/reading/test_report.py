@@ -296,6 +296,12 @@ def test_an_output_without_column_damage_has_no_damaged_files(tmp_path: Path) ->
     assert 'id="damaged"' not in page_of(tmp_path)
 
 
+def test_tracks_that_are_hardly_music_are_marked(tmp_path: Path) -> None:
+    write_captions(tmp_path, [caption_row(1, music_score=0.49), caption_row(2, music_score=0.5), caption_row(3)])
+    details = data_of(page_of(tmp_path))["details"]
+    assert ["not music" in details[n].get("flags", []) for n in "012"] == [True, False, False]
+
+
 def test_what_the_listing_left_out_is_listed_by_suffix(tmp_path: Path) -> None:
     write_captions(tmp_path, [caption_row(1)])
     left_out = {".jpg": {"files": 3, "example": "sub/cover.jpg"}, "": {"files": 1, "example": "README"}}

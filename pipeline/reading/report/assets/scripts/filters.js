@@ -32,6 +32,7 @@ const marks = [
   ["Repeated words", hasFlag("repeated words")],
   ["<unk>", hasFlag("<unk>")],
   ["Damaged file", hasFlag("damaged file")],
+  ["Not music", hasFlag("not music")],
   ["Processed in part", (i) => tracks.coverage[i] !== null && tracks.coverage[i] < 1],
   ["With attention", (i) => detailOf(i).attention],
   ["With segments", (i) => detailOf(i).segments],

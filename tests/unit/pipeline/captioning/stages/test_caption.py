@@ -50,7 +50,8 @@ class TaggingCaptioner(FakeCaptioner):
     def tags(self, features: Sequence[np.ndarray]) -> list[list[Tag]]:
         scores = {"strings": 0.9, "piano": 0.3, "harp": 0.02}
         tags = [Tag(facet="instrument", tag=tag, score=score) for tag, score in scores.items()]
-        return [[*tags, Tag(facet="vocals", tag="none", score=0.02)] for _ in features]
+        others = [Tag(facet="vocals", tag="none", score=0.02), Tag(facet="content", tag="music", score=0.4)]
+        return [[*tags, *others] for _ in features]
 
 
 def captioning(**settings: Any) -> CaptionTracks:
@@ -147,9 +148,9 @@ def test_tags_and_evidence_are_columns_where_the_checkpoint_has_tag_heads(tone_f
     [row] = stage(table).to_pylist()
     assert row["evidence"] == [{"word": "cello", "tag": "strings", "score": 0.9}]
     assert [(tag["facet"], tag["tag"]) for tag in row["tags"]] == [("instrument", "strings"), ("instrument", "piano")]
-    assert (row["has_vocals"], row["vocals_score"]) == (True, 0.98)
+    assert (row["has_vocals"], row["vocals_score"], row["music_score"]) == (True, 0.98, 0.4)
     [plain] = captioning()(table).to_pylist()
-    assert [plain[name] for name in ("tags", "has_vocals", "vocals_score", "evidence")] == [None] * 4
+    assert [plain[name] for name in ("tags", "has_vocals", "vocals_score", "music_score", "evidence")] == [None] * 5
 
 
 def test_the_lowest_score_of_a_tag_can_be_set(tone_files: list[Path]) -> None:
