@@ -1,0 +1,136 @@
+"""`OUTPUT/compaction.json`: which files of an output do not count.
+
+It records two things: a merge of part files in progress, and the last files of runs that lost their lease. A process
+that was stopped for longer than its lease may still have one request on the way. The file that this request writes does
+not count, because the successor has not seen it and captions its tracks again.
+
+Conventions: the object is changed only by conditional writes and is never removed. Each content has an id of its own,
+so that a reader notices every change. Names of files end in a number that grows: `part-<run>-<number>.parquet`,
+`merged-<run>-<number>.parquet`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline import storage
+from pipeline.output import clock
+
+TableName = Literal["captions", "failures", "features", "reviews"]
+TABLES: tuple[TableName, ...] = ("captions", "failures", "features", "reviews")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """Which files do not count. While files are merged, the new ones replace the old ones as soon as all exist."""
+
+    table: str = ""
+    """Table whose files are merged; empty if none are."""
+    new: tuple[str, ...] = ()
+    """Names of the merged files."""
+    old: tuple[str, ...] = ()
+    """Names of the files that are replaced."""
+    last_numbers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of runs that lost their lease: `table/part-<run>` -> number of its last file; higher ones do not count."""
+    id: str = ""
+    """Unique for each content."""
+
+    def counted(self, table: str, names: Iterable[str]) -> list[str]:
+        """Return the names of a table's files that hold rows of this output, from a listing.
+
+        Raises:
+            LookupError: The listing was made while files were replaced, so that it lacks rows.
+        """
+        present = [name for name in names if not self._is_late(table, name)]
+        if table != self.table or any(self._is_late(table, name) for name in self.new):
+            return present
+        merged = set(self.new) <= set(present)
+        if not merged and not set(self.old) <= set(present):
+            raise LookupError(table)
+        superseded = set(self.old if merged else self.new)
+        return [name for name in present if name not in superseded]
+
+    def _is_late(self, table: str, name: str) -> bool:
+        stem, _, number = name.removesuffix(".parquet").rpartition("-")
+        last = self.last_numbers.get(stem.partition("-")[2])
+        return last is not None and int(number) > last.get(f"{table}/{stem}", -1)
+
+
+def read_journal(output: str) -> tuple[Journal, str]:
+    """Return the journal and its etag; an empty one and no etag if there is none.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        data, etag = storage.read_versioned(journal_uri(output))
+    except storage.StorageError as error:
+        if error.error_type not in ("not_found", "no_bucket"):
+            raise
+        return Journal(), ""
+    record: dict[str, Any] = json.loads(data)
+    lists = {name: tuple(record.get(name, ())) for name in ("new", "old")}
+    others = {name: record[name] for name in ("table", "last_numbers", "id") if name in record}
+    return Journal(**others, **lists), etag
+
+
+def change_journal(output: str, change: Callable[[Journal], Journal | None]) -> None:
+    """Change the journal, also if others do at the same time.
+
+    Args:
+        output: Folder or bucket prefix of the output.
+        change: Returns the new journal, or None to leave it; called again if another process was faster.
+
+    Raises:
+        StorageError: It cannot be read or written.
+    """
+    while True:
+        journal, etag = read_journal(output)
+        changed = change(journal)
+        if changed is None:
+            return
+        record = dataclasses.asdict(dataclasses.replace(changed, id=clock.random_hex(8)))
+        data, uri = json.dumps(record).encode(), journal_uri(output)
+        if storage.replace_if_unchanged(uri, data, etag) if etag else storage.create_exclusively(uri, data):
+            return
+
+
+def exclude_late_files(output: str, run_ids: Iterable[str]) -> None:
+    """Record the last files of runs that lost their lease, so that files which they still write do not count.
+
+    Only the holder of the lease may call it, before it reads anything else.
+
+    Raises:
+        StorageError: The output cannot be listed, or the journal not be written.
+    """
+    names = {
+        table: [file.uri.rpartition("/")[2] for file in storage.list_files(storage.join(output, table), ".parquet")]
+        for table in TABLES
+    }
+
+    def with_runs(journal: Journal) -> Journal | None:
+        unknown = [run_id for run_id in run_ids if run_id not in journal.last_numbers]
+        if not unknown:
+            return None
+        found = {run_id: _last_numbers(names, run_id) for run_id in unknown}
+        return dataclasses.replace(journal, last_numbers={**journal.last_numbers, **found})
+
+    change_journal(output, with_runs)
+
+
+def journal_uri(output: str) -> str:
+    """Return the URI of the journal."""
+    return storage.join(output, "compaction.json")
+
+
+def _last_numbers(names: Mapping[str, list[str]], run_id: str) -> dict[str, int]:
+    """Return the greatest number of each kind of file of a run."""
+    last: dict[str, int] = {}
+    for table, present in names.items():
+        for name in present:
+            stem, _, number = name.removesuffix(".parquet").rpartition("-")
+            if stem.partition("-")[2] == run_id:
+                last[f"{table}/{stem}"] = max(last.get(f"{table}/{stem}", -1), int(number))
+    return last
