@@ -160,6 +160,17 @@ def save_checkpoint(
     return model_id(directory, name)
 
 
+_WRITTEN_SECTIONS = frozenset(
+    ("format_version", "kind", "name", "model", "audio", "vocabulary", "training", "metrics", "departures", "tagger")
+)
+"""Sections of a captioner's card that `save_checkpoint` writes from its other arguments."""
+
+
+def further_sections(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of a captioner's card that are the argument `sections` of `save_checkpoint`."""
+    return {name: value for name, value in card.items() if name not in _WRITTEN_SECTIONS}
+
+
 def save_extractor(
     directory: Path,
     extractor: FeatureExtractor,

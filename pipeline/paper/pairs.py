@@ -110,8 +110,8 @@ def write_pairs(config: PairsConfig) -> PairsSummary:
     taken: set[str] = set()
     left_out = 0
     for row, facts, excerpts in _tracks(config):
-        new = [text for text in describe(facts, caption_generator(config.seed, row["track_id"]), _WRITTEN)]
-        new = [text for text in new if text.lower() not in taken][: len(excerpts)]
+        texts = describe(facts, caption_generator(config.seed, row["track_id"]), _WRITTEN)
+        new = [text for text in texts if text.lower() not in taken][: len(excerpts)]
         left_out += not new
         for number, (text, (start, end)) in enumerate(zip(new, excerpts, strict=False)):
             taken.add(text.lower())

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from muscaps.evaluation.facts import FactLayer, FactsOptions, measure_facet
+from pipeline.paper.pairs import REAL
 from pipeline.paper.plan import SubsetName
 from pipeline.training.pair_files import read_table
 
@@ -32,7 +33,7 @@ class TrackFacts:
 
     def subsets(self, track_ids: Sequence[str]) -> dict[SubsetName, list[int]]:
         """Return the places of all tracks, and of the real ones if there are any."""
-        real = [i for i, track_id in enumerate(track_ids) if self.rows.get(track_id, {}).get("origin") == "real"]
+        real = [i for i, track_id in enumerate(track_ids) if self.rows.get(track_id, {}).get("origin") == REAL]
         everything: dict[SubsetName, list[int]] = {"test": list(range(len(track_ids)))}
         return everything | ({"real": real} if real else {})
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from muscaps.captioner import Captioner
-from muscaps.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, save_checkpoint
+from muscaps.checkpoint import Checkpoint, checkpoint_path, further_sections, load_checkpoint, save_checkpoint
 from muscaps.tagger import TagHeads
 from muscaps.tags import MIN_MUSIC_SCORE, MUSIC
 from muscaps.training.tag_heads import LinearHeads, fit_heads
@@ -86,7 +86,6 @@ def save_with_music_head(checkpoint: Checkpoint, tagger: TagHeads, output: Path)
         The new checkpoint's `model_id`.
     """
     card = checkpoint.card
-    own = {"format_version", "kind", "name", "model", "audio", "vocabulary", "training", "metrics", "departures"}
     return save_checkpoint(
         output,
         checkpoint.model,
@@ -96,7 +95,7 @@ def save_with_music_head(checkpoint: Checkpoint, tagger: TagHeads, output: Path)
         metrics=card["metrics"],
         departures=card["departures"],
         tagger=tagger,
-        sections={key: value for key, value in card.items() if key not in {*own, "tagger"}},
+        sections=further_sections(card),
     )
 
 
