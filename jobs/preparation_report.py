@@ -11,14 +11,13 @@ _LIMITS = {
     "too_short": ("shorter than {min_seconds:g} s", "--min-seconds {extreme:.0f} keeps all; 0: no limit"),
     "too_long": ("longer than {max_seconds:g} s", "--max-seconds 0: no limit"),
     "too_few_tokens": ("fewer than {min_tokens} tokens", "--min-tokens {extreme:.0f} keeps all"),
-    "too_many_tokens": (
-        "more than {max_tokens} tokens",
-        "--split-sentences makes captions of their sentences; --max-tokens {extreme:.0f} keeps all",
-    ),
+    "too_many_tokens": ("more than {max_tokens} tokens", "{split}--max-tokens {extreme:.0f} keeps all"),
+    "fragment": ("end in the middle of a phrase or describe nothing", "--keep-fragments keeps all"),
     "duplicate": ("the same caption as an earlier one", "--keep-duplicates keeps all"),
     "no_caption_left": ("no caption left", ""),
 }
 """By rule: the reason, and the option that changes it."""
+_SPLIT = "--split-sentences makes captions of their sentences; "
 _EXAMPLE_CHARACTERS = 70
 TESTED_PAIRS = 100
 """Test pairs from which the 95 % interval of a share is at most +-0.10: 1.96 * 0.5 / sqrt(100)."""
@@ -53,7 +52,8 @@ def _dropped(rule: str, what: str, cleaning: Mapping[str, Any], rules: Mapping[s
     extreme = cleaning["extremes"].get(rule, 0.0)
     if rule == "too_short":
         extreme = math.floor(extreme)
-    remedy = f" ({remedy.format(extreme=extreme)})" if remedy else ""
+    split = "" if rules["split_sentences"] else _SPLIT
+    remedy = f" ({remedy.format(extreme=extreme, split=split)})" if remedy else ""
     yield f"  dropped {what}: {reason.format(**rules)}{remedy}"
     for example in cleaning["examples"].get(rule, []):
         text = example["caption"] or ""

@@ -39,6 +39,9 @@ def prepare(
     min_tokens: Annotated[int, typer.Option(min=1, help="Minimum caption length.")] = 3,
     max_tokens: Annotated[int, typer.Option(min=1, help="Maximum caption length.")] = 22,
     keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep duplicate captions.")] = False,
+    keep_fragments: Annotated[
+        bool, typer.Option("--keep-fragments", help="Keep captions that end in the middle of a phrase.")
+    ] = False,
     min_count: Annotated[int, typer.Option(min=1, help="Occurrences that a word needs to enter the vocabulary.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the 60/20/20 split of pairs without a split.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
@@ -71,6 +74,7 @@ def prepare(
                 min_tokens=min_tokens,
                 max_tokens=max_tokens,
                 unique_captions=not keep_duplicates,
+                fragments=keep_fragments,
                 split_sentences=split_sentences,
             ),
             seed=seed,

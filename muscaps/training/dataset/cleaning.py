@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from muscaps.training.dataset.fragments import is_fragment
 from muscaps.training.dataset.pairs import Pair
 from muscaps.training.dataset.sentences import sentences
 from muscaps.vocabulary import tokenize
@@ -26,6 +27,8 @@ class CleaningRules:
     """Maximum length of a caption in tokens."""
     unique_captions: bool = True
     """Keep only the first of several equal captions."""
+    fragments: bool = False
+    """Keep captions that `fragments.is_fragment` finds incomplete or empty of content."""
     split_sentences: bool = False
     """Replace a caption of more than `max_tokens` tokens by its sentences, each a caption of its own."""
 
@@ -62,7 +65,8 @@ class CleaningReport:
     dropped_pairs: dict[str, int] = field(default_factory=dict)
     """Tracks dropped, by rule: `too_short`, `too_long`, `no_caption_left`, or the error of their audio."""
     dropped_captions: dict[str, int] = field(default_factory=dict)
-    """Captions dropped from tracks of suitable length, by rule: `too_few_tokens`, `too_many_tokens`, `duplicate`."""
+    """Captions dropped from tracks of suitable length, by rule: `too_few_tokens`, `too_many_tokens`, `fragment`,
+    `duplicate`."""
     examples: dict[str, list[Dropped]] = field(default_factory=dict)
     """By rule, the first few that it dropped."""
     extremes: dict[str, float] = field(default_factory=dict)
@@ -87,12 +91,12 @@ def clean(pairs: Sequence[Pair], rules: CleaningRules = CleaningRules()) -> tupl
         captions = []
         for caption in _candidates(pair, rules):
             tokens = tuple(tokenize(caption))
-            rule = _broken_caption_rule(tokens, seen, rules)
+            rule = _broken_caption_rule(caption, tokens, seen, rules)
             if rule is None:
                 seen.add(tokens)
                 captions.append(caption)
             else:
-                value = None if rule == "duplicate" else len(tokens)
+                value = len(tokens) if rule in ("too_few_tokens", "too_many_tokens") else None
                 lost_captions[rule].append(Dropped(track_id=pair.track_id, value=value, caption=caption))
         if captions:
             kept.append(replace(pair, captions=tuple(captions)))
@@ -131,11 +135,15 @@ def _broken_duration_rule(pair: Pair, rules: CleaningRules) -> str | None:
     return None
 
 
-def _broken_caption_rule(tokens: tuple[str, ...], seen: set[tuple[str, ...]], rules: CleaningRules) -> str | None:
+def _broken_caption_rule(
+    caption: str, tokens: tuple[str, ...], seen: set[tuple[str, ...]], rules: CleaningRules
+) -> str | None:
     if len(tokens) < rules.min_tokens:
         return "too_few_tokens"
     if len(tokens) > rules.max_tokens:
         return "too_many_tokens"
+    if not rules.fragments and is_fragment(caption):
+        return "fragment"
     if rules.unique_captions and tokens in seen:
         return "duplicate"
     return None

@@ -28,6 +28,19 @@ def test_a_dropped_caption_is_shown_with_the_option_that_keeps_it(tmp_path: Path
     assert "fewer than 3 tokens (--min-tokens 2 keeps all)\n    t3, 2 tokens: calm piano" in found
 
 
+def test_split_sentences_is_not_suggested_where_it_is_used(tmp_path: Path) -> None:
+    rules = CleaningRules(split_sentences=True)
+    found = lines(tmp_path, "a calm piano piece", "a slow piano piece", "a piano piece", "word " * 30, rules=rules)
+    assert "more than 22 tokens (--max-tokens 30 keeps all)" in found
+    assert "--split-sentences" not in found
+
+
+def test_fragments_are_shown_with_the_option_that_keeps_them(tmp_path: Path) -> None:
+    found = lines(tmp_path, "a calm piano piece", "a slow piano piece", "a piano piece", "a piece of rock with")
+    assert "dropped 1 captions: end in the middle of a phrase or describe nothing (--keep-fragments keeps all)" in found
+    assert "    t3: a piece of rock with" in found
+
+
 def test_words_that_become_unknown_are_counted_and_named(tmp_path: Path) -> None:
     captions = ["a calm piano piece", "a calm piano piece with xylophone", "a calm piano tune", "a calm piano"]
     found = lines(tmp_path, *captions)

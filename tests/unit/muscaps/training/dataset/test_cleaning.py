@@ -66,3 +66,12 @@ def test_impossible_rules_are_refused() -> None:
         CleaningRules(min_seconds=50, max_seconds=40)
     with pytest.raises(ValueError, match="min_tokens=5"):
         CleaningRules(min_tokens=5, max_tokens=4)
+
+
+def test_fragments_are_dropped_with_examples_and_can_be_kept() -> None:
+    pairs = [pair("cut off", "a piece of rock with"), pair("empty", "No such thing!"), pair("whole", "calm rock piece")]
+    kept, report = clean(pairs)
+    assert [one.track_id for one in kept] == ["whole"]
+    assert report.dropped_captions == {"fragment": 2}
+    assert [one.caption for one in report.examples["fragment"]] == ["a piece of rock with", "No such thing!"]
+    assert len(clean(pairs, CleaningRules(fragments=True))[0]) == 3
