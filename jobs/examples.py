@@ -3,6 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "": [
+        ("demo", "try it on ten bundled tracks"),
+        ("caption my-music/ captions/", "caption a folder"),
+        ("export captions/ captions.csv", "the captions as CSV"),
+    ],
     "demo": [
         ("demo", "ten bundled tracks, captions in muscaps-demo/"),
         ("demo --output /tmp/demo", "the same, captions in another folder"),
@@ -41,6 +46,11 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("report captions/ report.html --tracks 500", "500 tracks in its table"),
         ("report s3://library/captions/ report.html --listen-hours 8", "links that play for 8 hours"),
     ],
+    "review": [
+        ("review sample captions/ 100", "a page with 100 tracks; save reviews.jsonl there"),
+        ("review apply captions/ reviews.jsonl", "write the decisions into the output"),
+        ("review score captions/", "share of captions accepted as they are"),
+    ],
     "review sample": [
         ("review sample captions/ 100", "100 tracks at random, in captions/review.html"),
         ("review sample captions/ 100 --by least-certain", "the 100 least certain captions"),
@@ -65,10 +75,56 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("submit --no-wait -- compact s3://library/captions/", "return at once"),
         ("submit --env AWS_PROFILE -- compact s3://library/captions/", "with a variable of this machine"),
     ],
+    "job": [
+        ("job list --address http://head:8265", "jobs of a cluster"),
+        ("job logs muscaps-1a2b --follow", "follow a job"),
+        ("job stop muscaps-1a2b", "stop it; finished tracks are written"),
+    ],
+    "job list": [
+        ("job list", "of the cluster in RAY_API_SERVER_ADDRESS"),
+        ("job list --address http://head:8265 --json", "for a program"),
+    ],
+    "job status": [
+        ("job status muscaps-1a2b", "ID as `muscaps submit` printed it"),
+        ("job status muscaps-1a2b --json", "for a program"),
+    ],
+    "job logs": [
+        ("job logs muscaps-1a2b", "what the job printed until now"),
+        ("job logs muscaps-1a2b --follow", "until it ends"),
+    ],
+    "job stop": [
+        ("job stop muscaps-1a2b", "wait until its finished tracks are written"),
+        ("job stop muscaps-1a2b --no-wait", "return at once"),
+    ],
+    "checkpoint": [
+        ("checkpoint show", "the bundled captioner"),
+        ("checkpoint import musicnn-0.1.0-py3-none-any.whl musicnn/", "an audio network for `muscaps train`"),
+    ],
+    "checkpoint import": [
+        ("checkpoint import experiment/ captioner/", "a published experiment folder"),
+        ("checkpoint import musicnn-0.1.0-py3-none-any.whl musicnn/", "the published musicnn"),
+        ("checkpoint import musicnn-0.1.0/ msd/ --model MSD_musicnn", "its other weights"),
+    ],
+    "checkpoint show": [
+        ("checkpoint show", "the bundled captioner"),
+        ("checkpoint show captioner/best", "a captioner of yours, with the verdict of its training"),
+        ("checkpoint show captioner/best --json", "the whole model card"),
+    ],
+    "dataset": [
+        ("dataset prepare pairs.csv data/", "columns uri and caption"),
+    ],
     "dataset prepare": [
         ("dataset prepare pairs.csv data/", "columns uri and caption"),
         ("dataset prepare pairs.csv data/ --min-seconds 0 --keep-duplicates", "keep short tracks, equal captions"),
         ("dataset prepare pairs.parquet data/ --extractor tagger/extractor", "features of another audio network"),
+    ],
+    "corpus": [
+        ("corpus render corpus/ --num-clips 200", "clips with true captions"),
+        ("corpus describe tracks.csv pairs.parquet", "captions from the facts of your catalogue"),
+    ],
+    "corpus describe": [
+        ("corpus describe tracks.csv pairs.parquet", "columns instruments, feel, genre, bpm"),
+        ("corpus describe corpus/pairs.parquet pairs.parquet --num-captions 4", "of rendered clips"),
     ],
     "corpus render": [
         ("corpus render corpus/ --num-clips 200", "a small corpus"),

@@ -88,13 +88,8 @@ class CommandWithHelpPage(TyperCommand):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the examples, one a line."""
-        program, _, name = ctx.command_path.partition(" ")
-        examples = EXAMPLES.get(name, ())
-        if examples:
-            with formatter.section("Examples"):
-                for words, note in examples:
-                    formatter.write(f"  # {note}\n  {program} {words}\n")
+        """Write the examples."""
+        _write_examples(ctx, formatter)
 
 
 class GroupWithHelpPage(TyperGroup):
@@ -113,6 +108,10 @@ class GroupWithHelpPage(TyperGroup):
                 with formatter.section(heading):
                     formatter.write_dl(rows)
 
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples."""
+        _write_examples(ctx, formatter)
+
 
 def use_help_pages(app: typer.Typer) -> None:
     """Give the commands of an app, and those of its groups, the help pages of this module."""
@@ -122,6 +121,16 @@ def use_help_pages(app: typer.Typer) -> None:
         assert group.typer_instance is not None
         group.cls = GroupWithHelpPage
         use_help_pages(group.typer_instance)
+
+
+def _write_examples(ctx: Any, formatter: Any) -> None:
+    """Write the examples of a command or group, one a line."""
+    program, _, name = ctx.command_path.partition(" ")
+    examples = EXAMPLES.get(name, ())
+    if examples:
+        with formatter.section("Examples"):
+            for words, note in examples:
+                formatter.write(f"  # {note}\n  {program} {words}\n")
 
 
 def _set_placeholder(parameter: Any) -> None:

@@ -33,7 +33,10 @@ def render(
     num_workers: Annotated[int, typer.Option(metavar="N", help="Processes; with more than one, on Ray Data.")] = 1,
     time_limit_s: Annotated[float, typer.Option(metavar="S", help="Time limit per clip.")] = 20.0,
 ) -> None:
-    """Render clips, and their captions and tags, into OUT. Skips what an earlier run finished."""
+    """Render clips with captions and tags into OUT.
+
+    The same command continues an interrupted run.
+    """
     from muscaps.corpus.clip import ClipSpec
     from muscaps.corpus.scores import find_scores
     from muscaps.corpus.soundfont import find_soundfonts

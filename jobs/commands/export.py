@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,8 +154,8 @@ def _print_summary(summary: "ExportSummary", max_chars: int | None, *, as_json: 
     print(f"{summary.rows} tracks in {summary.file}, described by {summary.descriptor}")
     if summary.reviewed:
         print(f"{summary.reviewed:,} of them were reviewed by a person")
-    for more in summary.more_files:
-        print(f"{more}: a column that is empty for some tracks, with the others' values")
+    for line in _column_files(summary):
+        print(line)
     if summary.cut:
         _print_shortened(summary, max_chars)
     if summary.escaped:
@@ -164,6 +164,21 @@ def _print_summary(summary: "ExportSummary", max_chars: int | None, *, as_json: 
             "--no-spreadsheet-safe leaves them unchanged",
             file=sys.stderr,
         )
+
+
+def _column_files(summary: "ExportSummary") -> Iterator[str]:
+    """Yield what was written to files of single columns, why, and what to do with them."""
+    if not summary.more_files:
+        return
+    count = len(summary.more_files)
+    columns = "1 column is" if count == 1 else f"{count} columns are"
+    yield (
+        f"{columns} not in {summary.file}, because some tracks have no value there and an empty cell can delete what "
+        "the system has. Import these files after it; each has only the tracks with a value:"
+    )
+    for more in summary.more_files:
+        missing = summary.rows - more.rows
+        yield f"  {more.file}: column {more.column}, {more.rows} tracks; the other {missing} are left unchanged"
 
 
 def _print_shortened(summary: "ExportSummary", max_chars: int | None) -> None:

@@ -21,6 +21,7 @@ from jobs.options import (
 )
 from jobs.outcomes import explained, resumable
 from jobs.progress import announce_dataset, duration, epoch_printer, shown_count
+from jobs.training_report import result_line, useless_captioner_warning
 
 if TYPE_CHECKING:
     from muscaps.config import ExtractorConfig
@@ -163,13 +164,13 @@ def train(
     if as_json:
         typer.echo(json.dumps(dict(metrics), indent=2))
         return
-    typer.echo(
-        f"best epoch {metrics['epoch']} of {metrics['epochs']}: validation loss {metrics['validation_loss']:.4f}, "
-        f"CIDEr {100 * metrics['validation_cider']:.1f} (x 100)"
-    )
+    typer.echo(result_line(metrics))
     for line in fine_tuning_lines(metrics):
         typer.echo(line)
     typer.echo(f"checkpoint: {output / 'best'}")
+    if start is None:
+        for line in useless_captioner_warning(metrics, _num_training_pairs(dataset)):
+            typer.echo(line, err=True)
 
 
 def _check_start(fusion: Fusion, extractor: Path | None, start: Path | None, *, scratch: bool, fine_tune: bool) -> None:
@@ -181,6 +182,12 @@ def _check_start(fusion: Fusion, extractor: Path | None, start: Path | None, *, 
             raise ValueError("--fusion dcase cannot be combined with --extractor, --from, --scratch or --fine-tune")
     elif not scratch and extractor is None and start is None:
         raise ValueError("give --extractor or --from, or --scratch to train without pre-training")
+
+
+def _num_training_pairs(dataset: Path) -> int:
+    from muscaps.training.dataset.reader import PreparedDataset
+
+    return int(PreparedDataset(dataset).card["splits"].get("train", 0))
 
 
 def _log_mel_extractor(dataset: Path) -> Path:
@@ -204,7 +211,7 @@ def _extractor_config(
 
 def _caption_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: (
-        f"epoch {row['epoch']}/{max_epochs}  loss {row['train_loss']:.4f}  validation {row['validation_loss']:.4f}  "
-        f"CIDEr {100 * row['validation_cider']:.1f}  {row['seconds']:.1f} s an epoch  "
-        f"ETA at most {duration(row['eta_s'])}"
+        f"epoch {row['epoch']}/{max_epochs}: loss {row['train_loss']:.4f}, validation loss "
+        f"{row['validation_loss']:.4f}, greedy CIDEr x 100 {100 * row['validation_cider']:.1f}; "
+        f"{row['seconds']:.1f} s an epoch, at most {duration(row['eta_s'])} left"
     )

@@ -17,9 +17,8 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from muscaps.config import DecodingOptions
+from muscaps.config import TRAINED_DECODING, DecodingOptions
 from muscaps.decoding import beam_search
-from muscaps.evaluation.caption_metrics import cider
 from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive
 from muscaps.models.caption_model import CaptionNetwork
 from muscaps.models.musicnn import Musicnn
@@ -34,7 +33,8 @@ from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.example_dropout import ExampleDropout, dropout_mask
 from muscaps.training.loop import Progress, Validation
 from muscaps.training.schedules import linear_decay
-from muscaps.vocabulary import PAD, Vocabulary, tokenize
+from muscaps.training.validation_captions import NOT_DECODED, caption_measures
+from muscaps.vocabulary import PAD, Vocabulary
 from muscaps.word_constraints import WordConstraints
 
 ReadFeatures = Callable[[Example], np.ndarray]
@@ -114,9 +114,8 @@ class CaptionerObjective:
             workers=self.workers,
             learn_unknown=config.learn_unknown,
         )
-        self._constraints = WordConstraints(
-            vocabulary.words, no_repeated_words=False, allow_unknown=config.learn_unknown, device=torch.device(device)
-        )
+        # Those of the checkpoint, so that `muscaps evaluate --split validation` finds the same greedy captions.
+        self._constraints = WordConstraints(vocabulary.words, **TRAINED_DECODING, device=torch.device(device))
         # Layers whose results do not depend on the number of workers replace those of the model.
         model.dropout = cast(nn.Dropout, ExampleDropout(model.config.dropout))
         share_batch_norms(model)
@@ -205,18 +204,17 @@ class CaptionerObjective:
 
     def validate(self, epoch: int) -> Validation:
         """Score the validation split; captions are decoded every `decode_every` epochs."""
-        scores = self.scores(decode=(epoch + 1) % self.config.decode_every == 0)
-        loss, found = scores["loss"], scores.get("cider", math.nan)
+        metrics = self.scores(decode=(epoch + 1) % self.config.decode_every == 0)
+        by_loss = self.config.monitor == "loss"
         return Validation(
-            score=-loss if self.config.monitor == "loss" else found,
-            metrics={"validation_loss": loss, "validation_cider": found},
+            score=-metrics["validation_loss"] if by_loss else metrics["validation_cider"], metrics=metrics
         )
 
     @torch.no_grad()
     def scores(self, *, decode: bool = True) -> dict[str, float]:
-        """Return `loss` and, if captions are decoded, `cider` of the validation split, over all workers.
+        """Return `validation_loss` and the measures of the validation split's captions, over all workers.
 
-        The loss is over all examples, `cider` over those that are not replayed.
+        The loss is over all examples, the captions are of those that are not replayed.
         """
         self.model.eval()
         own = self.validation_examples[self.workers.rank :: self.workers.size]
@@ -238,10 +236,8 @@ class CaptionerObjective:
                     if not example.replayed
                 ]
         totals = self.workers.sum(totals.to(self.device) if self.device != "cpu" else totals).cpu()
-        result = {"loss": float(totals[0] / totals[1])}
-        if decode:
-            result["cider"] = self._cider(predictions)
-        return result
+        measures = self._caption_measures(predictions) if decode else NOT_DECODED
+        return {"validation_loss": float(totals[0] / totals[1]), **measures}
 
     def _loss_and_words(self, features: Tensor, mask: Tensor, captions: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         """Return the sum of the loss and the number of words over all captions of some examples, (2,)."""
@@ -256,19 +252,15 @@ class CaptionerObjective:
             totals[1] += int((texts.targets != PAD).sum())
         return totals
 
-    def _cider(self, predictions: list[str]) -> float:
-        """Return CIDEr-D of the predictions of all workers; NaN without the `evaluate` extra."""
+    def _caption_measures(self, predictions: list[str]) -> dict[str, float]:
+        """Measure the captions of all workers."""
         gathered: list[list[str]] = [predictions]
         if self.workers.size > 1:
             gathered = [[] for _ in range(self.workers.size)]
             torch.distributed.all_gather_object(gathered, predictions)
         examples = [e for rank in range(self.workers.size) for e in self.validation_examples[rank :: self.workers.size]]
-        examples = [example for example in examples if not example.replayed]
-        references = [[" ".join(tokenize(text)) for text in example.captions] for example in examples]
-        try:
-            return cider([text or "<unk>" for part in gathered for text in part], references)
-        except ImportError:
-            return math.nan
+        references = [example.captions for example in examples if not example.replayed]
+        return caption_measures([text for part in gathered for text in part], references)
 
     def weights(self) -> dict[str, Tensor]:
         """Return all weights that training changes: without a frozen extractor."""

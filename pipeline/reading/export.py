@@ -99,6 +99,18 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnFile:
+    """A file of one column, with the tracks that have a value."""
+
+    file: str
+    """Path or URI."""
+    column: str
+    """Name of the column."""
+    rows: int
+    """Tracks in the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportSummary:
     """What was written."""
 
@@ -120,7 +132,7 @@ class ExportSummary:
     """(track_id, instruments that are lost) of the first of them."""
     escaped: int
     """CSV cells that got an apostrophe in front."""
-    more_files: tuple[str, ...] = ()
+    more_files: tuple[ColumnFile, ...] = ()
     """Files of columns that are empty for some tracks, where the import deletes what a system has for an empty cell."""
 
 
@@ -201,12 +213,12 @@ class _Export:
         storage.write_once(uri, json.dumps(descriptor, indent=2, ensure_ascii=False).encode() + b"\n")
         return rows, uri
 
-    def write_filled(self, key: ExportColumn, column: ExportColumn) -> str:
-        """Write a file of one column for the tracks that have a value; return its path or URI."""
+    def write_filled(self, key: ExportColumn, column: ExportColumn) -> ColumnFile:
+        """Write a file of one column for the tracks that have a value."""
         start, _, suffix = self._config.file.rpartition(".")
         file = f"{start}-{column.name.lower().replace(' ', '-')}.{suffix}"
-        self.write(file, [key, column], only_filled=column.name)
-        return file
+        rows, _ = self.write(file, [key, column], only_filled=column.name)
+        return ColumnFile(file=file, column=column.name, rows=rows)
 
     def by_filling(self, columns: Sequence[ExportColumn]) -> tuple[list[ExportColumn], list[ExportColumn]]:
         """Return the columns with a value for every track, and those with values for some."""

@@ -76,6 +76,13 @@ def test_groups_name_an_option_or_a_command_once() -> None:
     assert len(dict(commands())["caption"].params) > MAX_UNGROUPED
 
 
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_help_page_shows_an_example(name: str) -> None:
+    page = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"}, prog_name="muscaps").stdout
+    assert f"\n  muscaps {name}" in page.partition("Examples:\n")[2]
+    assert max(map(len, page.splitlines())) <= 80
+
+
 MAIN = ("caption", "retry", "verify", "status", "export", "report", "search", "submit", "dataset prepare", "train")
 
 
@@ -84,7 +91,6 @@ def test_a_main_command_shows_three_examples(name: str) -> None:
     page = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"}, prog_name="muscaps").stdout
     lines = page.partition("Examples:\n")[2].splitlines()
     assert len([line for line in lines if line.startswith(f"  muscaps {name}")]) >= 3
-    assert max(map(len, page.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(("name", "words"), [(name, words) for name, found in EXAMPLES.items() for words, _ in found])

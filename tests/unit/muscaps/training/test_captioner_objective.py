@@ -19,6 +19,7 @@ from muscaps.training.dataset.pairs import DatasetError
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.initial_captioner import new_captioner
 from muscaps.training.loop import TrainingLoop
+from muscaps.training.validation_captions import caption_measures
 from muscaps.vocabulary import PAD, tokenize
 from tests.training_data import EXTRACTOR, MODEL, write_dataset
 
@@ -44,10 +45,10 @@ def test_one_step_lowers_the_loss_and_spares_what_is_frozen(
         if name.startswith("feature_extractor.") or name.startswith("word_embedding")
     }
     trained = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    before = objective.scores(decode=False)["loss"]
+    before = objective.scores(decode=False)["validation_loss"]
     for step in range(objective.steps_per_epoch):
         loop.step(0, step)
-    assert objective.scores(decode=False)["loss"] < before
+    assert objective.scores(decode=False)["validation_loss"] < before
     state = model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in frozen.items())
     # The extractor's statistics are frozen too; every trained parameter changes.
@@ -73,8 +74,27 @@ def test_validation_reports_loss_and_cider(start: Callable[..., TrainingLoop[Cap
     pytest.importorskip("pycocoevalcap")
     objective = start().objective
     scores = objective.scores()
-    assert scores["loss"] == pytest.approx(math.log(len(objective.vocabulary)), rel=0.3)  # untrained: a guess
-    assert 0 <= scores["cider"] <= 10
+    assert scores["validation_loss"] == pytest.approx(
+        math.log(len(objective.vocabulary)), rel=0.3
+    )  # untrained: a guess
+    assert 0 <= scores["validation_cider"] <= 10
+
+
+def test_validation_measures_the_captions_that_the_checkpoint_writes(
+    start: Callable[..., TrainingLoop[CaptionerObjective]], tmp_path: Path
+) -> None:
+    loop = start()
+    save_captioners(loop, tmp_path, name="untrained")
+    captioner, objective = Captioner.load(tmp_path / "last"), loop.objective
+    features = [np.asarray(objective.dataset.features(e), np.float32) for e in objective.validation_examples]
+    captions = captioner.caption_features(features, DecodingOptions(beam_size=1))
+    expected = caption_measures(
+        [" ".join(captioner.vocabulary.decode(caption.word_ids)) for caption in captions],
+        [example.captions for example in objective.validation_examples],
+    )
+    found = objective.scores()
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert not any("<unk>" in caption.words for caption in captions)
 
 
 @pytest.mark.parametrize("mode", ["fine-tuned", "scratch"])
@@ -90,7 +110,7 @@ def test_the_extractor_learns_from_excerpts(tmp_path: Path, mode: str) -> None:
     assert not torch.equal(extractor.vertical[0].conv.weight, weight)
     assert torch.equal(extractor.temporal[0].norm.running_mean, statistics) == (mode == "fine-tuned")
     assert objective.batches.batch(0, 0).batch.audio.shape == (4, 2, 48_000)
-    assert math.isfinite(objective.scores(decode=False)["loss"])
+    assert math.isfinite(objective.scores(decode=False)["validation_loss"])
 
 
 def test_features_of_another_extractor_are_refused(dataset: PreparedDataset) -> None:

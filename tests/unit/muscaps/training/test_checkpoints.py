@@ -18,7 +18,9 @@ def test_early_stopping_waits_for_its_patience_and_keeps_the_best(
 ) -> None:
     training = start(patience=2, max_epochs=50)
     losses = iter([3.0, 2.0, 2.5, 2.4, 1.0])
-    monkeypatch.setattr(training.objective, "scores", lambda decode: {"loss": next(losses), "cider": 0.0})
+    monkeypatch.setattr(
+        training.objective, "scores", lambda decode: {"validation_loss": next(losses), "validation_cider": 0.0}
+    )
     training.train()
     assert training.counters.epoch == 4
     assert training.counters.best_epoch == 2

@@ -47,8 +47,9 @@ def test_columns_that_are_empty_for_some_tracks_get_files_of_their_own_for_sourc
     rows = rows_of(output.parent / "sa.csv")
     assert list(rows[0]) == ["Filename", "Title", "Description", "Genres"]
     assert rows[0]["Filename"] == "a b.mp3"
-    names = [Path(file).name for file in summary.more_files]
+    names = [Path(more.file).name for more in summary.more_files]
     assert names == ["sa-mood.csv", "sa-tempos.csv", "sa-bpm.csv", "sa-has-vocal.csv"]
+    assert [(more.column, more.rows) for more in summary.more_files][2] == ("Bpm", 1)
     assert rows_of(output.parent / "sa-bpm.csv") == [{"Filename": "a b.mp3", "Bpm": "98"}]
 
 
