@@ -43,8 +43,9 @@ def test_from_rendered_music_to_captions(tmp_path: Path) -> None:
     assert "24 clips (24 rendered now" in results["render"].stdout
     assert results["prepare"].stdout.startswith("24 of 24 tracks kept")
     assert (tmp_path / "tagger" / "tags.csv").read_text().startswith("tag,roc_auc,pr_auc")
-    assert re.search(r"epoch 1/3 .* ETA at most \d+ ", results["train"].stderr)
-    assert re.search(r"best epoch \d of 3: validation loss [\d.]+, CIDEr [\d.]+", results["train"].stdout)
+    assert re.search(r"epoch 1/3: .* at most \d+ .* left", results["train"].stderr)
+    best = r"best epoch \d of 3, on the validation split: loss [\d.]+, greedy CIDEr x 100 [\d.]+"
+    assert re.search(best, results["train"].stdout)
     captions = pq.read_table(tmp_path / "captions" / "captions").to_pylist()
     assert [row["track_id"] for row in sorted(captions, key=lambda row: row["track_id"])] == ["0.wav", "1.wav"]
     assert all(row["caption"] for row in captions)
