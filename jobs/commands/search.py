@@ -106,4 +106,5 @@ def _print_table(result: "SearchResult") -> None:
         score = "-" if hit.score is None else f"{hit.score:.2f}"
         table.add_row(score, fit, Text(named), Text(str(hit.known.get("caption", ""))))
     Console().print(table)
-    print(f"{result.tracks:,} tracks ranked in {result.seconds:.1f} s", file=sys.stderr)
+    ranked = "1 track" if result.tracks == 1 else f"{result.tracks:,} tracks"
+    print(f"{ranked} ranked in {result.seconds:.1f} s", file=sys.stderr)

@@ -37,7 +37,11 @@ class FeatureEntry:
 
 
 def save_features(path: Path, entries: Iterable[FeatureEntry]) -> None:
-    """Write entries to a file; an existing one is replaced whole."""
+    """Write entries to a file; an existing one is replaced whole, a missing folder is created.
+
+    Entries can take minutes to compute, so the folder comes first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     entries = list(entries)
     beside = path.with_name(f".{path.name}.partial.npz")
     np.savez(

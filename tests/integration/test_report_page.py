@@ -212,6 +212,20 @@ def test_marks_of_words_and_damage_filter(page: Page, compared: Path) -> None:
     assert {"Repeated words (1)", "<unk> (1)", "Damaged file (1)"} <= set(chips)
 
 
+def test_a_filter_that_hides_the_chosen_track_chooses_a_track_of_the_table(page: Page, compared: Path) -> None:
+    page.open(compared)
+    heading = "document.querySelector('#detail h2').textContent"
+    before = page.run(heading)
+    page.click(".chip", "Damaged file")
+    assert page.run(heading) == page.text(".row.track .name b") != before
+    page.click(".chip", "Damaged file")
+    page.key("/")
+    page.type("tango")
+    page.wait_for("document.getElementById('count').textContent === '1 of 4 tracks'")
+    assert page.run(heading) == page.text(".row.track .name b") == before
+    assert page.problems == []
+
+
 def test_keys_work_without_a_click_and_moving_plays(page: Page, with_audio: Path) -> None:
     page.open(with_audio)
     heading = "document.querySelector('#detail h2').textContent"

@@ -4,7 +4,8 @@
 
 CHECKPOINT is any captioner with tag heads, or `bundled`; OUT is the same captioner with the head, new or fitted again.
 Captions do not change: no word claims the head's tag. The other sounds are those of `other_sounds`; the left-out real
-tracks choose nothing and are only counted. The features of real tracks are kept beside OUT.
+tracks choose nothing and are only counted. The features of real tracks are read from --features, or computed and kept
+there; without it they are kept beside OUT.
 """
 
 import argparse
@@ -138,7 +139,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", help="captioner with tag heads, or bundled")
     parser.add_argument("output", type=Path, metavar="OUT")
     parser.add_argument("--real", type=Path, required=True, help="catalogue of real tracks, CSV")
-    parser.add_argument("--features", type=Path, help="features/real.npz of `python -m pipeline.training.bundled`")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        help="features/real.npz of `python -m pipeline.training.bundled`; computed if it is missing",
+    )
     parser.add_argument("--exclude-licence", default="BY-SA", help="tracks whose licence contains it are not used")
     parser.add_argument("--threads", type=int, default=1)
     return parser

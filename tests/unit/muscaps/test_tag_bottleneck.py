@@ -48,12 +48,13 @@ def entry(track_id="a", version="plain", chunks=7):
 
 def test_a_feature_file_returns_what_was_saved(tmp_path):
     entries = [entry(), entry("b", "disturbed", 2)]
-    save_features(tmp_path / "x.npz", entries)
-    found = load_features(tmp_path / "x.npz")
+    file = tmp_path / "made" / "features" / "x.npz"  # the folders do not exist
+    save_features(file, entries)
+    found = load_features(file)
     assert [(e.track_id, e.version) for e in found] == [("a", "plain"), ("b", "disturbed")]
     for one, other in zip(found, entries, strict=True):
         np.testing.assert_array_equal(one.features, other.features)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_halves_need_three_chunks_each():

@@ -45,7 +45,7 @@ for (const [label, test] of marks) {
   const chip = makeButton("chip", `${label} (${whole(count)})`, () => {
     if (!activeMarks.delete(test)) activeMarks.add(test);
     chip.setAttribute("aria-pressed", String(activeMarks.has(test)));
-    refresh();
+    refreshAndFollow();
   });
   chip.setAttribute("aria-pressed", "false");
   $("chips").append(chip);
@@ -80,7 +80,7 @@ BANDS.forEach(([low, high], n) => {
 });
 certaintyPick.hidden = !data.scored;
 const reviewPick = $("review-pick");
-for (const pick of [tagPick, certaintyPick]) pick.addEventListener("change", () => refresh());
+for (const pick of [tagPick, certaintyPick]) pick.addEventListener("change", () => refreshAndFollow());
 
 const isShown = (i) => {
   for (const test of activeMarks) if (!test(i)) return false;

@@ -5,7 +5,7 @@ const applyFilter = () => {
   clearTimeout(filterTimer);
   readFilter(filterBox.value);
   document.querySelectorAll(".word").forEach((word) => word.setAttribute("aria-pressed", String(terms.length === 1 && terms[0] === word.dataset.word)));
-  refresh(!terms.length && !without.length);
+  refreshAndFollow(!terms.length && !without.length);
 };
 filterBox.addEventListener("input", () => { clearTimeout(filterTimer); filterTimer = setTimeout(applyFilter, 60); });
 document.querySelectorAll(".word").forEach((word) => word.addEventListener("click", () => {

@@ -118,5 +118,5 @@ const saveReviews = () => {
 };
 $("progress").max = total;
 $("save-reviews").addEventListener("click", saveReviews);
-$("review-pick").addEventListener("change", () => refresh());
+$("review-pick").addEventListener("change", () => refreshAndFollow());
 addEventListener("beforeunload", (event) => { if (unsaved && !isKept) event.preventDefault(); });
