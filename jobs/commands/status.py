@@ -49,6 +49,11 @@ def _progress_lines(found: "RunStatus") -> Iterator[str]:
     since = f" since {_clock(found.started_at)}" if found.is_running and found.started_at else ""
     yield f"run {found.run_id}: {found.state}{since}"
     yield f"{found.captioned:,} captioned, {found.failed:,} failed, {found.left:,} left of {found.to_do:,}"
+    if not found.is_running and found.ended_at is None:
+        yield (
+            "tracks that it finished in its last seconds may not be written: `muscaps verify` counts what is, and the "
+            "same `muscaps caption` command continues"
+        )
     if found.shared:
         saved = "" if found.saved_seconds is None else f": about {duration(found.saved_seconds)} saved"
         yield f"{found.shared:,} versions share the caption of another track{saved}"
