@@ -1,6 +1,6 @@
 """Captions: a track's hypotheses in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +47,9 @@ class Caption:
     """Other hypotheses, best first."""
     segments: tuple[Segment, ...] = ()
     """Time-coded captions, where asked for."""
-    attention: npt.NDArray[np.float32] | None = None
+    attention: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     """Weights, (words + `<eos>`, chunks), where asked for and the model attends."""
-    embedding: npt.NDArray[np.float32] | None = None
+    embedding: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     """Audio embedding of the track, (hidden,): tracks that sound alike have a high cosine similarity."""
 
 

@@ -1,6 +1,8 @@
 """From ranked hypotheses to a caption."""
 
-from muscaps.caption import to_caption
+import numpy as np
+
+from muscaps.caption import Caption, to_caption
 from muscaps.decoding import Hypothesis
 from muscaps.vocabulary import Vocabulary
 
@@ -24,3 +26,8 @@ def test_the_best_hypothesis_is_used_if_none_has_text():
     caption = to_caption([hypothesis(COMMA, log_prob=-1.0), hypothesis(log_prob=-2.0)], WORDS, num_alternatives=1)
     assert (caption.text, caption.word_ids, caption.log_prob) == ("", (COMMA,), -1.0)
     assert [other.text for other in caption.alternatives] == [""]
+
+
+def test_the_repr_has_no_arrays():
+    caption = Caption(text="Piano.", words=("piano",), word_ids=(PIANO,), log_prob=-1.0, embedding=np.ones(192))
+    assert len(repr(caption)) < 200
