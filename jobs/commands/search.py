@@ -1,6 +1,7 @@
 """`muscaps search`: tracks ranked by words, by a track or by columns."""
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +89,13 @@ def _print_notes(result: "SearchResult") -> None:
     if not result.hits:
         print("no track meets the conditions", file=sys.stderr)
     elif all(hit.is_weak for hit in result.hits):
-        print(f"no track fits well: the best fit is {result.hits[0].fit:.2f} of 1", file=sys.stderr)
+        best = max(hit.fit for hit in result.hits if hit.fit is not None)
+        print(f"no track fits well: the best fit of these is {_rounded_down(best)}, below 0.5", file=sys.stderr)
+
+
+def _rounded_down(fit: float) -> str:
+    """Return two decimals of a fit; 0.499 is below 0.5 and must not read 0.50."""
+    return f"{math.floor(100 * fit) / 100:.2f}"
 
 
 def _print_table(result: "SearchResult") -> None:
@@ -102,7 +109,7 @@ def _print_table(result: "SearchResult") -> None:
     for hit in result.hits:
         track = " - ".join(str(hit.known[k]) for k in ("artist", "title") if hit.known.get(k))
         named = f"{track} ({hit.track_id})" if track else hit.track_id
-        fit = "-" if hit.fit is None else f"{hit.fit:.2f}{' weak' if hit.is_weak else ''}"
+        fit = "-" if hit.fit is None else f"{_rounded_down(hit.fit)}{' weak' if hit.is_weak else ''}"
         score = "-" if hit.score is None else f"{hit.score:.2f}"
         table.add_row(score, fit, Text(named), Text(str(hit.known.get("caption", ""))))
     Console().print(table)
