@@ -164,6 +164,12 @@ def _print_summary(summary: "ExportSummary", max_chars: int | None, *, as_json: 
             "--no-spreadsheet-safe leaves them unchanged",
             file=sys.stderr,
         )
+    if summary.formulas:
+        print(
+            f"{summary.formulas} cells begin like formulas and are unchanged, because another system imports them. "
+            "A spreadsheet that opens the file may run them; --spreadsheet-safe puts an apostrophe in front",
+            file=sys.stderr,
+        )
 
 
 def _column_files(summary: "ExportSummary") -> Iterator[str]:

@@ -21,7 +21,15 @@ from pipeline.output.newest import Table, open_table
 from pipeline.reading.atomic_file import atomic_file
 from pipeline.reading.audiofolder import AudioPaths
 from pipeline.reading.descriptor import DISCLOSURE, data_package
-from pipeline.reading.export_columns import CellCounts, Cells, ExportColumn, plain_columns, profile_columns, renamed
+from pipeline.reading.export_columns import (
+    CellCounts,
+    Cells,
+    ExportColumn,
+    Formulas,
+    plain_columns,
+    profile_columns,
+    renamed,
+)
 from pipeline.reading.formats import ExportFormat, batch_writer
 from pipeline.reading.ordered_rows import rows_in_order
 from pipeline.reading.profiles import PROFILES, Profile, profile_of
@@ -91,11 +99,17 @@ class ExportConfig:
         return "csv" if suffix == "txt" else suffix  # type: ignore[return-value]
 
     @property
-    def makes_formulas_safe(self) -> bool:
-        """Whether text that is a formula gets an apostrophe."""
-        if self.format != "csv" or self.spreadsheet_safe is not None:
-            return self.format == "csv" and bool(self.spreadsheet_safe)
-        return self.profile is None or PROFILES[self.profile].is_for_people
+    def is_tab_separated(self) -> bool:
+        """Whether tabs separate the cells."""
+        return self.file.lower().endswith(".txt")
+
+    @property
+    def formulas(self) -> Formulas:
+        """What is done about text that is a formula."""
+        if self.format != "csv" or self.spreadsheet_safe is False:
+            return "ignore"
+        is_for_people = self.profile is None or PROFILES[self.profile].is_for_people
+        return "apostrophe" if self.spreadsheet_safe or is_for_people else "count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +146,8 @@ class ExportSummary:
     """(track_id, instruments that are lost) of the first of them."""
     escaped: int
     """CSV cells that got an apostrophe in front."""
+    formulas: int
+    """Cells that a spreadsheet would run as a formula, unchanged because another system imports the file."""
     more_files: tuple[ColumnFile, ...] = ()
     """Files of columns that are empty for some tracks, where the import deletes what a system has for an empty cell."""
 
@@ -148,8 +164,9 @@ def export_captions(config: ExportConfig) -> ExportSummary:
     table = open_table(config.output, "captions")
     cells = Cells(
         words=TagWords(taxonomy=taxonomy, min_score=config.min_tag_score),
-        spreadsheet_safe=config.makes_formulas_safe,
         audio_paths=AudioPaths(table, config.file),
+        formulas=config.formulas,
+        one_line=config.is_tab_separated,
     )
     export = _Export(config, table, cells)
     profile = None if config.profile is None else PROFILES[config.profile]
@@ -190,10 +207,13 @@ class _Export:
             Number of rows, and path or URI of the descriptor.
         """
         config, schema, rows = self._config, _schema(columns), 0
-        tabs = file.lower().endswith(".txt")
         with atomic_file(file) as path:
             with batch_writer(
-                path, schema, config.format, byte_order_mark=config.excel, delimiter="\t" if tabs else ","
+                path,
+                schema,
+                config.format,
+                byte_order_mark=config.excel,
+                delimiter="\t" if config.is_tab_separated else ",",
             ) as write:
                 for batch in self._batches(columns, schema, self._cells):
                     kept = batch if only_filled is None else batch.filter(_is_filled(batch[only_filled]))
@@ -204,7 +224,7 @@ class _Export:
             file,
             schema,
             sources={column.name: column.source for column in columns},
-            spreadsheet_safe=config.makes_formulas_safe,
+            spreadsheet_safe=config.formulas == "apostrophe",
             rows=rows,
             size=size,
             digest=digest,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +28,8 @@ from pipeline.review.reviewed_captions import REVIEWED_COLUMN
 
 FORMULA_START = "[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
 """Start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), full-width signs included."""
+Formulas = Literal["apostrophe", "count", "ignore"]
+"""What is done about text that a spreadsheet would run as a formula."""
 MAX_EXAMPLES = 10
 """Tracks that are named whose shorter caption lacks an instrument."""
 FILE_NAME = "file_name"
@@ -66,6 +69,7 @@ class CellCounts:
     examples: list[tuple[str, str]] = field(default_factory=list)
     """(track_id, what was lost) of the first tracks whose shorter caption lacks an instrument."""
     escaped: int = 0
+    formulas: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +77,11 @@ class Cells:
     """How cells are written."""
 
     words: TagWords
-    spreadsheet_safe: bool
-    """Put an apostrophe in front of text that a spreadsheet would run as a formula."""
     audio_paths: AudioPaths
+    formulas: Formulas = "ignore"
+    """Whether text that is a formula gets an apostrophe in front, or is counted."""
+    one_line: bool = False
+    """Replace tabs and line breaks by a blank: text separated by tabs has no rule for them that all programs follow."""
     counts: CellCounts = field(default_factory=CellCounts)
 
     def batch(self, batch: pa.RecordBatch, columns: Sequence[ExportColumn], schema: pa.Schema) -> pa.RecordBatch:
@@ -95,11 +101,21 @@ class Cells:
         array = converted(array, column.kind)
         if column.max_chars is not None and pa.types.is_string(column.kind):
             array = self._shortened(batch, array, column)
-        if self.spreadsheet_safe and pa.types.is_string(column.kind):
-            is_formula = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
-            self.counts.escaped += pc.sum(is_formula).as_py() or 0
-            array = pc.if_else(is_formula, pc.binary_join_element_wise("'", array, ""), array)
-        return array
+        return self._safe(array) if pa.types.is_string(column.kind) else array
+
+    def _safe(self, array: pa.Array) -> pa.Array:
+        """Return text as the file's reader needs it."""
+        if self.one_line:
+            array = pc.replace_substring_regex(array, "[\\t\\r\\n]+", " ")
+        if self.formulas == "ignore":
+            return array
+        is_formula = pc.match_substring_regex(array, f"^(?:{FORMULA_START})").fill_null(False)
+        found = pc.sum(is_formula).as_py() or 0
+        if self.formulas == "count":
+            self.counts.formulas += found
+            return array
+        self.counts.escaped += found
+        return pc.if_else(is_formula, pc.binary_join_element_wise("'", array, ""), array)
 
     def _shortened(self, batch: pa.RecordBatch, array: pa.Array, column: ExportColumn) -> pa.Array:
         assert column.max_chars is not None

@@ -41,6 +41,8 @@ def shorten_caption(caption: str, max_chars: int, alternatives: Sequence[str] = 
         The caption itself where it is short enough, otherwise the first sentence that fits and names the most of its
         instruments.
     """
+    if len(caption) <= max_chars:
+        return Shortened(text=caption)
     caption = " ".join(caption.split())
     if len(caption) <= max_chars:
         return Shortened(text=caption)

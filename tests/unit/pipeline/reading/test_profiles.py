@@ -58,6 +58,28 @@ def test_text_is_unchanged_in_files_for_another_system(output: Path) -> None:
     assert pd.read_csv(output.parent / "sm.csv")["TrackTitle"].tolist() == [TITLE, "=SUM(A1)"]
 
 
+@pytest.mark.parametrize(
+    ("name", "profile"), [("sa.csv", "sourceaudio"), ("sm.csv", "soundminer"), ("h.txt", "harvest")]
+)
+def test_formulas_in_files_for_another_system_are_counted(output: Path, name: str, profile: str) -> None:
+    summary = export(output, name, profile=profile)
+    assert (summary.formulas, summary.escaped) == (1, 0)
+    assert "=SUM(A1)" in (output.parent / name).read_text()
+
+
+def test_an_apostrophe_in_front_of_formulas_can_be_chosen_for_another_system(output: Path) -> None:
+    summary = export(output, "sm.csv", profile="soundminer", spreadsheet_safe=True)
+    assert (summary.formulas, summary.escaped) == (0, 1)
+    assert rows_of(output.parent / "sm.csv")[1]["TrackTitle"] == "'=SUM(A1)"
+
+
+def test_text_separated_by_tabs_has_one_line_a_track(tmp_path: Path) -> None:
+    write_captions(tmp_path / "output", [caption_row(0, title="two\r\nlines\tand a tab")])
+    export(tmp_path / "output", "h.txt", profile="harvest")
+    assert rows_of(tmp_path / "h.txt", "\t")[0]["TRACK: Title"] == "two lines and a tab"
+    assert len((tmp_path / "h.txt").read_text().splitlines()) == 2
+
+
 def test_soundminer_has_its_lengths_and_the_model_in_its_notes(output: Path) -> None:
     later = STARTED + timedelta(days=1)
     row = caption_row(

@@ -7,7 +7,11 @@ from pipeline.reading.shortening import shorten_caption
 LONG = "Dark and somber soundtrack piece at a leisurely pace, with strings and choir."
 
 
-def test_a_caption_that_fits_stays() -> None:
+def test_a_caption_that_fits_stays_unchanged() -> None:
+    assert shorten_caption("A slow piano\n piece.", 20).text == "A slow piano\n piece."
+
+
+def test_a_caption_that_fits_without_double_blanks_loses_only_these() -> None:
     assert shorten_caption("A slow piano  piece.", 19).text == "A slow piano piece."
     assert shorten_caption("A slow piano  piece.", 19).lost == ()
 
