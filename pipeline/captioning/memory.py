@@ -1,6 +1,7 @@
-"""Peak memory of a process, Ray's object store excluded."""
+"""Memory of a process: its peak, Ray's object store excluded, and how freed memory is returned to the system."""
 
 import contextlib
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -21,6 +22,16 @@ def peak_bytes() -> int:
     global _peak
     _peak = max(_peak, _largest_since_last_call())
     return _peak
+
+
+def release_freed_memory() -> None:
+    """Return freed memory to the system, if the C library is glibc; others do it themselves.
+
+    Results of workers arrive in thousands of small allocations. glibc keeps the pages that they leave behind: 200 MiB
+    after 20,000 tracks.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _largest_since_last_call() -> int:

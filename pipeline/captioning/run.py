@@ -23,6 +23,7 @@ from pipeline.captioning.config import CaptioningConfig
 from pipeline.captioning.dataset import CaptioningGraph, block_bytes
 from pipeline.captioning.drain import Drain
 from pipeline.captioning.masters import group_column
+from pipeline.captioning.memory import release_freed_memory
 from pipeline.captioning.plan import Plan, copies, plan_run, shards
 from pipeline.captioning.record import RunRecord
 from pipeline.captioning.retries import MAX_ATTEMPTS, ShardRetries
@@ -163,6 +164,7 @@ class _Run:
                         break
                     self._sink.set_versions(shard.versions)
                     self._process_shard(shard.rows, session)
+                    release_freed_memory()
         except SystemExit:
             if not drain.is_requested:  # not from the signal handler
                 raise
