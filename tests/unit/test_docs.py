@@ -12,7 +12,10 @@ import pytest
 import typer
 
 from jobs.cli import app
+from muscaps.checkpoint import BUNDLED, load_checkpoint
 from pipeline.output.schema import CAPTION_SCHEMA, FAILURE_SCHEMA, FEATURE_SCHEMA, REVIEW_SCHEMA
+from pipeline.reading.search.query_text import parse_query
+from pipeline.reading.search.terms import search_terms
 from tests.finished_output import caption_row, failure_row, write_captions, write_failures, write_features
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +95,17 @@ def test_every_documented_command_is_run_by_a_test_or_marked() -> None:
         for text, marked in blocks(page, "sh"):
             others = [line for line in text.splitlines() if line and not line.startswith(("muscaps ", "make ", "#"))]
             assert marked or not others, f"{page.name}: mark why no test runs {others}"
+
+
+def test_the_bundled_model_understands_every_documented_search() -> None:
+    checkpoint = load_checkpoint(BUNDLED)
+    assert checkpoint.tagger is not None
+    queries = [(page, shlex.split(line)[3]) for page, line, _ in commands() if line.startswith("muscaps search ")]
+    assert len(queries) > 3
+    for page, query in queries:
+        if not query.startswith("--"):
+            found = search_terms(parse_query(query, ()), checkpoint.vocabulary, checkpoint.tagger.names)
+            assert not found.unknown, f"{page}: {query}"
 
 
 def test_the_pages_have_commands() -> None:
