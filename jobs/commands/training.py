@@ -159,7 +159,10 @@ def train(
         )
         hardware = Hardware(num_workers=num_workers, use_gpu=gpu, threads=threads, address=address)
         announce_dataset(dataset, as_json)
-        show, count = epoch_printer(as_json, _caption_line(max_epochs)), shown_count("tracks encoded", quiet=as_json)
+        show, count = (
+            epoch_printer(as_json, _caption_line(max_epochs, folds)),
+            shown_count("tracks encoded", quiet=as_json),
+        )
         metrics = train_captioner(run, hardware, show, count)
     if as_json:
         typer.echo(json.dumps(dict(metrics), indent=2))
@@ -209,9 +212,13 @@ def _extractor_config(
     return architecture.config(channels, frontend_scale)
 
 
-def _caption_line(max_epochs: int) -> Callable[[Mapping[str, Any]], str]:
-    return lambda row: (
-        f"epoch {row['epoch']}/{max_epochs}: loss {row['train_loss']:.4f}, validation loss "
-        f"{row['validation_loss']:.4f}, greedy CIDEr x 100 {100 * row['validation_cider']:.1f}; "
-        f"{row['seconds']:.1f} s an epoch, at most {duration(row['eta_s'])} left"
-    )
+def _caption_line(max_epochs: int, folds: int | None) -> Callable[[Mapping[str, Any]], str]:
+    def line(row: Mapping[str, Any]) -> str:
+        fold = f"fold {row['fold']} of {folds}, " if "fold" in row else ""
+        return (
+            f"{fold}epoch {row['epoch']}/{max_epochs}: loss {row['train_loss']:.4f}, validation loss "
+            f"{row['validation_loss']:.4f}, greedy CIDEr x 100 {100 * row['validation_cider']:.1f}; "
+            f"{row['seconds']:.1f} s an epoch, at most {duration(row['eta_s'])} left"
+        )
+
+    return line

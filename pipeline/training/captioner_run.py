@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def train_captioner(
         for index in range(run.folds or 0):
             fold = Fold(index=index, count=run.folds or 0, seed=run.config.seed)
             part = replace(run, output=run.output / "folds" / str(index + 1), folds=None, fold=fold)
-            train_captioner(part, hardware, on_epoch)
+            train_captioner(part, hardware, None if on_epoch is None else partial(_report_fold, on_epoch, index + 1))
         if run.start is not None:
             write_replay(dataset, run.start, run.output)
         result = fit(_train_in_worker, run, run.output, hardware, on_epoch)
@@ -144,6 +145,11 @@ def train_captioner(
     write_curve(run.output, history, CURVE_COLUMNS)
     best = history[history[-1]["best_epoch"] - 1]
     return record_result(run.output, {**best, "epochs": len(history), **_compared_with_start(run, dataset)})
+
+
+def _report_fold(on_epoch: OnEpoch, fold: int, metrics: Metrics) -> None:
+    """Report an epoch with the number of its fold, from 1."""
+    on_epoch({**metrics, "fold": fold})
 
 
 def _compared_with_start(run: CaptionRun, dataset: PreparedDataset) -> Metrics:

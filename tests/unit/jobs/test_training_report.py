@@ -1,5 +1,6 @@
 """The end of `muscaps train`: what was measured, and a warning of a useless captioner."""
 
+from jobs.commands.training import _caption_line
 from jobs.training_report import result_line, useless_captioner_warning
 
 USEFUL = {"validation_cider": 0.3, "validation_words": 8.0, "validation_distinct": 0.7}
@@ -25,3 +26,10 @@ def test_captions_that_are_all_alike_are_warned_of() -> None:
     text = "\n".join(useless_captioner_warning({**USEFUL, "validation_distinct": 0.02}, 5000))
     assert "only 2% of them differ" in text
     assert "Train for longer" in text
+
+
+def test_a_line_about_an_epoch_names_its_fold() -> None:
+    epoch = {"epoch": 2, "train_loss": 3.0, "validation_loss": 2.5, "seconds": 1.0, "eta_s": 60.0, **USEFUL}
+    line = _caption_line(9, folds=5)
+    assert line({**epoch, "fold": 3}).startswith("fold 3 of 5, epoch 2/9: loss 3.0000, validation loss 2.5000, greedy")
+    assert line(epoch).startswith("epoch 2/9: ")
