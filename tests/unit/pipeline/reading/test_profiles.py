@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.output.newest import OutputError
 from pipeline.reading.export import ExportConfig, ExportSummary, export_captions
+from pipeline.reading.profiles import PROFILES
 from tests.finished_output import STARTED, caption_row, write_captions
 
 JAZZ = [
@@ -53,9 +54,23 @@ def test_columns_that_are_empty_for_some_tracks_get_files_of_their_own_for_sourc
     assert rows_of(output.parent / "sa-bpm.csv") == [{"Filename": "a b.mp3", "Bpm": "98"}]
 
 
-def test_text_is_unchanged_in_files_for_another_system(output: Path) -> None:
-    export(output, "sm.csv", profile="soundminer")
-    assert pd.read_csv(output.parent / "sm.csv")["TrackTitle"].tolist() == [TITLE, "=SUM(A1)"]
+@pytest.mark.parametrize(
+    ("profile", "separator", "title", "description"),
+    [
+        ("sourceaudio", ",", "Title", "Description"),
+        ("soundminer", ",", "TrackTitle", "Description"),
+        ("harvest", "\t", "TRACK: Title", "TRACK: Description"),
+    ],
+)
+def test_text_is_unchanged_in_files_for_another_system(
+    tmp_path: Path, profile: str, separator: str, title: str, description: str
+) -> None:
+    texts = [TITLE, "=1+1", "+x", "@x", "-x", "a, b; c", "emoji 🎷", " blank ", "007", "1e5", "NULL", "'quoted"]
+    write_captions(tmp_path / "output", [caption_row(n, title=text, caption=text) for n, text in enumerate(texts)])
+    file = tmp_path / f"export{PROFILES[profile].suffix}"
+    export(tmp_path / "output", file.name, profile=profile)
+    found = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False)
+    assert (found[title].tolist(), found[description].tolist()) == (texts, texts)
 
 
 @pytest.mark.parametrize(
