@@ -3,10 +3,8 @@
 import json
 import logging
 import sys
-import time
 from collections import Counter, defaultdict, deque
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +18,7 @@ from pipeline.captioning.summary import Progress, RunSummary, Status
 from pipeline.captioning.telemetry import RunMetrics
 from pipeline.captioning.versions import installed_versions
 from pipeline.catalogue import Catalogue
+from pipeline.output import clock
 from pipeline.output.commit import Counts
 
 logger = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class RunRecord:
             model_id: Model id of the checkpoint.
             catalogue: The tracks, and the files that its listing left out.
         """
-        self._started = self._written = time.monotonic()
+        self._started = self._written = clock.monotonic()
         self._first_result: float | None = None
         self._marks: deque[tuple[float, int]] = deque()
         self.failures: Counter[str] = Counter()
@@ -75,7 +74,7 @@ class RunRecord:
     @property
     def elapsed_seconds(self) -> float:
         """Time since the run started."""
-        return time.monotonic() - self._started
+        return clock.monotonic() - self._started
 
     @property
     def has_results(self) -> bool:
@@ -85,7 +84,7 @@ class RunRecord:
     @property
     def is_due(self) -> bool:
         """Whether the record should be written again."""
-        return time.monotonic() - self._written > RECORD_SECONDS
+        return clock.monotonic() - self._written > RECORD_SECONDS
 
     def set_plan(self, plan: Plan) -> None:
         """Record the plan of the run."""
@@ -103,7 +102,7 @@ class RunRecord:
     def add(self, rows: pa.Table) -> None:
         """Add result rows, see `schema.RESULT`, to the totals."""
         if self._first_result is None and rows.num_rows:
-            self._first_result = time.monotonic()
+            self._first_result = clock.monotonic()
             self._marks.append((self._first_result, 0))
         for name in ("fetch", "decode", "feature", "search"):
             self._stage_seconds[name] += pc.sum(rows[f"{name}_seconds"]).as_py() or 0.0
@@ -139,7 +138,7 @@ class RunRecord:
         Raises:
             StorageError: The record cannot be written. Temporary errors during the run are only logged.
         """
-        self._written = time.monotonic()
+        self._written = clock.monotonic()
         recent_tracks, recent_seconds = self._recent(counts.captioned + counts.shared + failed_tracks)
         first = self._written if self._first_result is None else self._first_result
         self.summary = replace(
@@ -212,4 +211,4 @@ def config_as_json(config: CaptioningConfig) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return clock.now().isoformat(timespec="seconds")

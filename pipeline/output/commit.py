@@ -1,10 +1,8 @@
 """Commits: result rows are written as whole Parquet files, each row once, under the lease."""
 
 import logging
-import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +12,7 @@ from muscaps import __version__
 from muscaps.config import DecodingOptions
 from muscaps.tags import MIN_MUSIC_SCORE
 from pipeline import storage
+from pipeline.output import clock
 from pipeline.output.column_types import converted
 from pipeline.output.effort import Effort
 from pipeline.output.lease import OUTAGE_SECONDS, Lease
@@ -171,7 +170,7 @@ class CaptionSink:
             self._wait(rows)
 
     def _wait(self, rows: pa.Table) -> None:
-        self._oldest = self._oldest if self._waiting else time.monotonic()
+        self._oldest = self._oldest if self._waiting else clock.monotonic()
         self._waiting.append(rows)
         self._waiting_rows += rows.num_rows
         self._waiting_bytes += rows.nbytes
@@ -180,7 +179,7 @@ class CaptionSink:
         """Commit the waiting rows if a limit is reached."""
         if not self._waiting:
             return
-        old = time.monotonic() - self._oldest >= self._max_seconds
+        old = clock.monotonic() - self._oldest >= self._max_seconds
         if self._waiting_rows >= self._max_rows or self._waiting_bytes >= self._max_bytes or old:
             self.commit()
 
@@ -211,16 +210,16 @@ class CaptionSink:
     def _put(self, table: TableName, name: str, rows: pa.Table) -> None:
         uri = storage.join(self._output, table, name)
         data = parquet_bytes(rows)
-        deadline = time.monotonic() + OUTAGE_SECONDS
+        deadline = clock.monotonic() + OUTAGE_SECONDS
         while True:
             self._lease.ensure_held()
             try:
                 storage.write_once(uri, data)
             except storage.StorageError as error:
-                if not error.retryable or time.monotonic() > deadline:
+                if not error.retryable or clock.monotonic() > deadline:
                     raise
                 logger.warning("%s; %d rows wait to be written", error, rows.num_rows)
-                time.sleep(OUTAGE_PAUSE_SECONDS)
+                clock.sleep(OUTAGE_PAUSE_SECONDS)
             else:
                 self.parts.append(f"{table}/{name}")
                 return
@@ -273,4 +272,4 @@ def _conformed(rows: pa.Table, schema: pa.Schema, values: Mapping[str, Any]) -> 
 
 def _times(rows: pa.Table) -> pa.ChunkedArray:
     """Return the time of each row; for failures, the time of the commit."""
-    return pc.coalesce(rows["created_at"].cast(TIMESTAMP), pa.scalar(datetime.now(UTC), TIMESTAMP))
+    return pc.coalesce(rows["created_at"].cast(TIMESTAMP), pa.scalar(clock.now(), TIMESTAMP))

@@ -11,7 +11,6 @@ folder, sees rows twice for the seconds between steps 2 and 3.
 import dataclasses
 import json
 import logging
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.output import clock
 from pipeline.output.column_types import unified_schema, with_schema
 from pipeline.output.lease import Lease
 from pipeline.output.leftovers import remove_leftovers
@@ -137,7 +137,7 @@ def _merge(output: str, table: TableName, group: Sequence[storage.StoredFile]) -
     schema = unified_schema([part.schema.remove_metadata() for part in parts])
     rows = pa.concat_tables([with_schema(part, schema) for part in parts], promote_options="default").combine_chunks()
     kept = _distinct(rows, _IDENTITY[table])
-    name = f"merged-{uuid.uuid4().hex}.parquet"
+    name = f"merged-{clock.random_hex(16)}.parquet"
     journal = Compaction(table=table, new=(name,), old=tuple(part_name(file.uri) for file in group))
     storage.write_once(compaction_uri(output), json.dumps(dataclasses.asdict(journal)).encode())
     storage.write_once(storage.join(output, table, name), parquet_bytes(kept))

@@ -16,13 +16,12 @@ import json
 import logging
 import os
 import socket
-import threading
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 
 from pipeline import storage
+from pipeline.output import clock
 from pipeline.output.process_identity import machine_identity, process_identity
 
 logger = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ class Holder:
     @property
     def silent_seconds(self) -> float:
         """Seconds since the last heartbeat, by this machine's clock."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)).total_seconds()
+        return (clock.now() - datetime.fromisoformat(self.heartbeat_at)).total_seconds()
 
     def has_ended(self) -> bool:
         """Whether the holder was a process of this machine that no longer runs."""
@@ -93,13 +92,13 @@ class Lease:
         self.run_id = run_id
         self._output = output
         self._heartbeat_seconds, self._lease_seconds = heartbeat_seconds, lease_seconds
-        self._started_at = datetime.now(UTC).isoformat()
+        self._started_at = clock.now().isoformat()
         self._etag = ""
         self._lost = False
         self._renewed = 0.0
-        self._released = threading.Event()
-        self._renewal = threading.Condition()
-        self._thread = threading.Thread(target=self._renew_until_released, name="muscaps-lease", daemon=True)
+        self._released = False
+        self._renewal = clock.current().condition()
+        self._thread = clock.current().thread(self._renew_until_released, "muscaps-lease")
 
     def __enter__(self) -> "Lease":
         while not self._try_to_take():
@@ -110,7 +109,9 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._released.set()
+        with self._renewal:
+            self._released = True
+            self._renewal.notify_all()
         self._thread.join(timeout=2 * self._heartbeat_seconds)
         with contextlib.suppress(storage.StorageError):
             if not self._lost and _parse_holder(storage.read_bytes(self.uri)).run_id == self.run_id:
@@ -122,10 +123,10 @@ class Lease:
         Raises:
             LeaseLostError: Another run holds the lease, or the store has not answered for `OUTAGE_SECONDS`.
         """
-        deadline = time.monotonic() + OUTAGE_SECONDS
+        deadline = clock.monotonic() + OUTAGE_SECONDS
         with self._renewal:
-            while not self._lost and time.monotonic() - self._renewed > SAFE_FRACTION * self._lease_seconds:
-                if time.monotonic() > deadline:
+            while not self._lost and clock.monotonic() - self._renewed > SAFE_FRACTION * self._lease_seconds:
+                if clock.monotonic() > deadline:
                     raise LeaseLostError(f"{self.uri}: could not be renewed for {OUTAGE_SECONDS:.0f} s")
                 self._renewal.wait(timeout=1.0)
             if self._lost:
@@ -134,7 +135,7 @@ class Lease:
     def _try_to_take(self) -> bool:
         """Try once to get the lease; False if another run changed it in between."""
         record = self._record()
-        started = time.monotonic()
+        started = clock.monotonic()
         if storage.create_exclusively(self.uri, record):
             self._set_renewed(storage.read_versioned(self.uri)[1], started)
             return True
@@ -146,7 +147,7 @@ class Lease:
             raise
         holder = _parse_holder(data)
         self._raise_if_held(holder, etag)
-        started = time.monotonic()
+        started = clock.monotonic()
         if not storage.replace_if_unchanged(self.uri, record, etag):
             return False
         logger.warning("taking over the lease of %s, which ended without releasing it", holder)
@@ -163,7 +164,7 @@ class Lease:
                 f"{self._output} is being written by {holder}, last heartbeat {max(0, holder.silent_seconds):.0f} s "
                 f"ago. Wait for it to end; if it no longer runs, its lease expires in {remaining:.0f} s"
             )
-        time.sleep(1.5 * self._heartbeat_seconds)
+        clock.sleep(1.5 * self._heartbeat_seconds)
         with contextlib.suppress(storage.StorageError):
             if storage.read_versioned(self.uri)[1] != etag:
                 raise LeaseHeldError(
@@ -173,8 +174,8 @@ class Lease:
 
     def _renew_until_released(self) -> None:
         """Renew the lease every heartbeat until it is released or lost."""
-        while not self._released.wait(self._heartbeat_seconds):
-            started = time.monotonic()
+        while not self._is_released_within(self._heartbeat_seconds):
+            started = clock.monotonic()
             try:
                 kept = storage.replace_if_unchanged(self.uri, self._record(), self._etag)
                 etag = storage.read_versioned(self.uri)[1] if kept else ""
@@ -191,6 +192,14 @@ class Lease:
             if not kept:
                 return
 
+    def _is_released_within(self, seconds: float) -> bool:
+        """Wait until the lease is released, at most for some seconds; return whether it is."""
+        end = clock.monotonic() + seconds
+        with self._renewal:
+            while not self._released and (left := end - clock.monotonic()) > 0:
+                self._renewal.wait(timeout=left)
+            return self._released
+
     def _set_renewed(self, etag: str, since: float) -> None:
         self._etag, self._renewed = etag, since
 
@@ -201,7 +210,7 @@ class Lease:
             pid=os.getpid(),
             process=process_identity(os.getpid()) or machine_identity(),
             started_at=self._started_at,
-            heartbeat_at=datetime.now(UTC).isoformat(),
+            heartbeat_at=clock.now().isoformat(),
         )
         return json.dumps(asdict(holder), indent=2).encode()
 

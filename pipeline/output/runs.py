@@ -1,16 +1,15 @@
 """Names and records of runs: `OUTPUT/runs/<run_id>.json`."""
 
 import json
-import secrets
-from datetime import UTC, datetime
 from typing import Any
 
 from pipeline import storage
+from pipeline.output import clock
 
 
 def new_run_id() -> str:
     """Return a new run id: the time in UTC and six random hex digits, e.g. `20261122T213000Z-ab12cd`."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return f"{clock.now():%Y%m%dT%H%M%SZ}-{clock.random_hex(3)}"
 
 
 def last_run(output: str) -> dict[str, Any] | None:
