@@ -124,8 +124,8 @@ class _Run:
 
     def execute(self) -> RunSummary:
         """Process all planned tracks and return the summary."""
-        compaction.finish(self._config.output)
-        remove_leftovers(self._config.output)
+        compaction.finish(self._config.output, self._lease)
+        remove_leftovers(self._config.output, self._lease)
         plan = plan_run(self._catalogue, self._config, self._record.summary.model_id)
         self._record.set_plan(plan)
         write_order(self._config.output, self._catalogue.rows["track_id"])

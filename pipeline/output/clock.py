@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Protocol
 
 _AWAKE_AND_ASLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", None)
@@ -20,7 +21,9 @@ class Condition(Protocol):
 
     def __enter__(self) -> object: ...
 
-    def __exit__(self, *error: object) -> object: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> object: ...
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for a notification, at most `timeout` seconds."""

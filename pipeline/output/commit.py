@@ -15,8 +15,9 @@ from pipeline import storage
 from pipeline.output import clock
 from pipeline.output.column_types import converted
 from pipeline.output.effort import Effort
+from pipeline.output.journal import TableName
 from pipeline.output.lease import OUTAGE_SECONDS, Lease
-from pipeline.output.parts import TableName, parquet_bytes
+from pipeline.output.parts import parquet_bytes
 from pipeline.output.schema import DECODING, FAILURE_SCHEMA, FEATURE_SCHEMA, TIMESTAMP, caption_schema, decoding_of
 from pipeline.output.shared_captions import shared_rows
 

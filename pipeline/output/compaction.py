@@ -1,15 +1,16 @@
 """Compaction: small Parquet files are merged into larger ones, and a reader sees every row once at any time.
 
-1. The journal `compaction.json` is written. It names the new files and the old files that they replace.
+1. The journal `compaction.json` is changed. It names the new files and the old files that they replace.
 2. The new files are written. Readers (`part_files`) ignore them until all exist, and then ignore the old files.
-3. The old files are removed, then the journal.
+3. The old files are removed, and the journal is cleared.
+
+The lease is checked before each step, so that old files are removed only if the new ones count.
 
 After an interruption the next run finishes or undoes the merge. A reader without the journal, such as DuckDB on the
 folder, sees rows twice for the seconds between steps 2 and 3.
 """
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,19 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.output import clock
 from pipeline.output.column_types import unified_schema, with_schema
-from pipeline.output.lease import Lease
+from pipeline.output.journal import TABLES, Journal, TableName, change_journal, read_journal
+from pipeline.output.lease import Lease, LeaseLostError
 from pipeline.output.leftovers import remove_leftovers
-from pipeline.output.parts import (
-    Compaction,
-    TableName,
-    compaction_uri,
-    parquet_bytes,
-    part_files,
-    part_name,
-    read_compaction,
-)
+from pipeline.output.parts import parquet_bytes, part_files, part_name
 from pipeline.output.runs import new_run_id
 from pipeline.output.type_changes import unify_types
 
@@ -40,7 +33,6 @@ logger = logging.getLogger(__name__)
 TARGET_BYTES = 128 * 2**20
 """Maximum size of a merged file: large enough for query engines, small enough for memory."""
 
-_TABLES: tuple[TableName, ...] = ("captions", "failures", "features", "reviews")
 _IDENTITY = {
     "captions": ("track_id", "etag", "model_id", "decoding", "effort"),
     "failures": ("track_id", "attempt", "run_id"),
@@ -77,38 +69,51 @@ def compact(output: str, *, target_bytes: int = TARGET_BYTES) -> CompactionSumma
         raise ValueError(f"target_bytes must be positive, not {target_bytes}")
     if not _has_parts(output):
         raise ValueError(f"{output}: no captions; write them with `muscaps caption CATALOGUE OUTPUT`")
-    before = after = dropped = 0
+    before = after = dropped = number = 0
     with Lease(output, new_run_id()) as lease:
-        finish(output)
-        remove_leftovers(output)
+        finish(output, lease)
+        remove_leftovers(output, lease)
         unify_types(output, lease)
-        for table in _TABLES:
+        for table in TABLES:
             files = part_files(output, table)
             before += len(files)
             after += len(files)
             for group in _groups(files, target_bytes):
-                lease.ensure_held()
-                dropped += _merge(output, table, group)
+                dropped += _merge(output, lease, table, group, number)
                 after -= len(group) - 1
+                number += 1
     return CompactionSummary(files_before=before, files_after=after, rows_dropped=dropped)
 
 
-def finish(output: str) -> None:
-    """Finish an interrupted merge, or undo it if not all new files were written. Needs the lease.
+def finish(output: str, lease: Lease) -> None:
+    """Finish an interrupted merge, or undo it if not all new files were written.
 
     Raises:
+        LeaseLostError: Another run took over.
         StorageError: The output cannot be read or written.
     """
-    journal = read_compaction(output)
-    if journal is None:
+    journal, _ = read_journal(output)
+    if journal.table is None:
         return
     folder = storage.join(output, journal.table)
-    present = {part_name(file.uri) for file in storage.list_files(folder, suffix=".parquet")}
-    superseded = journal.old if present.issuperset(journal.new) else journal.new
+    counted = {part_name(file.uri) for file in part_files(output, journal.table)}
+    superseded = journal.old if counted.issuperset(journal.new) else journal.new
     logger.info("a merge of %s was interrupted; removing %d of its files", folder, len(superseded))
+    _end(output, lease, journal.table, journal.new, superseded)
+
+
+def _end(output: str, lease: Lease, table: TableName, new: tuple[str, ...], superseded: Sequence[str]) -> None:
+    """Remove the files of a table that do not count after a merge, and clear the merge from the journal."""
+    lease.ensure_held()
     for name in superseded:
-        storage.delete(storage.join(folder, name))
-    storage.delete(compaction_uri(output))
+        storage.delete(storage.join(output, table, name))
+
+    def cleared(journal: Journal) -> Journal | None:
+        if journal.new != new:  # another run has finished it
+            return None
+        return dataclasses.replace(journal, table=None, new=(), old=())
+
+    change_journal(output, cleared)
 
 
 def _has_parts(output: str) -> bool:
@@ -130,20 +135,26 @@ def _groups(files: Sequence[storage.StoredFile], target_bytes: int) -> Iterator[
         yield group
 
 
-def _merge(output: str, table: TableName, group: Sequence[storage.StoredFile]) -> int:
+def _merge(output: str, lease: Lease, table: TableName, group: Sequence[storage.StoredFile], number: int) -> int:
     """Replace a group of files by one file; return the number of duplicate rows that were removed."""
     filesystem, _ = storage.filesystem(group[0].uri)
     parts = [pq.read_table(storage.filesystem(file.uri)[1], filesystem=filesystem) for file in group]
     schema = unified_schema([part.schema.remove_metadata() for part in parts])
     rows = pa.concat_tables([with_schema(part, schema) for part in parts], promote_options="default").combine_chunks()
     kept = _distinct(rows, _IDENTITY[table])
-    name = f"merged-{clock.random_hex(16)}.parquet"
-    journal = Compaction(table=table, new=(name,), old=tuple(part_name(file.uri) for file in group))
-    storage.write_once(compaction_uri(output), json.dumps(dataclasses.asdict(journal)).encode())
+    name = f"merged-{lease.run_id}-{number:06d}.parquet"
+    old = tuple(part_name(file.uri) for file in group)
+
+    def begun(journal: Journal) -> Journal:
+        if journal.table or lease.run_id in journal.last_numbers:
+            raise LeaseLostError(f"{output}: another run has taken over this output; stopping")
+        return dataclasses.replace(journal, table=table, new=(name,), old=old)
+
+    lease.ensure_held()
+    change_journal(output, begun)
+    lease.ensure_held()
     storage.write_once(storage.join(output, table, name), parquet_bytes(kept))
-    for file in group:
-        storage.delete(file.uri)
-    storage.delete(compaction_uri(output))
+    _end(output, lease, table, (name,), old)
     logger.info("%s: %d files merged into one of %d rows", table, len(group), kept.num_rows)
     return int(rows.num_rows - kept.num_rows)
 

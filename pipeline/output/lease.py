@@ -7,6 +7,10 @@ Conventions:
   committed.
 - A lease is taken over at once if its holder was a process of this machine that has ended, otherwise after
   `LEASE_SECONDS` without a heartbeat.
+- The object is changed only by conditional writes. A released lease stays, marked as released, because a removal could
+  remove the lease of a successor.
+- A process that was stopped for longer than its lease may still have one request on the way. The successor therefore
+  excludes late files of the runs before it (`journal.exclude_late_files`) before it reads anything.
 - Clocks may disagree. Before a takeover the successor waits one and a half heartbeats and gives up if the lease
   changes. Two runs therefore never hold one output.
 """
@@ -16,12 +20,13 @@ import json
 import logging
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from types import TracebackType
 
 from pipeline import storage
 from pipeline.output import clock
+from pipeline.output.journal import exclude_late_files
 from pipeline.output.process_identity import machine_identity, process_identity
 
 logger = logging.getLogger(__name__)
@@ -55,6 +60,10 @@ class Holder:
     """See `process_identity`."""
     started_at: str
     heartbeat_at: str
+    released: bool = False
+    """Whether the run has ended in order."""
+    unexcluded: tuple[str, ...] = ()
+    """Runs that lost the lease, and whose late files are not excluded yet."""
 
     @property
     def silent_seconds(self) -> float:
@@ -94,6 +103,7 @@ class Lease:
         self._heartbeat_seconds, self._lease_seconds = heartbeat_seconds, lease_seconds
         self._started_at = clock.now().isoformat()
         self._etag = ""
+        self._unexcluded: tuple[str, ...] = ()
         self._lost = False
         self._renewed = 0.0
         self._released = False
@@ -104,18 +114,30 @@ class Lease:
         while not self._try_to_take():
             pass
         self._thread.start()
+        if self._unexcluded:
+            try:
+                exclude_late_files(self._output, self._unexcluded)
+            except BaseException:
+                self._release()
+                raise
+            self._unexcluded = ()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        """End the renewals and mark the lease as released, if it is still held."""
         with self._renewal:
             self._released = True
             self._renewal.notify_all()
         self._thread.join(timeout=2 * self._heartbeat_seconds)
         with contextlib.suppress(storage.StorageError):
-            if not self._lost and _parse_holder(storage.read_bytes(self.uri)).run_id == self.run_id:
-                storage.delete(self.uri)
+            data, etag = storage.read_versioned(self.uri)
+            if not self._lost and _parse_holder(data).run_id == self.run_id:
+                storage.replace_if_unchanged(self.uri, self._record(released=True), etag)
 
     def ensure_held(self) -> None:
         """Return if the lease is certainly held; otherwise wait for the next renewal.
@@ -137,8 +159,7 @@ class Lease:
         record = self._record()
         started = clock.monotonic()
         if storage.create_exclusively(self.uri, record):
-            self._set_renewed(storage.read_versioned(self.uri)[1], started)
-            return True
+            return self._has_written(record, started)
         try:
             data, etag = storage.read_versioned(self.uri)
         except storage.StorageError as error:
@@ -147,16 +168,25 @@ class Lease:
             raise
         holder = _parse_holder(data)
         self._raise_if_held(holder, etag)
+        self._unexcluded = holder.unexcluded if holder.released else (*holder.unexcluded, holder.run_id)
+        record = self._record()
         started = clock.monotonic()
         if not storage.replace_if_unchanged(self.uri, record, etag):
             return False
-        logger.warning("taking over the lease of %s, which ended without releasing it", holder)
-        self._set_renewed(storage.read_versioned(self.uri)[1], started)
-        return True
+        if not holder.released:
+            logger.warning("taking over the lease of %s, which ended without releasing it", holder)
+        return self._has_written(record, started)
+
+    def _has_written(self, record: bytes, since: float) -> bool:
+        """Note the version of a record that was just written; False if another run has replaced it."""
+        data, etag = storage.read_versioned(self.uri)
+        if data == record:
+            self._etag, self._renewed = etag, since
+        return data == record
 
     def _raise_if_held(self, holder: Holder, etag: str) -> None:
         """Raise LeaseHeldError unless the holder has ended, or has sent no heartbeat for `lease_seconds`."""
-        if holder.has_ended():
+        if holder.released or holder.has_ended():
             return
         remaining = self._lease_seconds - holder.silent_seconds
         if remaining > 0:
@@ -175,22 +205,30 @@ class Lease:
     def _renew_until_released(self) -> None:
         """Renew the lease every heartbeat until it is released or lost."""
         while not self._is_released_within(self._heartbeat_seconds):
-            started = clock.monotonic()
             try:
-                kept = storage.replace_if_unchanged(self.uri, self._record(), self._etag)
-                etag = storage.read_versioned(self.uri)[1] if kept else ""
+                kept = self._renew()
             except storage.StorageError as error:
                 logger.warning("the lease could not be renewed: %s", error)
                 continue
             with self._renewal:
-                if kept:
-                    self._set_renewed(etag, started)
-                else:
+                if not kept:
                     self._lost = True
                     logger.error("%s: another run has taken over this output", self._output)
                 self._renewal.notify_all()
             if not kept:
                 return
+
+    def _renew(self) -> bool:
+        """Write a heartbeat; return False if another run has the lease."""
+        started, record = clock.monotonic(), self._record()
+        if not storage.replace_if_unchanged(self.uri, record, self._etag):
+            # The lease is ours if the answer to an earlier renewal was lost.
+            data, etag = storage.read_versioned(self.uri)
+            holder = _parse_holder(data)
+            is_ours = holder.run_id == self.run_id and not holder.released
+            if not is_ours or not storage.replace_if_unchanged(self.uri, record, etag):
+                return False
+        return self._has_written(record, started)
 
     def _is_released_within(self, seconds: float) -> bool:
         """Wait until the lease is released, at most for some seconds; return whether it is."""
@@ -200,10 +238,7 @@ class Lease:
                 self._renewal.wait(timeout=left)
             return self._released
 
-    def _set_renewed(self, etag: str, since: float) -> None:
-        self._etag, self._renewed = etag, since
-
-    def _record(self) -> bytes:
+    def _record(self, *, released: bool = False) -> bytes:
         holder = Holder(
             run_id=self.run_id,
             host=socket.gethostname(),
@@ -211,14 +246,17 @@ class Lease:
             process=process_identity(os.getpid()) or machine_identity(),
             started_at=self._started_at,
             heartbeat_at=clock.now().isoformat(),
+            released=released,
+            unexcluded=self._unexcluded,
         )
         return json.dumps(asdict(holder), indent=2).encode()
 
 
 def current_holder(output: str) -> Holder | None:
-    """Return the holder of the lease on an output, whether it still runs or not; None without a lease."""
+    """Return the holder of the lease on an output, whether it still runs or not; None if nobody holds it."""
     try:
-        return _parse_holder(storage.read_bytes(_lease_uri(output)))
+        holder = _parse_holder(storage.read_bytes(_lease_uri(output)))
+        return None if holder.released else holder
     except storage.StorageError as error:
         if error.error_type not in ("not_found", "no_bucket"):
             raise
@@ -232,8 +270,10 @@ def _lease_uri(output: str) -> str:
 def _parse_holder(data: bytes) -> Holder:
     """Read a lease; an unreadable one is treated as expired."""
     try:
-        fields = json.loads(data)
-        return Holder(**{name: fields[name] for name in Holder.__dataclass_fields__})
+        record = json.loads(data)
+        needed = {field.name: record[field.name] for field in fields(Holder) if field.default is MISSING}
+        unexcluded = tuple(record.get("unexcluded", ()))
+        return Holder(**needed, released=record.get("released", False), unexcluded=unexcluded)
     except (ValueError, KeyError, TypeError):
         long_ago = datetime.fromtimestamp(0, UTC).isoformat()
         return Holder(run_id="?", host="?", pid=0, process="", started_at=long_ago, heartbeat_at=long_ago)

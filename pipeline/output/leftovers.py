@@ -1,4 +1,4 @@
-"""Removal of the files that an interrupted run left.
+"""Removal of the files that an interrupted run left: features without captions, and files that do not count.
 
 Features are committed before the captions of the same rows, under the same name. A features file without its captions
 was therefore left by a crash.
@@ -12,19 +12,21 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 
 from pipeline import storage
-from pipeline.output.lease import LEASE_SECONDS
-from pipeline.output.parts import part_name, read_parts
+from pipeline.output.journal import TABLES, read_journal
+from pipeline.output.lease import LEASE_SECONDS, Lease
+from pipeline.output.parts import part_files, part_name, read_parts
 from pipeline.output.schema import CAPTION_SCHEMA, FEATURE_SCHEMA
 
 logger = logging.getLogger(__name__)
 
 
-def remove_leftovers(output: str) -> None:
-    """Remove features without captions, and hidden files of interrupted writes.
+def remove_leftovers(output: str, lease: Lease) -> None:
+    """Remove features without captions, late files of runs that lost their lease, and partial files.
 
-    Only the holder of the lease may call it.
+    No merge may be in progress.
 
     Raises:
+        LeaseLostError: Another run took over.
         StorageError: The output cannot be listed, or a file cannot be removed.
     """
     for folder in (
@@ -32,17 +34,30 @@ def remove_leftovers(output: str) -> None:
         *(storage.join(output, name) for name in ("captions", "failures", "features", "reviews", "runs")),
     ):
         storage.remove_partial_writes(folder, older_than_s=LEASE_SECONDS)
-    features = list(storage.list_files(storage.join(output, "features"), suffix=".parquet"))
+    if read_journal(output)[0].last_numbers:
+        _remove_late_files(output, lease)
+    features = part_files(output, "features")
     if not features:
         return
-    captions = list(storage.list_files(storage.join(output, "captions"), suffix=".parquet"))
+    captions = part_files(output, "captions")
     names = {part_name(file.uri) for file in captions}
     for file in features:
         name = part_name(file.uri)
         if name in names or not name.startswith("part-") or _is_captioned(file, captions):
             continue
         logger.info("removing %s, left over from an interrupted run", file.uri)
+        lease.ensure_held()
         storage.delete(file.uri)
+
+
+def _remove_late_files(output: str, lease: Lease) -> None:
+    """Remove files that do not count, for readers that do not know the journal, such as DuckDB."""
+    for table in TABLES:
+        counted = {file.uri for file in part_files(output, table)}
+        for file in storage.list_files(storage.join(output, table), suffix=".parquet"):
+            if file.uri not in counted:
+                lease.ensure_held()
+                storage.delete(file.uri)
 
 
 def _is_captioned(features: storage.StoredFile, captions: Sequence[storage.StoredFile]) -> bool:

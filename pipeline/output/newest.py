@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.output.column_types import converted, large_integer_columns, unified_schema
-from pipeline.output.parts import TableName, part_files
+from pipeline.output.journal import TableName
+from pipeline.output.parts import part_files
 
 logger = logging.getLogger(__name__)
 

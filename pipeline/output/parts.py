@@ -4,22 +4,21 @@ Conventions:
 
 - `OUTPUT/captions/`, `failures/`, `features/` and `reviews/` hold Parquet files. Each is written whole under a name
   that no other write uses: `part-<run>-<number>.parquet`. They are the only record of finished work.
-- While files are merged, `OUTPUT/compaction.json` lists the old and the new files. `part_files` leaves out those
-  that are not valid, so that a reader sees every row once at any time.
+- `OUTPUT/compaction.json` (`journal.py`) records which files do not count: those of a merge in progress, and late
+  files of a run that lost its lease. `part_files` leaves them out, so that a reader sees every row once at any time.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import logging
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.output.journal import TableName, read_journal
 
-TableName = Literal["captions", "failures", "features", "reviews"]
+logger = logging.getLogger(__name__)
 
 
 def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
@@ -32,48 +31,22 @@ def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
     Raises:
         StorageError: The output cannot be listed.
     """
-    journal = read_compaction(output)  # read before the listing, so that the files that it names are listed
-    files = list(storage.list_files(storage.join(output, table), suffix=".parquet"))
-    return list(_without_superseded(files, journal, table))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compaction:
-    """A merge of part files in progress. The new files replace the old ones as soon as all new files exist."""
-
-    table: str
-    """captions, failures, features or reviews."""
-    new: tuple[str, ...]
-    """Names of the merged files."""
-    old: tuple[str, ...]
-    """Names of the files that are replaced."""
-
-
-def read_compaction(output: str) -> Compaction | None:
-    """Read `compaction.json`; None if no merge is in progress."""
-    try:
-        record = json.loads(storage.read_bytes(compaction_uri(output)))
-    except storage.StorageError as error:
-        if error.error_type not in ("not_found", "no_bucket"):
-            raise
-        return None
-    return Compaction(table=record["table"], new=tuple(record["new"]), old=tuple(record["old"]))
-
-
-def compaction_uri(output: str) -> str:
-    """Return the URI of the record of a merge in progress."""
-    return storage.join(output, "compaction.json")
-
-
-def _without_superseded(
-    files: Iterable[storage.StoredFile], journal: Compaction | None, table: str
-) -> Iterator[storage.StoredFile]:
-    files = list(files)
-    names = {part_name(file.uri) for file in files}
-    ignored: set[str] = set()
-    if journal is not None and journal.table == table:
-        ignored = set(journal.old if names.issuperset(journal.new) else journal.new)
-    return (file for file in files if part_name(file.uri) not in ignored)
+    incomplete = None
+    while True:
+        found = read_journal(output)
+        journal, _ = found
+        files = {part_name(file.uri): file for file in storage.list_files(storage.join(output, table), ".parquet")}
+        missing = journal.missing(table, files)
+        # A merge may begin or end during the listing, which takes several requests.
+        if read_journal(output) != found:
+            continue
+        # Old files are removed after the new ones were written: a second listing has the new ones.
+        if missing and incomplete != found:
+            incomplete = found
+            continue
+        if missing:
+            logger.warning("%s/%s: %s, which a merge was to replace, is missing", output, table, missing[0])
+        return [files[name] for name in journal.counted(table, files)]
 
 
 def part_name(uri: str) -> str:

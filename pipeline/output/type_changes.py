@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.output.column_types import fits, large_integer_columns, unified_schema, with_schema
-from pipeline.output.lease import Lease
+from pipeline.output.lease import Lease, LeaseLostError
 from pipeline.output.parts import parquet_bytes, part_files
 from pipeline.output.schema import CAPTION_SCHEMA
 
@@ -112,14 +112,15 @@ def _rewrite(
             storage.join(output, "captions"), name, " and ".join(sorted(types)), common.field(name).type, len(stale),
         )  # fmt: skip
     for file, schema in stale:
-        filesystem, path = storage.filesystem(file.uri)
         target = pa.schema(
             [
                 field if field.name in CAPTION_SCHEMA.names else field.with_type(common.field(field.name).type)
                 for field in schema
             ]
         )
-        with pq.ParquetFile(path, filesystem=filesystem) as parquet:
-            rows = with_schema(parquet.read().replace_schema_metadata(None), target)
+        data, etag = storage.read_versioned(file.uri)
+        rows = with_schema(pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None), target)
         lease.ensure_held()
-        storage.write_once(file.uri, parquet_bytes(rows))
+        # A plain write could bring back a file that a successor has merged and removed.
+        if not storage.replace_if_unchanged(file.uri, parquet_bytes(rows), etag):
+            raise LeaseLostError(f"{file.uri}: another run has changed this file; stopping")

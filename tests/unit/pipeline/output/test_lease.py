@@ -18,7 +18,7 @@ def test_a_running_holder_is_named_and_keeps_its_lease(tmp_path: Path) -> None:
         with pytest.raises(LeaseHeldError, match=r"run run-1 \(process \d+ on .* expires in \d+ s"):
             Lease(str(tmp_path), "run-2").__enter__()
         assert time.monotonic() - started < 1
-    assert not (tmp_path / "lease.json").exists()
+    assert current_holder(str(tmp_path)) is None
     with Lease(str(tmp_path), "run-3"):
         pass
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from pipeline.output.lease import Lease
 from pipeline.output.leftovers import remove_leftovers
 from tests.committed_output import commit_rows, part_names, result_rows
 
@@ -12,7 +13,8 @@ def test_features_without_captions_are_removed_by_the_next_run(tmp_path: Path) -
     [part] = (tmp_path / "features").glob("*.parquet")
     left_over = part.with_name("part-run-0-000007.parquet")
     left_over.write_bytes(part.read_bytes())
-    remove_leftovers(str(tmp_path))
+    with Lease(str(tmp_path), "run-9") as lease:
+        remove_leftovers(str(tmp_path), lease)
     assert part_names(tmp_path, "features") == [part.name]
 
 
@@ -26,6 +28,7 @@ def test_what_killed_writers_left_hidden_is_removed_once_they_cannot_live(tmp_pa
         path.write_bytes(b"PAR1")
     for path in old:
         os.utime(path, (0, 0))
-    remove_leftovers(str(tmp_path))
+    with Lease(str(tmp_path), "run-9") as lease:
+        remove_leftovers(str(tmp_path), lease)
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in fresh)
