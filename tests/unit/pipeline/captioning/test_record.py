@@ -124,10 +124,10 @@ def test_a_run_in_progress_has_no_end_and_states_its_recent_rate(record: RunReco
 def test_the_recent_rate_forgets_what_is_older_than_its_time(
     record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr("pipeline.captioning.record.time.monotonic", lambda: clock[0])
+    seconds = [1000.0]
+    monkeypatch.setattr("pipeline.output.clock.monotonic", lambda: seconds[0])
     record.add(results(CAPTIONED))
     for done in (10, 20, 90):
-        clock[0] += 100
+        seconds[0] += 100
         summary = record.write("running", Counts(captioned=done), 0)
     assert (summary.recent_tracks, summary.recent_seconds) == (80, 200.0)
