@@ -58,6 +58,8 @@ def to_caption(
     vocabulary: Vocabulary,
     num_alternatives: int,
     rules: TrackRules | None = None,
+    *,
+    articles: bool = False,
 ) -> Caption:
     """Turn a track's ranked hypotheses into a caption.
 
@@ -68,8 +70,11 @@ def to_caption(
         vocabulary: The words.
         num_alternatives: Most other hypotheses to keep.
         rules: Compare hypotheses anew, finished ones first: by the claims of the whole text; None keeps their order.
+        articles: See `vocabulary.detokenize`.
     """
-    texts = [(hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids))) for hypothesis in hypotheses]
+    texts = [
+        (hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids), articles=articles)) for hypothesis in hypotheses
+    ]
     if rules is not None:
         texts.sort(key=lambda pair: (not pair[0].finished, -rules.score(*pair)))
     (best, text), *others = [pair for pair in texts if pair[1]] or texts

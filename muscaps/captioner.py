@@ -207,8 +207,9 @@ class Captioner:
             searched = beam_search(self._decoder, encoded, options, constraints, guide)
         else:
             searched = limited_search(self._decoder, encoded, options, limit, constraints, guide)
+        worded = partial(to_caption, vocabulary=self.vocabulary, articles=self._rules.articles)
         found = [
-            replace(to_caption(hypotheses, self.vocabulary, options.num_alternatives, of_track), embedding=embedding)
+            replace(worded(hypotheses, num_alternatives=options.num_alternatives, rules=of_track), embedding=embedding)
             for hypotheses, of_track, embedding in zip(searched, rules, encoded.embedding.cpu().numpy(), strict=True)
         ]
         if not options.attention or encoded.mask is None:

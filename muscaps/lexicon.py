@@ -353,3 +353,9 @@ def content_word(token: str) -> str | None:
         return None
     plural = len(token) > 3 and token[-1] == "s" and token[-2] not in "su"
     return token[:-1] if plural else token
+
+
+def article(word: str) -> str:
+    """Return "a" or "an", whichever the sound of the next word needs; for words of music descriptions."""
+    vowel = word[:1] in set("aeio") or word.startswith(("8", "un", "up", "ur"))
+    return "an" if vowel else "a"

@@ -54,6 +54,8 @@ class SearchRules:
         """
         self._words, self._tagger, self._device = words, tagger, device
         self._excluded_phrases: Sequence[str] = tuple(decoding.get("excluded_phrases", ()))
+        self.articles = bool(decoding.get("articles", False))
+        """Whether sentences get "a" or "an" by the sound of the next word."""
         self._constraints: dict[tuple[bool, bool], WordConstraints] = {}
         self._limits: dict[tuple[int | None, int | None], LengthLimit] = {}
         self._evidence: EvidenceScorer | None = None
@@ -84,7 +86,9 @@ class SearchRules:
             return None
         key = options.word_limit, options.char_limit
         if key not in self._limits:
-            self._limits[key] = LengthLimit(self._words, max_words=key[0], max_chars=key[1], device=self._device)
+            self._limits[key] = LengthLimit(
+                self._words, max_words=key[0], max_chars=key[1], articles=self.articles, device=self._device
+            )
         return self._limits[key]
 
     def of_tracks(

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from muscaps.lexicon import article
+
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<sos>", "<eos>")
 PAD, UNK, SOS, EOS = range(4)
 
@@ -29,11 +31,21 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text.lower().replace("’", "'"))
 
 
-def detokenize(words: Sequence[str]) -> str:
+def detokenize(words: Sequence[str], *, articles: bool = False) -> str:
     """Join words to a sentence with a capital letter and a full stop; the result is empty without words.
 
     Adjectives of peoples and places get a capital letter too.
+
+    Args:
+        words: Words and commas.
+        articles: Whether "a" and "an" are written by the sound of the next word: "an electronic track".
     """
+    if articles:
+        following = [*words[1:], ""]
+        words = [
+            article(after) if word in ("a", "an") and after[:1].isalnum() else word
+            for word, after in zip(words, following, strict=True)
+        ]
     text = " ".join(word.title() if word in PROPER_ADJECTIVES else word for word in words)
     text = text.replace(" ,", ",").strip(" ,")
     return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -34,17 +34,20 @@ class WordConstraints:
             words: The vocabulary by id.
             no_repeated_words: True if a content word may occur once at most.
             allow_unknown: True if `<unk>` may occur.
-            excluded_phrases: Pairs of words, separated by a space: the second must not follow the first. Pairs with a
-                word outside the vocabulary have no effect.
+            excluded_phrases: Each is a word that never occurs, two words of which the second must not follow the
+                first, or `word * word`, where `*` is any one word. Phrases with a word outside the vocabulary have no
+                effect.
             device: Device of the log-probabilities.
 
         Raises:
-            ValueError: A phrase that is not two words.
+            ValueError: A phrase of another form.
         """
-        self._never = torch.zeros(len(words), dtype=torch.bool, device=device)
-        self._never[UNK] = not allow_unknown
+        never, pairs, gaps = _excluded(words, excluded_phrases)
+        never[UNK] = not allow_unknown
+        self._never = never.to(device)
         self._excludes = _excluded_ids(words).to(device) if no_repeated_words else None
-        self._pairs = _excluded_pairs(words, excluded_phrases).to(device) if excluded_phrases else None
+        self._before = [(steps, table.to(device)) for steps, table in ((1, pairs), (2, gaps)) if table.any()]
+        """How many words before, and a table by `_excluded`."""
 
     def constrained(self, log_probs: Tensor, words: Tensor) -> Tensor:
         """Exclude the words that must not follow.
@@ -59,8 +62,9 @@ class WordConstraints:
         constrained = log_probs.masked_fill(self._never, float("-inf"))
         if words.shape[1] == 0:
             return constrained
-        if self._pairs is not None:
-            constrained = constrained.masked_fill(self._pairs[words[:, -1]], float("-inf"))
+        for steps, table in self._before:
+            if words.shape[1] >= steps:
+                constrained = constrained.masked_fill(table[words[:, -steps]], float("-inf"))
         if self._excludes is None:
             return constrained
         rows, vocab = log_probs.shape
@@ -88,14 +92,26 @@ def _excluded_ids(words: Sequence[str]) -> Tensor:
     return table
 
 
-def _excluded_pairs(words: Sequence[str], phrases: Sequence[str]) -> Tensor:
-    """Mark which words must not follow which, (vocab + 1, vocab); the last row, no word, excludes nothing."""
+def _excluded(words: Sequence[str], phrases: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """Read phrases.
+
+    Returns:
+        Words that never occur, (vocab); words that must not follow a word, (vocab + 1, vocab); and words that must not
+        come after the next one, (vocab + 1, vocab). The last rows, for no word, exclude nothing.
+    """
     ids = {word: index for index, word in enumerate(words)}
-    table = torch.zeros(len(words) + 1, len(words), dtype=torch.bool)
+    never = torch.zeros(len(words), dtype=torch.bool)
+    pairs, gaps = (torch.zeros(len(words) + 1, len(words), dtype=torch.bool) for _ in range(2))
     for phrase in phrases:
-        pair = phrase.split()
-        if len(pair) != 2:
-            raise ValueError(f"an excluded phrase is two words, not {phrase!r}")
-        if all(word in ids for word in pair):
-            table[ids[pair[0]], ids[pair[1]]] = True
-    return table
+        match [ids.get(word, word) for word in phrase.split()]:
+            case [int(word)]:
+                never[word] = True
+            case [int(first), int(second)]:
+                pairs[first, second] = True
+            case [int(first), "*", int(second)]:
+                gaps[first, second] = True
+            case [_] | [_, _] | [_, "*", _]:
+                pass
+            case _:
+                raise ValueError(f"an excluded phrase is a word, two words or `word * word`, not {phrase!r}")
+    return never, pairs, gaps

@@ -56,14 +56,8 @@ def write_sentence(facts: Facts, rng: np.random.Generator) -> str:
 
 def _filled(pattern: Pattern, wording: Wording) -> str:
     text = SLOT.sub(lambda match: wording.filled(match[1], match[2] or ""), pattern.text)
-    text = re.sub(r"\[a\] (\w)", lambda match: f"{_article(text, match.start(1))} {match[1]}", text)
+    text = re.sub(r"\[a\] ([^ ,]+)", lambda match: f"{lexicon.article(match[1])} {match[1]}", text)
     return text[0].upper() + text[1:]
-
-
-def _article(text: str, position: int) -> str:
-    word = re.split(r"[ ,]", text[position:], maxsplit=1)[0]
-    vowel = word[0] in "aeio" or word.startswith(("8", "un", "up", "ur"))
-    return "an" if vowel else "a"
 
 
 def describe(facts: Facts, rng: np.random.Generator, num_captions: int = 5) -> list[str]:

@@ -28,6 +28,20 @@ def test_a_sentence_reads_like_one():
     assert detokenize([]) == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("drums in a electronic track", "Drums in an electronic track."),
+        ("an dark , a eerie piece for an ukulele", "A dark, an eerie piece for a ukulele."),
+        ("a <unk> tune", "A <unk> tune."),
+        ("bass with a", "Bass with a."),
+    ],
+)
+def test_an_article_fits_the_sound_of_the_next_word_if_asked_for(words: str, sentence: str) -> None:
+    assert detokenize(words.split(), articles=True) == sentence
+    assert detokenize(words.split()).lower() == words.replace(" ,", ",") + "."
+
+
 def test_a_grown_vocabulary_keeps_old_ids():
     old = Vocabulary.from_counts({"piano": 2, "slow": 2})
     grown = old.grown_by(Vocabulary.from_counts({"slow": 2, "harp": 2}))

@@ -1,6 +1,7 @@
 """Decoding without repeated content words and without `<unk>`: against a plain search of one track, and by example."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,6 +153,23 @@ def test_an_excluded_phrase_rules_out_its_second_word_after_its_first():
     assert torch.nonzero(left == -INF).tolist() == [[0, WORDS.index("guitar")], [1, WORDS.index("bass")]]
 
 
-def test_an_excluded_phrase_has_two_words():
-    with pytest.raises(ValueError, match="two words, not 'in the music'"):
+def excluded_after(*before: str, **rules: Any) -> set[str]:
+    constraints = WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, **rules)
+    left = constraints.constrained(torch.zeros(1, len(WORDS)), torch.tensor([[WORDS.index(word) for word in before]]))
+    return {WORDS[index] for index in torch.nonzero(left[0] == -INF).flatten()}
+
+
+def test_an_excluded_word_never_occurs():
+    assert excluded_after("dark", excluded_phrases=["guitar"]) == {"guitar"}
+
+
+def test_a_phrase_with_a_star_rules_out_its_last_word_after_any_word_between():
+    phrases = ["a * guitar"]
+    assert excluded_after("a", "dark", excluded_phrases=phrases) == {"guitar"}
+    assert excluded_after("a", excluded_phrases=phrases) == set()
+    assert excluded_after("dark", "a", excluded_phrases=phrases) == set()
+
+
+def test_an_excluded_phrase_of_another_form_is_named():
+    with pytest.raises(ValueError, match="or `word \\* word`, not 'in the music'"):
         WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, excluded_phrases=["in the music"])
