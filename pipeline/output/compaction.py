@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.output.column_types import unified_schema, with_schema
-from pipeline.output.journal import TABLES, Journal, TableName, change_journal, read_journal
+from pipeline.output.journal import TABLES, Journal, TableName, change_journal, part_name, read_journal
 from pipeline.output.lease import Lease, LeaseLostError
 from pipeline.output.leftovers import remove_leftovers
-from pipeline.output.parts import parquet_bytes, part_files, part_name
+from pipeline.output.parts import parquet_bytes, part_files
 from pipeline.output.runs import new_run_id
 from pipeline.output.type_changes import unify_types
 

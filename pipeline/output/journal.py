@@ -61,8 +61,8 @@ class Journal:
         return table == self.table and not any(self._is_late(table, name) for name in self.new)
 
     def _is_late(self, table: str, name: str) -> bool:
-        stem, _, number = name.removesuffix(".parquet").rpartition("-")
-        last = self.last_numbers.get(stem.partition("-")[2])
+        stem, run_id, number = _split(name)
+        last = self.last_numbers.get(run_id)
         return last is not None and int(number) > last.get(f"{table}/{stem}", -1)
 
 
@@ -111,7 +111,7 @@ def exclude_late_files(output: str, run_ids: Iterable[str]) -> None:
         StorageError: The output cannot be listed, or the journal not be written.
     """
     names = {
-        table: [file.uri.rpartition("/")[2] for file in storage.list_files(storage.join(output, table), ".parquet")]
+        table: [part_name(file.uri) for file in storage.list_files(storage.join(output, table), ".parquet")]
         for table in TABLES
     }
 
@@ -146,12 +146,23 @@ def journal_uri(output: str) -> str:
     return storage.join(output, "compaction.json")
 
 
+def part_name(uri: str) -> str:
+    """Return the file name at the end of a URI."""
+    return uri.rpartition("/")[2]
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """Split `part-<run>-<number>.parquet` into `part-<run>`, the run and the number; other names have no run."""
+    stem, _, number = name.removesuffix(".parquet").rpartition("-")
+    return stem, stem.partition("-")[2], number
+
+
 def _last_numbers(names: Mapping[TableName, list[str]], run_id: str) -> dict[str, int]:
     """Return the greatest number of each kind of file of a run."""
     last: dict[str, int] = {}
     for table, present in names.items():
         for name in present:
-            stem, _, number = name.removesuffix(".parquet").rpartition("-")
-            if stem.partition("-")[2] == run_id:
+            stem, writer, number = _split(name)
+            if writer == run_id:
                 last[f"{table}/{stem}"] = max(last.get(f"{table}/{stem}", -1), int(number))
     return last

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 
 from pipeline import storage
-from pipeline.output.journal import TABLES, read_journal
+from pipeline.output.journal import TABLES, part_name, read_journal
 from pipeline.output.lease import LEASE_SECONDS, Lease
-from pipeline.output.parts import part_files, part_name, read_parts
+from pipeline.output.parts import part_files, read_parts
 from pipeline.output.schema import CAPTION_SCHEMA, FEATURE_SCHEMA
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.output.journal import TableName, read_journal
+from pipeline.output.journal import TableName, part_name, read_journal
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +47,6 @@ def part_files(output: str, table: TableName) -> list[storage.StoredFile]:
         if missing:
             logger.warning("%s/%s: %s, which a merge was to replace, is missing", output, table, missing[0])
         return [files[name] for name in journal.counted(table, files)]
-
-
-def part_name(uri: str) -> str:
-    """Return the file name at the end of a URI."""
-    return uri.rpartition("/")[2]
 
 
 def read_parts(

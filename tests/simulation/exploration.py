@@ -188,10 +188,8 @@ class Explorer:
                 files, answer = perform(
                     files, request.operation, state.time, page=self._behaviour.page, repeated=repeated
                 )
-                if files is not state.files:
-                    name = request.operation.name
-                    if request.operation.kind != "delete" and is_late(name, node.run_id, state.holder):
-                        late = late | {name}
+                if files is not state.files and is_late(request.operation, node.run_id, state.holder):
+                    late = late | {request.operation.name}
             repeating = repeating - {(number, thread)}
             if fault == "lost":
                 answer = LOST

@@ -20,7 +20,7 @@ from pipeline.output.parts import part_files
 from pipeline.storage.errors import StorageError
 from tests.simulation.actors import OUTPUT, TRACKS
 from tests.simulation.processes import Behaviour, Node
-from tests.simulation.store import ROOT, Files, perform
+from tests.simulation.store import ROOT, Files, Operation, perform
 
 _IDENTITY = {
     "captions": ("track_id",),
@@ -188,6 +188,6 @@ class Invariants:
         return self._rows[key]
 
 
-def is_late(name: str, run_id: str, holder: str) -> bool:
-    """Return whether a run without the lease writes a row."""
-    return name.startswith(_FOLDERS) and run_id != holder
+def is_late(operation: Operation, run_id: str, holder: str) -> bool:
+    """Return whether a run without the lease writes rows; a removal is no excuse for rows that vanish."""
+    return operation.kind != "delete" and operation.name.startswith(_FOLDERS) and run_id != holder

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline import storage
 from pipeline.captioning import plan
-from pipeline.output import anti_join, commit, compaction, lease, newest, parts
-from pipeline.output.journal import read_journal
+from pipeline.output import anti_join, commit, compaction, lease, newest
+from pipeline.output.journal import part_name, read_journal
 from pipeline.output.lease import Lease
 from pipeline.review import apply
 from tests.committed_output import MODEL_ID, OPTIONS
@@ -85,7 +85,7 @@ def journal_read_once(patch: pytest.MonkeyPatch) -> None:
     def part_files(output: str, table: Any) -> Sequence[storage.StoredFile]:
         journal, _ = read_journal(output)
         listed = storage.list_files(storage.join(output, table), ".parquet")
-        files = {parts.part_name(file.uri): file for file in listed}
+        files = {part_name(file.uri): file for file in listed}
         return [files[name] for name in journal.counted(table, files)]
 
     for module in (anti_join, newest):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import storage
-from pipeline.output.journal import Journal, change_journal, exclude_late_files, read_journal
+from pipeline.output.journal import Journal, change_journal, exclude_late_files, part_name, read_journal
 from pipeline.output.lease import Lease
 from pipeline.output.leftovers import remove_leftovers
-from pipeline.output.parts import part_files, part_name
+from pipeline.output.parts import part_files
 from tests.committed_output import commit_rows, part_names, result_rows
 
 
