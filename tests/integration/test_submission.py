@@ -38,10 +38,18 @@ def environment(**more: str) -> dict[str, str]:
     return inherited | {"RAY_AUTH_TOKEN": "the-token-of-the-test", "RAY_USAGE_STATS_ENABLED": "0"} | more
 
 
+PORTS = list(range(20_000, 32_000))  # outside the ranges of Ray's workers and of the system
+random.SystemRandom().shuffle(PORTS)
+
+
 def free_port() -> int:
-    """Return a free port outside the ranges of Ray's workers and of the system."""
+    """Return a free port that no other call of this process has returned.
+
+    Nothing listens on a port between this call and the start of its process, so a free port alone could be given to
+    two components of one node; Ray refuses that.
+    """
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = PORTS.pop()
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
