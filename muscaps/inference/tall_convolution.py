@@ -24,6 +24,7 @@ from muscaps.models.musicnn import Musicnn
 from muscaps.models.spectrograms import N_MELS
 
 _EXAMPLES_AT_A_TIME = 2  # their products fit in the cache; more only cost page faults
+_SHIFTS_PER_BLOCK = 8
 _MIN_SCALE = 1e-3
 
 
@@ -96,7 +97,35 @@ def _tall_maxima(normed: Tensor, convolution: nn.Conv2d, fast: bool) -> Tensor:
         padded = F.pad(normed, (0, 0, width // 2, width // 2)).bfloat16()
         maxima: Tensor = _TallConvolutionMax.apply(padded, convolution.weight)  # type: ignore[no-untyped-call]
         return maxima.transpose(1, 2)
+    if normed.device.type == "cpu":
+        return _maxima_in_blocks(normed.transpose(1, 2), convolution)
     return cast(Tensor, convolution(normed.transpose(1, 2).unsqueeze(1))).amax(dim=2)
+
+
+def _maxima_in_blocks(normed: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """Convolve in float32 as `_SHIFTS_PER_BLOCK` one-dimensional filters for every block of shifts.
+
+    Measured on one core of an AMD EPYC without bfloat16 units, 32 chunks, 20 filters, both passes: 67 bands
+    723 ms as a plain convolution, 203 ms here; 38 bands 724 and 293 ms.
+
+    Args:
+        normed: (batch, mels, frames).
+        convolution: Tall filters.
+
+    Returns:
+        (batch, channels, frames).
+    """
+    weight, bias = convolution.weight, convolution.bias
+    channels, _, height, width = weight.shape
+    batch, mels, frames = normed.shape
+    shifts, block = mels - height + 1, _SHIFTS_PER_BLOCK
+    blocks = -(-shifts // block)
+    padded = F.pad(normed, (0, 0, 0, blocks * block - shifts))
+    bands = padded.unfold(1, height + block - 1, block).transpose(2, 3).flatten(0, 1)
+    filters = [F.pad(weight[:, 0], (0, 0, shift, block - 1 - shift)) for shift in range(block)]
+    product = F.conv1d(bands, torch.cat(filters), padding=width // 2)  # (batch * blocks, block * channels, frames)
+    maxima = product.view(batch, blocks * block, channels, frames)[:, :shifts].amax(dim=1)
+    return maxima if bias is None else maxima + bias[:, None]
 
 
 def training_features(extractor: FeatureExtractor, spectrogram: Tensor, *, fast: bool | None = None) -> Tensor:

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from muscaps.inference.tall_convolution import fix_input_statistics, keep_scales_positive, training_features
+from muscaps.inference.tall_convolution import (
+    _maxima_in_blocks,
+    fix_input_statistics,
+    keep_scales_positive,
+    training_features,
+)
 from muscaps.models.musicnn import Musicnn
 
 
@@ -25,6 +30,21 @@ def test_the_rearranged_pass_computes_the_same_features(fast: bool, tolerance: f
     with torch.no_grad():
         expected, found = model.from_spectrogram(spectrogram), training_features(model, spectrogram, fast=fast)
     assert float((found - expected).abs().max()) < tolerance * float(expected.abs().max())
+
+
+def test_blocks_of_shifts_have_the_gradients_of_a_plain_convolution() -> None:
+    torch.manual_seed(3)
+    convolution, normed = torch.nn.Conv2d(1, 4, (38, 7), padding=(0, 3)), torch.randn(2, 96, 30)
+    results = []
+    for maxima in (
+        _maxima_in_blocks(normed, convolution),
+        convolution(normed.unsqueeze(1)).amax(dim=2),
+    ):
+        convolution.zero_grad()
+        maxima.square().sum().backward()
+        results.append((maxima.detach(), convolution.weight.grad.clone(), convolution.bias.grad.clone()))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_bfloat16_gradients_point_the_way_of_float32_ones() -> None:
