@@ -72,10 +72,10 @@ def paper_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
 def cpu_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
     """Repeat the paper's study on CPU cores: captioners as in the paper, smaller audio networks where they are trained.
 
-    Captioners on cached features have the paper's widths, epochs and patience. Smaller are: the networks that are
-    pre-trained or trained from random weights (`ours` and `hcnn`), and the baseline's GRUs. Without pre-training the
-    network is that of `ours`. Validation reads 400 tracks. The learning rate is chosen from two: the paper's 1e-4
-    needs several times as many epochs.
+    Captioners have the paper's widths, epochs and patience; batches of 64 instead of 16 halve the time of an epoch.
+    Smaller are: the networks that are pre-trained or trained from random weights (`ours` and `hcnn`), and the
+    baseline's GRUs, which read means over 0.26 s. Without pre-training the network is that of `ours`. Validation reads
+    400 tracks. The learning rate is chosen from two: the paper's 1e-4 needs several times as many epochs.
     """
     from muscaps.config import ExtractorConfig
     from muscaps.training.captioner_config import CaptionTrainingConfig
@@ -85,13 +85,14 @@ def cpu_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
     return ExperimentConfig(
         dataset=dataset,
         output=output,
-        ours_config=ExtractorConfig(num_channels=64, frontend_scale=0.25),
-        hcnn_config=ExtractorConfig(name="hcnn", num_channels=16),
+        ours_config=ExtractorConfig(num_channels=32, frontend_scale=0.05),
+        hcnn_config=ExtractorConfig(name="hcnn", num_channels=8),
         scratch="ours",
         pretraining=TaggingConfig(max_epochs=10, excerpts_per_clip=1),
-        training=CaptionTrainingConfig(validation_tracks=400, validation_chunks=7),
-        learning_rates=(3e-4, 1e-3),
+        training=CaptionTrainingConfig(batch_size=64, validation_tracks=400, validation_chunks=7),
+        learning_rates=(1e-3, 3e-3),
         dcase_hidden_dim=64,
+        dcase_frames_per_step=8,
     )
 
 

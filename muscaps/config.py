@@ -56,6 +56,8 @@ class ExtractorConfig:
     layers: LayersName = "penultimate"
     """musicnn_original only: a chunk's feature is the 200 units before the tags (`penultimate`), the 753 maxima over
     time (`maxima`), or maxima and means in turns (`maxima_means`)."""
+    frames_per_step: int = 1
+    """log_mel only: frames of 32 ms that are averaged to one step of the baseline's GRUs; a divisor of 32."""
     parts: "tuple[ExtractorConfig, ...]" = ()
     """combined only: the extractors, in the order of their features."""
 
@@ -72,6 +74,10 @@ class ExtractorConfig:
             raise ValueError("only musicnn and musicnn_original can be parts of a combined extractor")
         if self.num_channels < 1:
             raise ValueError(f"num_channels must be at least 1, not {self.num_channels}")
+        if self.frames_per_step < 1 or 32 % self.frames_per_step:
+            raise ValueError(f"frames_per_step must be a divisor of 32, not {self.frames_per_step}")
+        if self.name != "log_mel" and self.frames_per_step != 1:
+            raise ValueError(f"frames_per_step={self.frames_per_step} means nothing with name={self.name!r}")
         if not 0 < self.frontend_scale <= 4:
             raise ValueError(f"frontend_scale must lie in (0, 4], not {self.frontend_scale}")
         if self.name != "musicnn" and self.frontend_scale != 1.0:

@@ -28,7 +28,7 @@ def build_extractor(config: ExtractorConfig) -> FeatureExtractor:
     if config.name == "musicnn":
         return Musicnn(config.num_channels, config.frontend_scale)
     if config.name == "log_mel":
-        return LogMelFrames()
+        return LogMelFrames(config.frames_per_step)
     if config.name == "hcnn":
         return HarmonicCNN(config.num_channels)
     assert_never(config.name)  # mypy reports a name of `ExtractorName` without a branch

@@ -29,12 +29,16 @@ MIN_MAGNITUDE = 2.0**-52  # the floor under the logarithm: double precision's ep
 
 
 class LogMelFrames(FeatureExtractor):
-    """Waveform to log-mel frames, a chunk's frames laid side by side as its feature. It has no weights."""
+    """Waveform to log-mel frames, a chunk's frames laid side by side as its feature. It has no weights.
 
-    def __init__(self) -> None:
+    `frames_per_step` frames are averaged to one, which shortens the sequences that the GRUs read.
+    """
+
+    def __init__(self, frames_per_step: int = 1) -> None:
         super().__init__()
+        self.steps_per_chunk = FRAMES_PER_CHUNK // frames_per_step
         self.chunk_seconds = FRAMES_PER_CHUNK * HOP_LENGTH / SAMPLE_RATE
-        self.feature_dim = FRAMES_PER_CHUNK * N_MELS
+        self.feature_dim = self.steps_per_chunk * N_MELS
         self.spectrogram = torchaudio.transforms.MelSpectrogram(
             sample_rate=SAMPLE_RATE,
             n_fft=N_FFT,
@@ -46,9 +50,10 @@ class LogMelFrames(FeatureExtractor):
         )
 
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
-        """Turn magnitudes, (batch, mels, frames), into natural logarithms, (batch, frames * mels)."""
+        """Turn magnitudes, (batch, mels, frames), into natural logarithms, (batch, steps * mels)."""
         frames = spectrogram[..., :FRAMES_PER_CHUNK].clamp(min=MIN_MAGNITUDE).log()
-        return frames.transpose(1, 2).flatten(1)  # (batch, mels, frames) -> (batch, frames * mels)
+        steps = frames.unflatten(2, (self.steps_per_chunk, -1)).mean(dim=3)
+        return steps.transpose(1, 2).flatten(1)  # (batch, mels, steps) -> (batch, steps * mels)
 
 
 class BidirectionalGRU(nn.Module):
@@ -87,7 +92,8 @@ class DcaseBaseline(CaptionNetwork):
         super().__init__()
         hidden = config.hidden_dim
         self.config = config
-        self.feature_extractor = LogMelFrames()
+        frames = LogMelFrames(config.extractor.frames_per_step)
+        self.feature_extractor, self._steps_per_chunk = frames, frames.steps_per_chunk
         self.encoder = nn.ModuleList(BidirectionalGRU(width, hidden) for width in (N_MELS, 2 * hidden, 2 * hidden))
         self.decoder = nn.GRUCell(2 * hidden, hidden)
         self.output = nn.Linear(hidden, config.vocabulary_size)
@@ -113,8 +119,8 @@ class DcaseBaseline(CaptionNetwork):
         if not bool(counts.all()):
             raise ValueError("every track needs at least one real chunk")
         chunks, counts = self._excerpt(features, counts)
-        frames = chunks.reshape(len(chunks), -1, N_MELS)  # (batch, chunks, feature) -> (batch, frames, mels)
-        lengths = counts * FRAMES_PER_CHUNK
+        frames = chunks.reshape(len(chunks), -1, N_MELS)  # (batch, chunks, feature) -> (batch, steps, mels)
+        lengths = counts * self._steps_per_chunk
         first, *others = self.encoder
         hidden = self.regularise(first(frames, lengths))
         for layer in others:

@@ -12,7 +12,7 @@ import torch
 
 from muscaps.audio import to_chunks
 from muscaps.captioner import Captioner
-from muscaps.config import LOG_MEL, PUBLISHED_DECODING, DecodingOptions, ModelConfig
+from muscaps.config import PUBLISHED_DECODING, DecodingOptions, ModelConfig
 from muscaps.evaluation.retrieval import retrieve
 from muscaps.evaluation.split_evaluation import published_form, published_reference, split_features
 from muscaps.inference import prepare_extractor
@@ -73,7 +73,7 @@ def _extractor_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
 
 def _network(config: ExperimentConfig, network: str) -> Any:
     if network == "log_mel":
-        return build_extractor(LOG_MEL).eval()
+        return build_extractor(config.log_mel).eval()
     return load_any_extractor(_extractor_directory(config, network))  # type: ignore[arg-type]
 
 
@@ -121,7 +121,9 @@ def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
     network = config.extractor_of(system)
     if system == "dcase":
         width = config.dcase_hidden_dim
-        return replace(config.model, extractor=LOG_MEL, fusion="dcase", hidden_dim=width, audio_embedding_dim=width)
+        return replace(
+            config.model, extractor=config.log_mel, fusion="dcase", hidden_dim=width, audio_embedding_dim=width
+        )
     assert network != "log_mel"
     architecture = config.architecture_of(network)
     directory = _extractor_directory(config, network)

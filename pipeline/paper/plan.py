@@ -1,10 +1,10 @@
 """The plan of the paper's experiments: systems, settings and cells (paper section IV)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from muscaps.config import ExtractorConfig, FusionName, ModelConfig
+from muscaps.config import LOG_MEL, ExtractorConfig, FusionName, ModelConfig
 from muscaps.evaluation.caption_text import ConventionName
 from muscaps.training.captioner_config import CaptionTrainingConfig
 from muscaps.training.tagger_config import TaggingConfig
@@ -94,6 +94,8 @@ class ExperimentConfig:
     """Widths of every MusCaps model; extractor, fusion and vocabulary are set per system."""
     dcase_hidden_dim: int = 256
     """Units of the baseline's GRUs."""
+    dcase_frames_per_step: int = 1
+    """Frames of 32 ms that are averaged to one step of the baseline's GRUs."""
     num_queries: int = 100
     """Queries of Table III."""
     max_words: int = 22
@@ -129,6 +131,11 @@ class ExperimentConfig:
         """Return the audio network of a system."""
         name = SYSTEMS[system].extractor
         return self.ablation if name == "ablation" else self.scratch if name == "scratch" else name
+
+    @property
+    def log_mel(self) -> ExtractorConfig:
+        """The front end of the baseline."""
+        return replace(LOG_MEL, frames_per_step=self.dcase_frames_per_step)
 
     def architecture_of(self, network: NetworkName) -> ExtractorConfig:
         """Return the architecture of an audio network, if it is pre-trained here."""

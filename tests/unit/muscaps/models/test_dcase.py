@@ -1,6 +1,7 @@
 """The DCASE 2020 baseline: its formula written out, its frames, and the interface it shares with MusCaps."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,31 @@ def as_torch_gru(layer: BidirectionalGRU) -> torch.nn.GRU:
     gru = torch.nn.GRU(layer.ahead.input_size, layer.ahead.hidden_size, batch_first=True, bidirectional=True)
     gru.load_state_dict({**ahead, **{f"{name}_reverse": weight for name, weight in back.items()}})
     return gru
+
+
+def test_frames_of_a_step_are_averaged() -> None:
+    samples = torch.from_numpy(tones(3.0, 1)).float()[None, :16_384] / 32_768
+    frames = LogMelFrames()(samples).view(FRAMES_PER_CHUNK, N_MELS)
+    steps = LogMelFrames(frames_per_step=8)(samples).view(-1, N_MELS)
+    torch.testing.assert_close(steps, torch.stack([part.mean(dim=0) for part in frames.split(8)]))
+
+
+def test_a_model_with_several_frames_per_step_ignores_padding() -> None:
+    extractor = replace(LOG_MEL, frames_per_step=8)
+    model = build_captioner(replace(tiny_config(), extractor=extractor)).eval()
+    features = torch.randn(2, 3, 4 * N_MELS, generator=torch.Generator().manual_seed(2))
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    with torch.no_grad():
+        both = model.encode(features, mask).embedding
+        alone = model.encode(features[1:, :1], mask[1:, :1]).embedding
+    torch.testing.assert_close(both[1:], alone)
+
+
+def test_frames_per_step_must_fit() -> None:
+    with pytest.raises(ValueError, match="divisor of 32"):
+        ExtractorConfig(name="log_mel", frames_per_step=5)
+    with pytest.raises(ValueError, match="means nothing"):
+        ExtractorConfig(frames_per_step=2)
 
 
 def test_the_audio_embedding_follows_the_published_formula(model: DcaseBaseline) -> None:
