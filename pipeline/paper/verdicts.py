@@ -1,6 +1,7 @@
 """Comparison of an experiment with the paper's statements (section IV-D): confirmed, contradicted or not decided.
 
-A difference is decided if the 95% interval of the difference of two means over seeds (Welch) excludes 0. "Makes no
+A difference is decided if the 95% interval of the difference of two means over seeds (Welch; of the differences of each
+seed, if the same trainings are compared in two ways) excludes 0. "Makes no
 difference" is confirmed if the interval lies within `MARGIN` of the reference. Otherwise the statement is not decided,
 and the number of seeds is given that would decide it if means and deviations stayed the same.
 """
@@ -28,6 +29,8 @@ class Difference:
 
     first: Measure
     second: Measure
+    paired: bool = False
+    """Whether values at the same place are of the same training."""
 
     @property
     def mean(self) -> float:
@@ -36,7 +39,9 @@ class Difference:
 
     @property
     def half_interval(self) -> float | None:
-        """Half of the 95% interval by Welch; None if one has a single seed."""
+        """Half of the 95% interval, by Welch or of pairs; None if one has a single seed."""
+        if self.paired:
+            return self._of_pairs.half_interval
         counts = [len(measure.values) for measure in (self.first, self.second)]
         if min(counts) < 2:
             return None
@@ -48,10 +53,16 @@ class Difference:
 
     def seeds_for(self, half_interval: float) -> int | None:
         """Return how many seeds per system, more than now, narrow half the interval to this; None above `MAX_SEEDS`."""
-        variance = self.first.deviation**2 + self.second.deviation**2
-        more = range(max(len(self.first.values), len(self.second.values)) + 1, MAX_SEEDS + 1)
-        enough = (n for n in more if t_quantile(2 * n - 2) * math.sqrt(variance / n) < half_interval)
+        parts = (self._of_pairs,) if self.paired else (self.first, self.second)
+        variance = sum(part.deviation**2 for part in parts)
+        more = range(max(len(part.values) for part in parts) + 1, MAX_SEEDS + 1)
+        enough = (n for n in more if t_quantile(len(parts) * (n - 1)) * math.sqrt(variance / n) < half_interval)
         return next(enough, None)
+
+    @property
+    def _of_pairs(self) -> Measure:
+        differences = (a - b for a, b in zip(self.first.values, self.second.values, strict=True))
+        return Measure(values=tuple(differences))
 
     def __str__(self) -> str:
         half = "" if self.half_interval is None else f" ± {self.half_interval:.1f}"
@@ -118,7 +129,7 @@ def _beam_cider(results: Results) -> str | None:
     ours, theirs = results.cider("early", size), results.cider("early")
     if ours is None or theirs is None:
         return None
-    difference = Difference(first=ours, second=theirs)
+    difference = Difference(first=ours, second=theirs, paired=True)
     return (
         f'"Beam search raises CIDEr of early fusion": **{is_better(difference)}**. CIDEr of {beam_label(size)} against '
         f"greedy: {difference}."

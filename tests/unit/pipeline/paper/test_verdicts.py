@@ -38,6 +38,16 @@ def test_seeds_that_are_needed_are_more_than_there_are() -> None:
     assert "not decided" in is_better(found)
 
 
+def test_two_searches_of_the_same_trainings_are_compared_seed_by_seed() -> None:
+    greedy, beam = Measure(values=(10, 20, 30)), Measure(values=(11, 21.2, 31.1))
+    paired = Difference(first=beam, second=greedy, paired=True)
+    assert paired.half_interval == pytest.approx(4.303 * 0.1 / 3**0.5)
+    assert is_better(paired) == "confirmed"
+    assert is_better(difference(beam.values, greedy.values)).startswith("not decided")
+    mixed = Difference(first=Measure(values=(11, 19, 32)), second=greedy, paired=True)
+    assert is_better(mixed) == "not decided (about 23 seeds needed)"
+
+
 def test_every_statement_has_its_sentence() -> None:
     said = findings(FakeResults(EVERY_SYSTEM, truths={name: score[0] for name, score in EVERY_SYSTEM.items()}))
     assert len(said) == 9
