@@ -86,7 +86,7 @@ def cpu_experiment(dataset: Path, output: Path) -> "ExperimentConfig":
         dataset=dataset,
         output=output,
         ours_config=ExtractorConfig(num_channels=32, frontend_scale=0.05),
-        hcnn_config=ExtractorConfig(name="hcnn", num_channels=8),
+        hcnn_config=ExtractorConfig(name="hcnn", num_channels=16),
         scratch="ours",
         pretraining=TaggingConfig(max_epochs=10, excerpts_per_clip=1),
         training=CaptionTrainingConfig(batch_size=64, validation_tracks=400, validation_chunks=7),
