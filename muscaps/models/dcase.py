@@ -52,7 +52,7 @@ class LogMelFrames(FeatureExtractor):
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
         """Turn magnitudes, (batch, mels, frames), into natural logarithms, (batch, steps * mels)."""
         frames = spectrogram[..., :FRAMES_PER_CHUNK].clamp(min=MIN_MAGNITUDE).log()
-        steps = frames.unflatten(2, (self.steps_per_chunk, -1)).mean(dim=3)
+        steps = frames.reshape(*frames.shape[:2], self.steps_per_chunk, -1).mean(dim=3)
         return steps.transpose(1, 2).flatten(1)  # (batch, mels, steps) -> (batch, steps * mels)
 
 

@@ -42,25 +42,18 @@ def read_result(config: ExperimentConfig, cell: Cell) -> dict[str, Any]:
     return result
 
 
-def chosen_trial(config: ExperimentConfig, system: SystemName) -> Cell | None:
-    """Return the trial with the lowest validation loss; None until all trials of the system are done."""
-    trials = trial_cells(config, system)
-    if not all(is_done(config, trial) for trial in trials):
-        return None
-    return min(trials, key=lambda trial: min(read_result(config, trial)["validation_loss"]))
+def chosen_trial(config: ExperimentConfig, system: SystemName) -> Cell:
+    """Return the finished trial with the lowest validation loss; a single learning rate has no trials."""
+    return min(trial_cells(config, system), key=lambda trial: min(read_result(config, trial)["validation_loss"]))
 
 
 def captioner_cells(config: ExperimentConfig) -> dict[tuple[SystemName, int], Cell]:
-    """Return the captioner cells that are done, by system and seed; of the trials only the chosen ones."""
-    found: dict[tuple[SystemName, int], Cell] = {}
-    for system in config.systems:
-        chosen = chosen_trial(config, system)
-        if chosen is not None:
-            found[system, chosen.seed] = chosen
-    for cell in plan_cells(config):
-        if cell.kind == "captioner" and cell.learning_rate is None and is_done(config, cell):
-            found[cell.subject, cell.seed] = cell  # type: ignore[index]  # a captioner's subject is a system
-    return found
+    """Return the captioner cells that are done, by system and seed."""
+    return {
+        (cell.subject, cell.seed): cell  # type: ignore[misc]  # a captioner's subject is a system
+        for cell in plan_cells(config)
+        if cell.kind == "captioner" and is_done(config, cell)
+    }
 
 
 def scores_path(config: ExperimentConfig, cell: Cell) -> Path:

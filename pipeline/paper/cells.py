@@ -26,7 +26,7 @@ from muscaps.training.initial_captioner import new_captioner
 from muscaps.training.loop import TrainingLoop
 from muscaps.training.pretrained_extractor import extractor_config_of, load_any_extractor
 from muscaps.training.single_process import train_tagger
-from pipeline.paper.cell_results import chosen_trial, is_done, result_path, write_json
+from pipeline.paper.cell_results import chosen_trial, is_done, read_result, result_path, write_json
 from pipeline.paper.plan import SYSTEMS, Cell, ExperimentConfig, NetworkName, SystemName
 from pipeline.paper.track_facts import TrackFacts
 
@@ -42,6 +42,7 @@ def run_cell(config: ExperimentConfig, cell: Cell) -> None:
     work: dict[str, Callable[[ExperimentConfig, Cell], Mapping[str, Any]]] = {
         "extractor": _extractor_cell,
         "features": _features_cell,
+        "trial": _trial_cell,
         "captioner": _captioner_cell,
     }
     began = time.monotonic()
@@ -132,21 +133,41 @@ def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
     return replace(config.model, extractor=architecture, fusion=SYSTEMS[system].fusion)
 
 
+def _trial_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
+    """Train a system with the first seed and one of several learning rates."""
+    assert cell.learning_rate is not None
+    return _train(config, cell, cell.learning_rate)
+
+
 def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
-    """Train a system with a seed, decode the test split with both beam sizes, and measure retrieval."""
+    """Train a system with a seed, or take the trial of the chosen learning rate; decode the test split, and search."""
     system: SystemName = cell.subject  # type: ignore[assignment]
-    dataset = PreparedDataset(config.dataset)
+    source = cell
+    if len(config.rates) == 1:
+        training = _train(config, cell, config.rates[0])
+    else:
+        chosen = chosen_trial(config, system)
+        assert chosen.learning_rate is not None
+        if cell.seed == chosen.seed:
+            source, training = chosen, read_result(config, chosen)
+        else:
+            training = _train(config, cell, chosen.learning_rate)
+    directory = result_path(config, source).with_name("best")
+    captioner = Captioner.load(directory, "cuda" if torch.cuda.is_available() else "cpu")
+    return {**training, "model_id": captioner.model_id, **_decode(config, captioner, PreparedDataset(config.dataset))}
+
+
+def _train(config: ExperimentConfig, cell: Cell, rate: float) -> dict[str, Any]:
+    """Train a system, or resume its training; write the captioner below the cell and return how training went."""
+    system: SystemName = cell.subject  # type: ignore[assignment]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    rate = _learning_rate(config, cell)
-    objective = _captioner_objective(config, system, cell.seed, rate, dataset, device)
+    objective = _captioner_objective(config, system, cell.seed, rate, PreparedDataset(config.dataset), device)
     loop = TrainingLoop(objective)
-    directory = config.output / "cells" / cell.name
+    directory = result_path(config, cell).parent
     loop.train_with_state(directory / "state")
     save_captioners(loop, directory, name=cell.name)
-    captioner = Captioner.load(directory / "best", device)
     counters = loop.counters
     return {
-        "model_id": captioner.model_id,
         "parameters": sum(p.numel() for p in objective.model.parameters() if p.requires_grad),
         "learning_rate": rate,
         "best_epoch": counters.best_epoch,
@@ -154,18 +175,7 @@ def _captioner_cell(config: ExperimentConfig, cell: Cell) -> Mapping[str, Any]:
         "training_seconds": counters.elapsed_s,
         "validation_cider": [row["validation_cider"] for row in counters.history],
         "validation_loss": [row["validation_loss"] for row in counters.history],
-        **_decode(config, captioner, dataset),
     }
-
-
-def _learning_rate(config: ExperimentConfig, cell: Cell) -> float:
-    """Return the rate of a trial, or the one chosen by the trials."""
-    if cell.learning_rate is not None or len(config.rates) == 1:
-        return cell.learning_rate or config.rates[0]
-    chosen = chosen_trial(config, cell.subject)  # type: ignore[arg-type]  # a captioner's subject is a system
-    if chosen is None or chosen.learning_rate is None:
-        raise ValueError(f"{cell.name}: the trials of the learning rate are not finished")
-    return chosen.learning_rate
 
 
 def _captioner_objective(

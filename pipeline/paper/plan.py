@@ -152,14 +152,14 @@ class Cell:
 
     name: str
     """Unique name: the work and the seed."""
-    kind: Literal["extractor", "features", "captioner"]
-    """Kind of work."""
+    kind: Literal["extractor", "features", "trial", "captioner"]
+    """Kind of work; a trial trains a system with one of several learning rates, a captioner has captions as well."""
     subject: str
     """The audio network, or the system."""
     seed: int = 0
-    """Seed of a captioner; 0 for other cells."""
+    """Seed of a trial or captioner; 0 for other cells."""
     learning_rate: float | None = None
-    """Learning rate of a captioner; None for the chosen one, or for other cells."""
+    """Learning rate of a trial; None for other cells."""
     needs: tuple[str, ...] = ()
     """Names of the cells that must be finished before."""
 
@@ -172,31 +172,26 @@ def plan_cells(config: ExperimentConfig) -> list[Cell]:
     """Return the cells of the experiment, each after those that it needs."""
     cells: dict[str, Cell] = {}
     for system in sorted(config.systems, key=ORDER.index):
-        needed = _audio_cells(config, system)
-        trials = trial_cells(config, system)
-        others = [
-            Cell(
-                name=f"{system}-{seed}",
-                kind="captioner",
-                subject=system,
-                seed=seed,
-                needs=(*trials[0].needs, *(trial.name for trial in trials)) if len(trials) > 1 else trials[0].needs,
-            )
-            for seed in config.seeds[1:]
+        audio, trials = _audio_cells(config, system), trial_cells(config, system)
+        needs = tuple(cell.name for cell in (*audio[-1:], *trials))
+        captioners = [
+            Cell(name=f"{system}-{seed}", kind="captioner", subject=system, seed=seed, needs=needs)
+            for seed in config.seeds
         ]
-        cells |= {cell.name: cell for cell in (*needed, *trials, *others)}
+        cells |= {cell.name: cell for cell in (*audio, *trials, *captioners)}
     return list(cells.values())
 
 
 def trial_cells(config: ExperimentConfig, system: SystemName) -> list[Cell]:
-    """Return the cells of a system's first seed, one per learning rate."""
-    seed, several = config.seeds[0], len(config.rates) > 1
+    """Return the trainings of a system's first seed, one per learning rate; none for a single rate."""
+    if len(config.rates) == 1:
+        return []
     return [
         Cell(
-            name=f"{system}-{seed}-{rate:g}" if several else f"{system}-{seed}",
-            kind="captioner",
+            name=f"{system}-{config.seeds[0]}-{rate:g}",
+            kind="trial",
             subject=system,
-            seed=seed,
+            seed=config.seeds[0],
             learning_rate=rate,
             needs=tuple(cell.name for cell in _audio_cells(config, system)[-1:]),
         )

@@ -41,22 +41,24 @@ def test_learning_rates_are_tried_with_the_first_seed_only() -> None:
     config = ExperimentConfig(
         dataset=Path("d"), output=Path("o"), seeds=(4, 5), systems=("dcase",), learning_rates=(1e-3, 3e-4)
     )
-    _, first, second, other = plan_cells(config)
-    assert [(cell.name, cell.learning_rate) for cell in (first, second)] == [
-        ("dcase-4-0.001", 1e-3),
-        ("dcase-4-0.0003", 3e-4),
+    _, *trials, first, second = plan_cells(config)
+    assert [(cell.kind, cell.name, cell.seed, cell.learning_rate) for cell in trials] == [
+        ("trial", "dcase-4-0.001", 4, 1e-3),
+        ("trial", "dcase-4-0.0003", 4, 3e-4),
     ]
-    assert (other.name, other.learning_rate) == ("dcase-5", None)
-    assert set(other.needs) >= {first.name, second.name}
+    assert [(cell.kind, cell.name) for cell in (first, second)] == [("captioner", "dcase-4"), ("captioner", "dcase-5")]
+    assert set(first.needs) == set(second.needs) >= {cell.name for cell in trials}
 
 
-def test_the_trial_with_the_lowest_validation_loss_is_chosen_when_all_are_done(tmp_path: Path) -> None:
+def test_the_trial_with_the_lowest_validation_loss_is_chosen(tmp_path: Path) -> None:
     config = ExperimentConfig(
         dataset=Path("d"), output=tmp_path, seeds=(0, 1), systems=("dcase",), learning_rates=(1e-3, 3e-4)
     )
     first, second = trial_cells(config, "dcase")
     write_json(result_path(config, first), {"validation_loss": [3.0, 1.0, 2.0]})
-    assert captioner_cells(config) == {}
     write_json(result_path(config, second), {"validation_loss": [2.0, 1.5]})
     assert chosen_trial(config, "dcase") == first
-    assert captioner_cells(config) == {("dcase", 0): first}
+    assert captioner_cells(config) == {}
+    own = plan_cells(config)[-2]
+    write_json(result_path(config, own), {})
+    assert captioner_cells(config) == {("dcase", 0): own}
