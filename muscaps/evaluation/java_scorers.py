@@ -97,6 +97,7 @@ class Meteor(AbstractContextManager["Meteor"]):
             stdout=subprocess.PIPE,
             stderr=self._stderr,
         )
+        self._statistics: dict[str, str] = {}  # request -> match counts; searches often find the same caption
 
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, list[float]]:
         """Score tokenized captions against their references.
@@ -113,11 +114,12 @@ class Meteor(AbstractContextManager["Meteor"]):
             " ||| ".join(["SCORE", *map(_without_separator, truths), _without_separator(prediction)])
             for prediction, truths in zip(predictions, references, strict=True)
         ]
-        writer = threading.Thread(target=self._write, args=("".join(line + "\n" for line in requests),))
+        new = [line for line in dict.fromkeys(requests) if line not in self._statistics]
+        writer = threading.Thread(target=self._write, args=("".join(line + "\n" for line in new),))
         writer.start()
-        statistics = [self._read() for _ in requests]
+        self._statistics.update((line, self._read()) for line in new)
         writer.join()
-        self._write(" ||| ".join(["EVAL", *statistics]) + "\n")
+        self._write(" ||| ".join(["EVAL", *(self._statistics[line] for line in requests)]) + "\n")
         per_caption = [float(self._read()) for _ in requests]
         return float(self._read()), per_caption
 
