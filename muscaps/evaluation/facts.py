@@ -68,6 +68,8 @@ class Rates:
     """Claims about tracks with known facts."""
     num_facts: int
     """Tags the catalogue states."""
+    num_hits: int
+    """Claims that the catalogue states."""
     precision: float | None
     """Share of the claims that the catalogue states."""
     recall: float | None
@@ -194,6 +196,7 @@ def _rates(claimed: Indicator, stated: Indicator, known: Indicator) -> Rates:
     return Rates(
         num_claims=num_claims,
         num_facts=num_facts,
+        num_hits=hits,
         precision=_ratio(hits, num_claims),
         recall=_ratio(hits, num_facts),
         shuffled_precision=_ratio(*_shuffled(claimed, stated, known)),

@@ -47,7 +47,7 @@ class TrackFacts:
             return None
         options = FactsOptions(num_shuffles=1, num_resamples=1)
         found = [measure_facet(layer, captions, rows, options).rates for layer in LAYERS]
-        hits = sum(round(rates.num_claims * (rates.precision or 0.0)) for rates in found)
+        hits = sum(rates.num_hits for rates in found)
         claims, facts = sum(rates.num_claims for rates in found), sum(rates.num_facts for rates in found)
         precision = {"facts_precision": hits / claims} if claims else {}
         return precision | ({"facts_recall": hits / facts} if facts else {})

@@ -1,6 +1,5 @@
 """Training of a captioner on Ray Train: features are cached first, then data-parallel workers train."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,7 @@ from pipeline.training.feature_extraction import OnProgress, cache_features
 from pipeline.training.fine_tuning import (
     comparison_section,
     finish_fine_tuning,
+    kept_sections,
     read_replay,
     read_tested,
     replace_comparison,
@@ -199,7 +199,7 @@ def _train_in_worker(config: dict[str, Any]) -> None:
     }
 
     def save_models(directory: Path) -> None:
-        tagger, sections = (start.tagger, _kept_sections(start.card)) if start else (None, None)
+        tagger, sections = (start.tagger, kept_sections(start.card)) if start else (None, None)
         save_captioners(loop, directory, name=run.name, training=facts, tagger=tagger, sections=sections)
 
     train_in_worker(loop, config, save_models)
@@ -212,8 +212,3 @@ def _fresh_captioner(run: CaptionRun, dataset: PreparedDataset) -> tuple[Caption
     extractor = load_any_extractor(run.extractor) if run.extractor else None
     model = new_captioner(dataset, run.model, extractor=extractor, word_vectors=vectors, seed=run.config.seed)
     return model, vocabulary
-
-
-def _kept_sections(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of a model card that remain valid after further training."""
-    return {name: card[name] for name in ("decoding", "evidence", "notices") if name in card}

@@ -172,11 +172,15 @@ def _save(
     _rewrite(directory, tuned, model, {**tuned.card["training"], **facts}, section)
 
 
+def kept_sections(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of a model card that remain valid after further training."""
+    return {name: card[name] for name in ("decoding", "evidence", "notices") if name in card}
+
+
 def _rewrite(
     directory: Path, tuned: Checkpoint, model: Any, training: Mapping[str, Any], comparison: Mapping[str, Any]
 ) -> None:
     card = tuned.card
-    sections: dict[str, Any] = {name: card[name] for name in ("decoding", "evidence", "notices") if name in card}
     save_checkpoint(
         directory,
         model,
@@ -186,5 +190,5 @@ def _rewrite(
         metrics=card["metrics"],
         departures=card["departures"],
         tagger=tuned.tagger,
-        sections={**sections, "comparison": dict(comparison)},
+        sections={**kept_sections(card), "comparison": dict(comparison)},
     )

@@ -36,7 +36,7 @@ def measured(layer, captions=CAPTIONS, rows=ROWS, options=FEW):
 def test_instrument_families_counted_by_hand():
     found = measured("family")
     assert found.num_tracks == 3
-    assert (found.rates.num_claims, found.rates.num_facts) == (5, 5)
+    assert (found.rates.num_claims, found.rates.num_facts, found.rates.num_hits) == (5, 5, 3)
     assert (found.rates.precision, found.rates.recall) == (3 / 5, 3 / 5)
     assert found.named_per_caption == 5 / 4
 
