@@ -149,9 +149,27 @@ def test_filters_by_review_tag_and_certainty(page: Page) -> None:
     page.key("ArrowDown")
     page.key("a")  # a reviewed track leaves the list
     assert page.text("#count") == "0 of 12 tracks"
+    assert page.text("#detail") == "No track matches any more."
     assert pick("review-pick", "Accepted") == "2 of 12 tracks"
     assert pick("certainty-pick", "Any") == "2 of 12 tracks"
     assert pick("tag-pick", "dark") == "2 of 12 tracks"
+
+
+def test_without_a_match_no_track_is_open_and_keys_decide_nothing(page: Page) -> None:
+    def search(text: str) -> None:
+        box = "document.getElementById('filter')"
+        page.run(f"{box}.value = {text!r}; {box}.dispatchEvent(new Event('input'))")
+
+    search("nothing of that name")
+    page.wait_for("document.querySelector('#count').textContent.startsWith('0 of')")
+    assert page.text("#detail") == "No track matches."
+    for key in ("a", "r", "1", "ArrowDown", "Enter"):
+        page.key(key)
+    assert page.text("#progress-text") == "0 of 12 reviewed"
+    search("")
+    page.wait_for("document.querySelector('#detail h2') !== null")
+    assert page.text(HEADING) == "Track 0"
+    assert page.problems == []
 
 
 def test_a_sample_has_the_least_certain_tracks_without_a_review(page: Page, output: Path) -> None:

@@ -89,6 +89,7 @@ const toNextUnreviewed = () => {
   }
   if (order.includes(from)) show();
   else if (order.length) choose(at, true);
+  else chooseNone("No track matches any more.");
 };
 
 const announce = (text) => { $("announced").textContent = text; };

@@ -21,10 +21,17 @@ const choose = (n, byPerson = false) => {
   draw(true);
   if (moved && byPerson && playOnMove.checked) play();
 };
+const chooseNone = (reason) => {
+  chosen = -1;
+  figure = null;
+  detail.replaceChildren(make("p", "empty", reason));
+  draw(true);
+};
 // After a change of filters: the first track, if the chosen one is hidden, so that keys act on a track of the table.
 const refreshAndFollow = (keepVisible = false) => {
   refresh(keepVisible);
-  if (chosen >= 0 && !order.includes(chosen)) choose(0);
+  if (!order.length) chooseNone("No track matches.");
+  else if (!order.includes(chosen)) choose(0);
 };
 const move = (steps) => choose(order[cursor] === chosen ? cursor + steps : cursor, true);
 
