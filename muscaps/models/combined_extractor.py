@@ -37,6 +37,8 @@ class CombinedExtractor(FeatureExtractor):
         self.parts = nn.ModuleList(parts)
         self.spectrogram = StackedSpectrograms([part.spectrogram for part in parts])
         self.feature_dim = sum(part.feature_dim for part in parts)
+        variants = [part.variant for part in parts]
+        self.variant = ", ".join(variants) if any(variants) else ""
 
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
         """(batch, extractors, mels, frames) -> (batch, feature)."""

@@ -37,6 +37,7 @@ class LogMelFrames(FeatureExtractor):
     def __init__(self, frames_per_step: int = 1) -> None:
         super().__init__()
         self.steps_per_chunk = FRAMES_PER_CHUNK // frames_per_step
+        self.variant = "" if frames_per_step == 1 else f"means of {frames_per_step} frames"
         self.chunk_seconds = FRAMES_PER_CHUNK * HOP_LENGTH / SAMPLE_RATE
         self.feature_dim = self.steps_per_chunk * N_MELS
         self.spectrogram = torchaudio.transforms.MelSpectrogram(

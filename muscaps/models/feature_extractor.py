@@ -16,6 +16,8 @@ class FeatureExtractor(nn.Module):
     """Width of a chunk's feature vector."""
     chunk_seconds: float
     """Chunk length that the network was designed for, in seconds."""
+    variant: str = ""
+    """What distinguishes these features from others of the same weights; empty for the default."""
 
     @property
     def chunk_samples(self) -> int:

@@ -96,6 +96,7 @@ class MusicnnOriginal(FeatureExtractor):
         """
         super().__init__()
         self.layers = layers
+        self.variant = "" if layers == "penultimate" else layers
         front_dim = self.TIMBRAL_CHANNELS * len(self.TIMBRAL_HEIGHTS) + self.RHYTHM_CHANNELS * len(self.RHYTHM_LENGTHS)
         self.spectrogram = SlaneyLogMel()
         self.spectrogram_norm = nn.BatchNorm2d(1, eps=NORM_EPSILON)

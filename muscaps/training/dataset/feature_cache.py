@@ -13,8 +13,8 @@ from muscaps.training.dataset.reader import PreparedDataset
 
 
 def extractor_digest(extractor: FeatureExtractor) -> str:
-    """Return a digest of an extractor's learned weights, which identifies cached features."""
-    digest = hashlib.sha256(type(extractor).__name__.encode())
+    """Return a digest of an extractor's learned weights and variant, which identifies cached features."""
+    digest = hashlib.sha256(type(extractor).__name__.encode() + extractor.variant.encode())
     for name, value in sorted(learned_weights(extractor).items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().numpy().tobytes())
