@@ -5,7 +5,7 @@
 The baseline's decoder reads the same audio embedding at every step and no words. This one adds an embedding of the word
 before. Everything else is that of `muscaps experiment DATASET OUT --scale cpu --system dcase`, which must have run (it
 computes the features) and whose cell has the numbers to compare with. Prints loss and greedy CIDEr of the validation
-split, and the loss of two predictions that hear nothing: by position in the caption, and by the word before.
+split, and the loss of two predictions without audio: by position in the caption, and by the word before.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class BaselineWithWords(DcaseBaseline):
         return logits
 
 
-def deaf_loss(dataset: PreparedDataset, *, by_position: bool) -> float:
+def loss_without_audio(dataset: PreparedDataset, *, by_position: bool) -> float:
     """Return the validation loss of word frequencies per position, or per word before; 0.01 is added to counts."""
     counts: Counter[tuple[int, int]] = Counter()
     totals: Counter[int] = Counter()
@@ -79,7 +79,9 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = PreparedDataset(arguments.dataset)
     for label, by_position in (("by position", True), ("by the word before", False)):
-        print(f"no audio, {label}: validation loss {deaf_loss(dataset, by_position=by_position):.2f}", flush=True)
+        print(
+            f"no audio, {label}: validation loss {loss_without_audio(dataset, by_position=by_position):.2f}", flush=True
+        )
     config = cpu_experiment(arguments.dataset, Path("unused"))
     extractor, width = config.log_mel, config.dcase_hidden_dim
     features = FeatureCache(dataset, extractor_digest(build_extractor(extractor)))
