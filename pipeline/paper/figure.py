@@ -30,25 +30,35 @@ def write_figure(results: Results, output: Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    rows = ablation_rows(results) + (["dcase"] if results.has("dcase") else [])
+    rows = ablation_rows(results) + [row for row in ("hcnn", "dcase") if results.has(row)]
+    rows = list(dict.fromkeys(rows))
     if not rows:
         return False
     figure, axes = pyplot.subplots(figsize=(7, 4.2), constrained_layout=True)
     lines = [["system", "epoch", "mean", "half_interval_95"]]
     # Colours of Okabe and Ito, which are distinguishable with colour blindness.
-    colours = {"scratch": "#999999", "ours": "#CC79A7", "early": "#0072B2", "late": "#D55E00", "attention": "#009E73"}
+    colours = {
+        "scratch": "#999999",
+        "ours": "#CC79A7",
+        "early": "#0072B2",
+        "late": "#D55E00",
+        "attention": "#009E73",
+        "hcnn": "#E69F00",
+    }
+    highest = 0.0
     for row in rows:
         colour = colours.get(row, "#000000")
         points = mean_curve(results.curves(row))
         epochs, means = [p[0] for p in points], np.array([p[1] for p in points])
         halves = np.array([p[2] or 0.0 for p in points])
+        highest = max(highest, float(means.max()))
         axes.plot(epochs, means, color=colour, label=results.label(row))
         axes.fill_between(epochs, means - halves, means + halves, color=colour, alpha=0.2, linewidth=0)
         lines += [[row, str(e), f"{m:.4f}", "" if h is None else f"{h:.4f}"] for e, m, h in points]
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("CIDEr on validation × 100")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.3 * highest or 1.0)  # intervals of the last two seeds can be several times as wide
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(output / "figure_4.png", dpi=150)

@@ -25,5 +25,5 @@ def test_the_figure_is_drawn_with_its_numbers_beside_it(tmp_path: Path) -> None:
     assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 20
     lines = (tmp_path / "figure_4.csv").read_text().splitlines()
     assert lines[1].startswith("scratch,1,10.0")
-    assert len(lines) == 1 + 5 * 2
-    assert not write_figure(FakeResults({"hcnn": (0.1,)}), tmp_path)
+    assert len(lines) == 1 + 6 * 2
+    assert not write_figure(FakeResults({}), tmp_path)
