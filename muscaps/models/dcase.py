@@ -143,11 +143,15 @@ class DcaseBaseline(CaptionNetwork):
         unused = zeros[:, :0]
         return DecoderState(unused, unused, zeros, unused)
 
+    def decoder_input(self, audio: Tensor, word_ids: Tensor) -> Tensor:
+        """Return what the decoder reads at a step, (batch, 2 * hidden): the audio embedding, whatever the words before."""
+        return audio
+
     def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
         """Predict the next word, (batch * beams, vocab), and return it with the new state. `word_ids` has no effect."""
         per_track = len(state.decoder_hidden) // len(encoded.embedding)
         audio = encoded.embedding.repeat_interleave(per_track, dim=0)
-        hidden = self.decoder(audio, state.decoder_hidden)
+        hidden = self.decoder(self.decoder_input(audio, word_ids), state.decoder_hidden)
         return self.output(hidden).log_softmax(dim=-1), state._replace(decoder_hidden=hidden)
 
     def forward(self, features: Tensor, mask: Tensor, word_ids: Tensor) -> Tensor:
@@ -163,8 +167,8 @@ class DcaseBaseline(CaptionNetwork):
         """
         encoded = self.encode(features, mask)
         hidden, steps = self.start(encoded).decoder_hidden, []
-        for _ in range(word_ids.shape[1]):
-            hidden = self.decoder(self.regularise(encoded.embedding), hidden)
+        for words in word_ids.unbind(dim=1):
+            hidden = self.decoder(self.regularise(self.decoder_input(encoded.embedding, words)), hidden)
             steps.append(hidden)
         logits: Tensor = self.output(torch.stack(steps, dim=1))
         return logits

@@ -121,10 +121,7 @@ def _model_config(config: ExperimentConfig, system: SystemName) -> ModelConfig:
     """Return the model configuration of a system; a given audio network determines its architecture."""
     network = config.extractor_of(system)
     if system == "dcase":
-        width = config.dcase_hidden_dim
-        return replace(
-            config.model, extractor=config.log_mel, fusion="dcase", hidden_dim=width, audio_embedding_dim=width
-        )
+        return config.dcase_model
     assert network != "log_mel"
     architecture = config.architecture_of(network)
     directory = _extractor_directory(config, network)

@@ -30,8 +30,8 @@ def write_figure(results: Results, output: Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    rows = ablation_rows(results) + [row for row in ("hcnn", "dcase") if results.has(row)]
-    rows = list(dict.fromkeys(rows))
+    others = [row for row in ("hcnn", "dcase") if results.has(row) and row != results.config.ablation]
+    rows = ablation_rows(results) + others
     if not rows:
         return False
     figure, axes = pyplot.subplots(figsize=(7, 4.2), constrained_layout=True)

@@ -137,6 +137,12 @@ class ExperimentConfig:
         """The front end of the baseline."""
         return replace(LOG_MEL, frames_per_step=self.dcase_frames_per_step)
 
+    @property
+    def dcase_model(self) -> ModelConfig:
+        """The baseline, whose vocabulary is set from the dataset."""
+        width = self.dcase_hidden_dim
+        return replace(self.model, extractor=self.log_mel, fusion="dcase", hidden_dim=width, audio_embedding_dim=width)
+
     def architecture_of(self, network: NetworkName) -> ExtractorConfig:
         """Return the architecture of an audio network, if it is pre-trained here."""
         return {"musicnn": self.musicnn_config, "ours": self.ours_config, "hcnn": self.hcnn_config}[network]

@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from jobs.recipes import cpu_experiment
 from muscaps.config import ModelConfig
 from muscaps.models.architectures import build_extractor
-from muscaps.models.caption_model import DecoderState, EncodedAudio
 from muscaps.models.dcase import DcaseBaseline
 from muscaps.training.batches import encoded_captions
 from muscaps.training.captioner_objective import CaptionerObjective
@@ -39,20 +38,8 @@ class BaselineWithWords(DcaseBaseline):
         super().__init__(config)
         self.words = nn.Embedding(config.vocabulary_size, 2 * config.hidden_dim)
 
-    def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
-        per_track = len(state.decoder_hidden) // len(encoded.embedding)
-        audio = encoded.embedding.repeat_interleave(per_track, dim=0)
-        hidden = self.decoder(audio + self.words(word_ids), state.decoder_hidden)
-        return self.output(hidden).log_softmax(dim=-1), state._replace(decoder_hidden=hidden)
-
-    def forward(self, features: Tensor, mask: Tensor, word_ids: Tensor) -> Tensor:
-        encoded = self.encode(features, mask)
-        hidden, steps = self.start(encoded).decoder_hidden, []
-        for words in self.words(word_ids).unbind(dim=1):
-            hidden = self.decoder(self.regularise(encoded.embedding + words), hidden)
-            steps.append(hidden)
-        logits: Tensor = self.output(torch.stack(steps, dim=1))
-        return logits
+    def decoder_input(self, audio: Tensor, word_ids: Tensor) -> Tensor:
+        return audio + self.words(word_ids)
 
 
 def loss_without_audio(dataset: PreparedDataset, *, by_position: bool) -> float:
@@ -83,23 +70,13 @@ def main() -> None:
             f"no audio, {label}: validation loss {loss_without_audio(dataset, by_position=by_position):.2f}", flush=True
         )
     config = cpu_experiment(arguments.dataset, Path("unused"))
-    extractor, width = config.log_mel, config.dcase_hidden_dim
-    features = FeatureCache(dataset, extractor_digest(build_extractor(extractor)))
+    features = FeatureCache(dataset, extractor_digest(build_extractor(config.log_mel)))
     if not features.complete:
         raise SystemExit(
             "run `muscaps experiment DATASET OUT --scale cpu --system dcase` first; it computes the features"
         )
     torch.manual_seed(0)
-    model = BaselineWithWords(
-        replace(
-            config.model,
-            extractor=extractor,
-            fusion="dcase",
-            hidden_dim=width,
-            audio_embedding_dim=width,
-            vocabulary_size=len(dataset.vocabulary),
-        )
-    )
+    model = BaselineWithWords(replace(config.dcase_model, vocabulary_size=len(dataset.vocabulary)))
     training = replace(config.training, learning_rate=arguments.learning_rate)
     loop = TrainingLoop(CaptionerObjective(dataset, model, dataset.vocabulary, training, features=features.read))
     loop.train()

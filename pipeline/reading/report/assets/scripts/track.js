@@ -25,7 +25,6 @@ const chooseNone = (reason) => {
   chosen = -1;
   figure = null;
   detail.replaceChildren(make("p", "empty", reason));
-  draw(true);
 };
 // After a change of filters: the first track, if the chosen one is hidden, so that keys act on a track of the table.
 const refreshAndFollow = (keepVisible = false) => {
