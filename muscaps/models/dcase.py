@@ -144,7 +144,7 @@ class DcaseBaseline(CaptionNetwork):
         return DecoderState(unused, unused, zeros, unused)
 
     def decoder_input(self, audio: Tensor, word_ids: Tensor) -> Tensor:
-        """Return what the decoder reads at a step, (batch, 2 * hidden): the audio embedding, whatever the words before."""
+        """Return the input of a step, (batch, 2 * hidden): the audio embedding; `word_ids` has no effect."""
         return audio
 
     def step(self, encoded: EncodedAudio, state: DecoderState, word_ids: Tensor) -> tuple[Tensor, DecoderState]:
