@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipeline.paper.differences import Difference
 from pipeline.paper.tables import Measure
-from pipeline.paper.verdicts import Difference, findings, is_better, is_no_different, rank_correlation
+from pipeline.paper.verdicts import findings, is_better, is_no_different, rank_correlation
 from tests.experiment_results import EVERY_SYSTEM, FakeResults
 
 
