@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from pipeline.paper.paper_tables import SUBSET_TITLES
+from pipeline.paper.plan import SYSTEMS
+from pipeline.paper.results import Results
 from pipeline.paper.tables import Measure, t_quantile
 
 MAX_SEEDS = 100
@@ -36,6 +39,11 @@ class Difference:
         degrees = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
         return t_quantile(max(1, math.floor(degrees))) * math.sqrt(sum(parts))
 
+    @property
+    def decided(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.half_interval is not None and abs(self.mean) > self.half_interval
+
     def seeds_for(self, half_interval: float) -> int | None:
         """Return how many seeds per system, more than now, narrow half the interval to this; None above `MAX_SEEDS`."""
         parts = (self._of_pairs,) if self.paired else (self.first, self.second)
@@ -52,3 +60,26 @@ class Difference:
     def __str__(self) -> str:
         half = "" if self.half_interval is None else f" ± {self.half_interval:.1f}"
         return f"{self.first.mean:.1f} and {self.second.mean:.1f}, difference {self.mean:+.1f}{half}"
+
+
+def differences_of_cider(results: Results) -> str:
+    """Return a Markdown table of CIDEr of each system minus that of each other, greedy, default convention."""
+    found = {results.label(system): results.cider(system) for system in SYSTEMS}
+    measures = {label: measure for label, measure in found.items() if measure is not None}
+    if len(measures) < 2:
+        return ""
+    lines = [f"| | {' | '.join(measures)} |", f"|---|{'---:|' * len(measures)}"]
+    for label, first in measures.items():
+        cells = [
+            "" if first is second else _shown(Difference(first=first, second=second)) for second in measures.values()
+        ]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    title = f"CIDEr of the row minus that of the column{SUBSET_TITLES[results.subset]}"
+    return f"**{title}**, greedy, default convention; bold if the interval excludes 0\n\n" + "\n".join(lines) + "\n"
+
+
+def _shown(difference: Difference) -> str:
+    half, number = difference.half_interval, f"{difference.mean:+.1f}"
+    if half is None:
+        return number
+    return f"{f'**{number}**' if difference.decided else number} ± {half:.1f}"

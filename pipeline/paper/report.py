@@ -8,6 +8,7 @@ from pathlib import Path
 
 from muscaps.training.dataset.reader import PreparedDataset
 from pipeline.paper.cell_results import seconds_spent
+from pipeline.paper.differences import differences_of_cider
 from pipeline.paper.figure import write_figure
 from pipeline.paper.paper_tables import (
     build_decoding_table,
@@ -37,6 +38,7 @@ def write_report(config: ExperimentConfig) -> Path:
                 (config.output / f"{table.name}.md").write_text(table.markdown(), encoding="utf-8")
                 (config.output / f"{table.name}.csv").write_text(table.csv(), encoding="utf-8")
                 sections.append(table.markdown())
+        sections.append(differences_of_cider(found))
     examples = example_captions(results)
     if examples:
         _write_examples(config.output, examples)
@@ -100,8 +102,9 @@ def _heading(config: ExperimentConfig, results: Results) -> str:
     trained = sum(cell["training_seconds"] for cell in cells) / 3600
     splits = ", ".join(f"{count} {name}" for name, count in card["splits"].items())
     seeds = sorted({seed for by_seed in results.cells.values() for seed in by_seed})
-    planned = len(config.systems) * len(config.seeds)
-    missing = f" **{planned - len(cells)} of {planned} trainings are missing.**" if len(cells) < planned else ""
+    planned, counts = len(config.seeds), {name: len(results.cells.get(name, ())) for name in config.systems}
+    fewer = ", ".join(f"{name} {count} of {planned}" for name, count in counts.items() if count < planned)
+    missing = f" **Not every seed is done: {fewer}.**" if fewer else ""
     training = config.training
     widths = f"hidden {config.model.hidden_dim}, at most {training.max_epochs} epochs, patience {training.patience}"
     return (

@@ -19,24 +19,38 @@ from pipeline.paper.results import GREEDY, Results
 
 MARGIN = 0.1
 """Differences below this share of the reference do not matter."""
+Verdict = Callable[[Difference], str]
 
 
 def is_better(difference: Difference) -> str:
     """Return the verdict on "the first is better"."""
-    half = difference.half_interval
-    if half is not None and abs(difference.mean) > half:
+    if difference.decided:
         return "confirmed" if difference.mean > 0 else "contradicted"
     return _undecided(difference, abs(difference.mean))
 
 
+def is_not_better(difference: Difference) -> str:
+    """Return the verdict on "the first is not better than the second"."""
+    half, margin = difference.half_interval, _margin(difference)
+    if half is not None and difference.mean + half <= margin:
+        return "confirmed"
+    if difference.decided:
+        return "contradicted"
+    return _undecided(difference, max(difference.mean, margin - difference.mean))
+
+
 def is_no_different(difference: Difference) -> str:
     """Return the verdict on "the first is as good as the second"."""
-    half, margin = difference.half_interval, MARGIN * abs(difference.second.mean)
+    half, margin = difference.half_interval, _margin(difference)
     if half is not None and abs(difference.mean) + half <= margin:
         return "confirmed"
-    if half is not None and abs(difference.mean) > half:
+    if difference.decided:
         return "contradicted"
     return _undecided(difference, max(abs(difference.mean), margin - abs(difference.mean)))
+
+
+def _margin(difference: Difference) -> float:
+    return MARGIN * abs(difference.second.mean)
 
 
 def _undecided(difference: Difference, wanted: float) -> str:
@@ -49,23 +63,26 @@ def _undecided(difference: Difference, wanted: float) -> str:
 def findings(results: Results) -> list[str]:
     """Return one sentence per statement of the paper, with a verdict and numbers (section IV-D)."""
     counterpart = "early" if results.config.scratch == results.config.ablation else results.config.scratch
+    pretrained = dict.fromkeys((counterpart, "early"))
     found = [
-        _compared(results, "Pre-training helps", counterpart, "scratch", is_better),
+        *(_compared(results, "Pre-training helps", row, "scratch", is_better) for row in pretrained),
         _compared(results, "MusCaps beats the DCASE baseline", "early", "dcase", is_better),
         _compared(results, "Harmonic CNN is better than musicnn", "hcnn", "musicnn", is_better),
         _compared(results, "Late fusion makes no difference", "late", "early", is_no_different),
         _compared(results, "Attention makes no difference", "attention", "early", is_no_different),
-        _beam_cider(results),
+        _beam_cider(results, "early", "Beam search raises CIDEr of early fusion", is_better),
+        *(
+            _beam_cider(results, row, f"Beam search does not raise CIDEr of {row} fusion", is_not_better)
+            for row in ("late", "attention")
+        ),
         _beam_search(results),
-        _retrieval(results, counterpart),
+        *(_retrieval(results, row) for row in pretrained),
         _agreement(results),
     ]
     return [finding for finding in found if finding is not None]
 
 
-def _compared(
-    results: Results, statement: str, first: str, second: str, verdict: Callable[[Difference], str]
-) -> str | None:
+def _compared(results: Results, statement: str, first: str, second: str, verdict: Verdict) -> str | None:
     ours, theirs = results.cider(first), results.cider(second)
     if ours is None or theirs is None:
         return None
@@ -74,18 +91,15 @@ def _compared(
     return f'"{statement}": **{verdict(difference)}**. CIDEr of {names}: {difference}.'
 
 
-def _beam_cider(results: Results) -> str | None:
-    size = results.paper_beam("early")
-    if not results.has("early") or size not in results.beam_sizes("early"):
+def _beam_cider(results: Results, row: str, statement: str, verdict: Verdict) -> str | None:
+    size = results.paper_beam(row)
+    if not results.has(row) or size not in results.beam_sizes(row):
         return None
-    ours, theirs = results.cider("early", size), results.cider("early")
+    ours, theirs = results.cider(row, size), results.cider(row)
     if ours is None or theirs is None:
         return None
     difference = Difference(first=ours, second=theirs, paired=True)
-    return (
-        f'"Beam search raises CIDEr of early fusion": **{is_better(difference)}**. CIDEr of {beam_label(size)} against '
-        f"greedy: {difference}."
-    )
+    return f'"{statement}": **{verdict(difference)}**. CIDEr of {beam_label(size)} against greedy: {difference}.'
 
 
 def _beam_search(results: Results) -> str | None:
@@ -115,14 +129,15 @@ def _beam_search(results: Results) -> str | None:
     return f'"Beam search reduces `<unk>` and repetition": **{verdict}**. Per caption: {"; ".join(parts)}.'
 
 
-def _retrieval(results: Results, counterpart: str) -> str | None:
-    if not results.has(counterpart) or not results.has("scratch"):
+def _retrieval(results: Results, row: str) -> str | None:
+    if not results.has(row) or not results.has("scratch"):
         return None
-    ours, theirs = results.retrieval(counterpart)[2], results.retrieval("scratch")[2]
+    ours, theirs = results.retrieval(row)[2], results.retrieval("scratch")[2]
     if ours is None or theirs is None:
         return None
     difference = Difference(first=ours, second=theirs)
-    return f'"Pre-training helps search": **{is_better(difference)}**. Recall@10: {difference}.'
+    names = f"{results.label(row)} against {results.label('scratch')}"
+    return f'"Pre-training helps search": **{is_better(difference)}**. Recall@10 of {names}: {difference}.'
 
 
 def _agreement(results: Results) -> str | None:

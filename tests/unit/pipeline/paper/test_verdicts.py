@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.paper.differences import Difference
+from pipeline.paper.differences import Difference, differences_of_cider
 from pipeline.paper.tables import Measure
-from pipeline.paper.verdicts import findings, is_better, is_no_different, rank_correlation
+from pipeline.paper.verdicts import findings, is_better, is_no_different, is_not_better, rank_correlation
 from tests.experiment_results import EVERY_SYSTEM, FakeResults
 
 
@@ -51,21 +51,40 @@ def test_two_searches_of_the_same_trainings_are_compared_seed_by_seed() -> None:
 
 def test_every_statement_has_its_sentence() -> None:
     said = findings(FakeResults(EVERY_SYSTEM, truths={name: score[0] for name, score in EVERY_SYSTEM.items()}))
-    assert len(said) == 9
+    assert len(said) == 11
     assert 'helps": **confirmed**. CIDEr of early against early, no pre-training: 41.0 and 21.0' in said[0]
-    assert "**confirmed**" in said[6]
-    assert "(-50%)" in said[6]
-    assert "with the precision of facts (7 systems)" in said[8]
+    assert "**confirmed**" in said[8]
+    assert "(-50%)" in said[8]
+    assert "with the precision of facts (7 systems)" in said[10]
     more = findings(FakeResults(EVERY_SYSTEM, unk=(0.5, 1.0)))
-    assert "**contradicted**" in more[6]
-    assert "nothing to reduce" in findings(FakeResults(EVERY_SYSTEM, unk=(0.0, 0.0)))[6]
+    assert "**contradicted**" in more[8]
+    assert "nothing to reduce" in findings(FakeResults(EVERY_SYSTEM, unk=(0.0, 0.0)))[8]
     assert findings(FakeResults({"dcase": (0.1,)})) == []
 
 
 def test_the_counterpart_of_another_network_from_scratch_is_the_same_network() -> None:
-    assert (
-        "second musicnn against early, second musicnn, no pre" in findings(FakeResults(EVERY_SYSTEM, scratch="ours"))[0]
+    said = findings(FakeResults(EVERY_SYSTEM, scratch="ours"))
+    assert "CIDEr of early, second musicnn against early, second musicnn, no pre-training: 31.0 and 21.0" in said[0]
+    assert "CIDEr of early against early, second musicnn, no pre-training: 41.0 and 21.0" in said[1]
+    assert [sentence.startswith('"Pre-training helps search"') for sentence in said].count(True) == 2
+
+
+def test_no_gain_is_confirmed_below_a_tenth_of_the_reference() -> None:
+    assert is_not_better(difference((40, 40.5, 41), (40, 41, 42))) == "confirmed"
+    assert is_not_better(difference((20, 21, 22), (40, 41, 42))) == "confirmed"
+    assert is_not_better(difference((50, 51, 52), (40, 41, 42))) == "contradicted"
+    assert is_not_better(difference((30, 40, 50), (40, 41, 42))).startswith("not decided (about")
+
+
+def test_the_table_of_differences_has_every_pair_once_in_each_direction() -> None:
+    table = differences_of_cider(
+        FakeResults({"musicnn": (0.40, 0.41, 0.42), "late": (0.30, 0.31, 0.32), "ours": (0.40,)})
     )
+    lines = table.splitlines()
+    assert lines[2] == "| | MusCaps-Musicnn | early, second musicnn | late |"
+    assert lines[4] == "| MusCaps-Musicnn |  | +1.0 | **+10.0** ± 2.3 |"
+    assert lines[6] == "| late | **-10.0** ± 2.3 | -9.0 |  |"
+    assert differences_of_cider(FakeResults({"late": (0.3,)})) == ""
 
 
 def test_rank_correlation_compares_orders_and_shares_ranks() -> None:
