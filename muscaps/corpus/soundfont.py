@@ -16,6 +16,8 @@ FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"), Path("/
 """Where distributions put soundfonts."""
 OVERSAMPLING = 2
 """Samples are played at twice the target rate, so that cymbals do not fold down."""
+LOUDEST = 1_000.0
+"""Larger samples are an error of the synthesiser; single notes of General MIDI soundfonts peak below 10."""
 
 
 def find_soundfonts() -> list[Path]:
@@ -84,11 +86,17 @@ def play_program(
 
     Returns:
         Mono audio, (num_samples,), unnormalised.
+
+    Raises:
+        ValueError: The synthesiser fails on this program, as symusic 0.5.8 does on the whistle of TimGM6mb.sf2, whose
+            filter overflows at high notes.
     """
     import soxr
 
     rate = sample_rate * OVERSAMPLING
     audio = _player(str(soundfont), rate, program, kit).play(notes)[: num_samples * OVERSAMPLING]
+    if not np.abs(audio).max(initial=0.0) < LOUDEST:  # also true of NaN
+        raise ValueError(f"{soundfont.name} cannot be played with program {program}; name another with --soundfont")
     audio = soxr.resample(audio, rate, sample_rate, quality="LQ").astype(np.float32)
     out = np.zeros(num_samples, dtype=np.float32)
     out[: min(num_samples, len(audio))] = audio[:num_samples]

@@ -1,10 +1,13 @@
 """Clips rendered from scores: the same every time, and described truly."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from muscaps.corpus import soundfont
 from muscaps.corpus.arrangement import arrange
 from muscaps.corpus.clip import ClipSpec, render_clip, split_of
 from muscaps.corpus.harmony import PROGRESSIONS, parse_chord
@@ -65,6 +68,14 @@ def test_a_soundfont_plays_a_clip_the_same_whatever_was_rendered_before() -> Non
     assert np.array_equal(clips[0].pcm, clips[4].pcm)
     assert np.array_equal(clips[1].pcm, clips[3].pcm)
     assert clips[0].soundfont == find_soundfonts()[0].name
+
+
+@pytest.mark.parametrize("sample", [5e8, np.inf, np.nan])
+def test_a_program_that_the_synthesiser_cannot_play_is_refused(sample: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = SimpleNamespace(play=lambda notes: np.array([0.5, sample], dtype=np.float32))
+    monkeypatch.setattr(soundfont, "_player", lambda *program: broken)
+    with pytest.raises(ValueError, match=r"some\.sf2 cannot be played with program 78; name another with --soundfont"):
+        soundfont.play_program(78, [Note(0.0, 1.0, 80, 0.8)], 16_000, 16_000, Path("some.sf2"))
 
 
 def test_tables_of_styles_refer_to_things_that_exist() -> None:
