@@ -82,10 +82,11 @@ def _measure_on_ray(
         for count in config.num_tracks:
             report(f"the whole job, {min(count, catalogue.num_tracks)} tracks")
             runs.append(run_job(config, directory, count))
-        report("decode, features and search, second half of the rounds")
-        workers.start()
-        rounds += [workers.measure() for _ in range(config.repeats - num_before)]
-        workers.stop()
+        if config.repeats > num_before:
+            report("decode, features and search, second half of the rounds")
+            workers.start()
+            rounds += [workers.measure() for _ in range(config.repeats - num_before)]
+            workers.stop()
     return _result(config, workers, rounds, runs, ray_seconds), workers.num_gpus > 0
 
 

@@ -59,6 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, s3_server: Any) -> Path:
     tracks.to_csv(folder / "tracks.csv", index=False)
     tracks.assign(uri=[f"audio/{n}.wav" for n in range(3)]).to_parquet(folder / "tracks.parquet")
     storage.write_once(f"{bucket}/tracks.parquet", (folder / "tracks.parquet").read_bytes())
+    (folder / "music-captions").symlink_to("captions")  # both pages caption my-music/: once is enough
     (folder / "checkpoint").symlink_to(BUNDLED)
     (folder / "track.mp3").symlink_to(next(DEMO.glob("*.opus")))
     return folder
