@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from muscaps.config import AudioConfig, DecodingOptions
 from pipeline.bench.config import BenchmarkConfig
-from pipeline.bench.threads import torch_threads
 from pipeline.captioning import stages
 from pipeline.captioning.rows import input_rows
 from pipeline.catalogue import Catalogue
+from pipeline.threads import torch_threads
 
 if TYPE_CHECKING:
     from muscaps.models.caption_model import CaptionNetwork, EncodedAudio

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from muscaps.config import DecodingOptions
-from pipeline.bench.threads import torch_threads
+from pipeline.threads import torch_threads
 
 SEARCH_BATCHES = (1, 8, 64, 256)
 """Numbers of tracks in a batch."""
