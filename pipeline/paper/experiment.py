@@ -35,6 +35,7 @@ from pipeline.paper.cells import run_cell
 from pipeline.paper.plan import CONVENTIONS, Cell, ExperimentConfig, plan_cells
 from pipeline.paper.report import write_report
 from pipeline.paper.track_facts import TrackFacts
+from pipeline.threads import torch_threads
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ def run_experiment(config: ExperimentConfig, *, on_ray: bool = True) -> Experime
         with ray_session(config.address, num_cpus=config.num_cpus):
             failed = _run_on_ray(config, cells)
     else:
-        failed = _run_in_turn(config, cells)
+        with torch_threads(config.num_cpus or torch.get_num_threads()):
+            failed = _run_in_turn(config, cells)
     score_cells(config)
     seconds = time.monotonic() - began
     add_seconds(config.output, seconds)

@@ -25,6 +25,7 @@ from muscaps.training.tagger_config import TaggingConfig
 from pipeline.paper import experiment
 from pipeline.paper.experiment import run_experiment
 from pipeline.paper.plan import SYSTEMS, Cell, ExperimentConfig
+from pipeline.threads import torch_threads
 from tests.conftest import tones
 
 WORDS = (("calm", "piano"), ("fast", "drums"), ("dark", "strings"))
@@ -33,10 +34,8 @@ WORDS = (("calm", "piano"), ("fast", "drums"), ("dark", "strings"))
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(caption_metrics, "find_java", lambda: None)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +109,10 @@ def test_an_experiment_fills_every_table_and_a_relaunch_repeats_nothing(
 
 def test_a_failed_cell_costs_only_what_needs_it(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(tiny_experiment(dataset, tmp_path / "out"), systems=("dcase", "musicnn", "late"))
-    real = experiment.run_cell
+    config, threads, real = replace(config, num_cpus=2), [], experiment.run_cell
 
     def fail_late(config: ExperimentConfig, cell: Cell) -> None:
+        threads.append(torch.get_num_threads())
         if cell.name == "extractor-musicnn":
             raise ValueError("no tags\nat all")
         real(config, cell)
@@ -125,6 +125,8 @@ def test_a_failed_cell_costs_only_what_needs_it(dataset: Path, tmp_path: Path, m
         "musicnn-0": "needs features-musicnn, which failed",
         "late-0": "needs features-musicnn, which failed",
     }
+    assert set(threads) == {2}
+    assert torch.get_num_threads() == 1
     assert "Not every seed is done: musicnn 0 of 1, late 0 of 1." in summary.report.read_text()
     assert "DCASE baseline, greedy" in summary.report.read_text()
 
