@@ -7,21 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import storage
-from pipeline.storage.uris import local_path
-
-
-def plain_path(uri: str) -> str:
-    """Return a local path made absolute, and a remote URI unchanged."""
-    if storage.is_remote(uri):
-        return uri
-    return str(local_path(uri).absolute())
 
 
 @contextmanager
 def atomic_file(uri: str) -> Iterator[Path]:
     """Give a local path to write to; it becomes `uri` when the block ends without an error, else it is removed."""
     remote = storage.is_remote(uri)
-    target = None if remote else Path(plain_path(uri))
+    target = None if remote else Path(storage.absolute(uri))
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".export-", suffix=".part", dir=None if target is None else target.parent)

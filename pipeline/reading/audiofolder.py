@@ -4,7 +4,6 @@ from pathlib import Path
 
 from pipeline import storage
 from pipeline.output.newest import OutputError, Table
-from pipeline.reading.atomic_file import plain_path
 from pipeline.reading.track_paths import SharedNames, audio_suffix, shared_names, track_path
 
 
@@ -14,7 +13,7 @@ class AudioPaths:
     def __init__(self, table: Table, file: str) -> None:
         """Prepare paths relative to the folder of `file`, for the tracks of a table."""
         self._table, self._is_remote = table, storage.is_remote(file)
-        self._folder = plain_path(file).rpartition("/")[0] + "/"
+        self._folder = storage.absolute(file).rpartition("/")[0] + "/"
         self._shared: SharedNames | None = None
 
     def relative(self, uri: str, track_id: str) -> str:
@@ -23,7 +22,7 @@ class AudioPaths:
         Raises:
             OutputError: Neither is in the folder, or the name of the audio is not UTF-8.
         """
-        path = plain_path(uri)
+        path = storage.absolute(uri)
         is_text = path.isascii() or path.encode("utf-8", "replace").decode() == path
         if path.startswith(self._folder) and is_text:
             return path[len(self._folder) :]

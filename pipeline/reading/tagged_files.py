@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import storage
-from pipeline.reading.atomic_file import created_file_mode, plain_path
+from pipeline.reading.atomic_file import created_file_mode
 from pipeline.reading.comment_tags import Comment, write_tagged
 
 
@@ -28,7 +28,7 @@ def write_tagged_copy(uri: str, target: Path, comment: Comment) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if not storage.is_remote(uri):
-        source = Path(plain_path(uri))
+        source = Path(storage.absolute(uri))
         if target.exists() and target.samefile(source):
             raise ValueError(f"the copy would replace the original {target}: choose another folder")
         _write_copy(source, target, comment)
@@ -48,7 +48,7 @@ def tag_original(uri: str, comment: Comment) -> Path:
     """
     if storage.is_remote(uri):
         raise ValueError("remote originals are not rewritten: use sidecars or copies")
-    path = Path(os.path.realpath(plain_path(uri)))
+    path = Path(os.path.realpath(storage.absolute(uri)))
     before = path.stat()
     _refuse_unsafe(path, before)
     with _temporary(path) as temporary:

@@ -12,7 +12,6 @@ import numpy as np
 
 from pipeline import storage
 from pipeline.output.newest import Table
-from pipeline.reading.atomic_file import plain_path
 
 LOG_NAME = "muscaps-tags.jsonl"
 """The log beside the files; no track gets its name."""
@@ -56,7 +55,7 @@ def shared_names(table: Table, suffix: str | None = None) -> SharedNames:
 
 def audio_suffix(uri: str) -> str:
     """Return the suffix of an audio file's name, or nothing where it is no usual one."""
-    name = storage.redacted(uri) if storage.is_remote(uri) else plain_path(uri)
+    name = storage.redacted(uri) if storage.is_remote(uri) else storage.absolute(uri)
     suffix = Path(name).suffix
     return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,10}", suffix) else ""
 

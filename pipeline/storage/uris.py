@@ -128,6 +128,13 @@ def bucket_and_key(uri: str, *, need_key: bool = False) -> tuple[str, str]:
     return bucket, key
 
 
+def absolute(location: str) -> str:
+    """Return a local path made absolute, without a slash at its end, and a remote URI unchanged."""
+    if is_remote(location):
+        return location
+    return str(local_path(location).absolute())
+
+
 def resolve(uri: str, base: str, *, allow_local: bool = False) -> str:
     """Return the absolute location of a URI of a catalogue.
 

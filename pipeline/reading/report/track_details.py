@@ -14,7 +14,6 @@ from muscaps.evaluation.language import repeated_words
 from muscaps.tags import MIN_MUSIC_SCORE, Tag
 from pipeline import storage
 from pipeline.output.schema import CAPTION_SCHEMA
-from pipeline.reading.atomic_file import plain_path
 from pipeline.reading.report.comparison import HEADINGS, VERDICTS, Verdict, certainty, compare
 from pipeline.reading.report.config import ReportConfig
 from pipeline.reading.report.run_table import record_part
@@ -79,7 +78,7 @@ def track_data(
             "model_id": [row.get("model_id") for row in rows],
         },
         "review": {
-            "key": hashlib.sha256(plain_path(config.output).encode("utf-8", "replace")).hexdigest()[:16],
+            "key": hashlib.sha256(storage.absolute(config.output).encode("utf-8", "replace")).hexdigest()[:16],
             "sample": config.sample,
             "known": known_reviews(rows, reviews) if reviews else [],
         },

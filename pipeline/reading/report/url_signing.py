@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipeline import storage
-from pipeline.reading.atomic_file import plain_path
 from pipeline.reading.report.config import ReportConfig
 
 
@@ -26,7 +25,7 @@ def audio_linker(config: ReportConfig) -> Callable[[str], str | None]:
             return sign(uri) if sign is not None else None
         if storage.is_remote(uri) or page_folder is None:
             return None
-        path = Path(plain_path(uri))
+        path = Path(storage.absolute(uri))
         return quote(os.fsencode(os.path.relpath(path, page_folder))) if path.exists() else None
 
     return link
