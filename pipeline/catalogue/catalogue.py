@@ -39,7 +39,8 @@ class Catalogue:
     source: str
     """The file, folder or prefix it was read from."""
     base: str
-    """What relative URIs count from, as `storage.resolve` takes it."""
+    """What relative URIs count from, as `storage.resolve` takes it; absolute, because workers may run in another
+    folder."""
     rows: pa.Table
     """`track_id`, `uri`, `etag`, then whatever else of `CATALOGUE_SCHEMA` it gave, then its own columns."""
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +88,7 @@ def read_catalogue(source: str) -> Catalogue:
     _refuse_duplicates(rows["track_id"], reader, columns)
     renamed = {old: new for old, new in columns.items() if old != new}
     notes = reader.notes if isinstance(reader, FolderReader) else ListingNotes()
-    return Catalogue(source=source, base=reader.base, rows=rows, renamed=renamed, notes=notes)
+    return Catalogue(source=source, base=storage.absolute_base(reader.base), rows=rows, renamed=renamed, notes=notes)
 
 
 def open_reader(source: str) -> Reader:

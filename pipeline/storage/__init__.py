@@ -25,13 +25,24 @@ from pipeline.storage.read_only import ReadOnlyStore
 from pipeline.storage.retry import retry_seconds
 from pipeline.storage.s3 import S3Store
 from pipeline.storage.store import OnUnreadable, Store, StoredFile
-from pipeline.storage.uris import absolute, is_bucket, is_remote, join, public_uri, redacted, resolve, scheme_of
+from pipeline.storage.uris import (
+    absolute,
+    absolute_base,
+    is_bucket,
+    is_remote,
+    join,
+    public_uri,
+    redacted,
+    resolve,
+    scheme_of,
+)
 
 __all__ = [
     "StorageError",
     "Store",
     "StoredFile",
     "absolute",
+    "absolute_base",
     "create_exclusively",
     "delete",
     "exists",

@@ -135,6 +135,11 @@ def absolute(location: str) -> str:
     return str(local_path(location).absolute())
 
 
+def absolute_base(base: str) -> str:
+    """Return a base of `resolve` made absolute; a slash at its end stays."""
+    return join(absolute(base), "") if base.endswith("/") else absolute(base)
+
+
 def resolve(uri: str, base: str, *, allow_local: bool = False) -> str:
     """Return the absolute location of a URI of a catalogue.
 

@@ -129,7 +129,7 @@ def prepare_dataset(config: PreparationConfig, on_progress: OnProgress | None = 
     chunk_seconds = extractor.chunk_seconds if extractor is not None else DEFAULT_CHUNK_SECONDS
     feature_dim = extractor.feature_dim if extractor is not None else None
     writer = DatasetWriter(config.output, feature_dim=feature_dim)
-    base = storage.join(config.pairs, "") if storage.is_folder(config.pairs) else config.pairs
+    base = storage.absolute_base(storage.join(config.pairs, "") if storage.is_folder(config.pairs) else config.pairs)
     with ray_session(config.address, num_cpus=config.num_cpus):
         rows = decoded_tracks(suitable, base, config, chunk_samples=round(chunk_seconds * SAMPLE_RATE))
         outcome = _store_tracks(_with_progress(rows, len(suitable), on_progress), writer, config.audio, feature_dim)

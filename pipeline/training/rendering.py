@@ -220,7 +220,7 @@ def _rendered(config: RenderingConfig, todo: Sequence[tuple[int, int]]) -> Itera
         shards = ray.data.from_items([{"start": a, "stop": b} for a, b in todo], override_num_blocks=len(todo))
         counts = shards.map_batches(
             ShardRenderer,
-            fn_constructor_args=(config,),
+            fn_constructor_args=(replace(config, output=storage.absolute(config.output)),),  # workers' folder differs
             batch_size=1,
             num_cpus=1,
             compute=ray.data.ActorPoolStrategy(size=min(config.num_workers, len(todo))),

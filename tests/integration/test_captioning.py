@@ -195,6 +195,18 @@ def test_only_new_and_changed_tracks_are_done(
     assert (checked.is_complete, checked.not_in_catalogue) == (True, 1)
 
 
+def test_relative_paths_count_from_the_folder_of_the_command_and_not_from_rays(
+    our_ray: None, music: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("music").symlink_to(music)
+    Path("tracks.csv").write_text("track_id,uri\na,music/track-0.flac\nb,music/track-1.flac\n")
+    summary = caption_catalogue(config_for(Path("tracks.csv"), Path("out"), tiny_checkpoint))
+    assert (summary.captioned, summary.failures_by_reason) == (2, {})
+    uris = pq.read_table(tmp_path / "out" / "captions")["uri"].to_pylist()
+    assert sorted(uris) == [str(tmp_path / "music" / f"track-{n}.flac") for n in (0, 1)]
+
+
 def our_workers(name: str) -> list[int]:
     """Processes of the Ray this process started whose title begins like that."""
     found = []

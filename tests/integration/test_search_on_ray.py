@@ -19,7 +19,10 @@ pytestmark = pytest.mark.usefixtures("our_ray")
 
 @pytest.mark.parametrize("fusion", ["early", "attention"])
 @pytest.mark.parametrize("bias_correction", [False, True])
-def test_workers_give_the_ranking_of_one_process(tmp_path: Path, fusion: str, bias_correction: bool) -> None:
+def test_workers_give_the_ranking_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fusion: str, bias_correction: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)  # Ray was started in another folder
     checkpoint = save_tiny_checkpoint(tmp_path / "model", fusion=fusion)
     model = Captioner.load(checkpoint)
     rng = np.random.default_rng(0)
@@ -33,7 +36,7 @@ def test_workers_give_the_ranking_of_one_process(tmp_path: Path, fusion: str, bi
     def found(address: str | None) -> SearchResult:
         return search(
             SearchConfig(
-                output=str(tmp_path / "out"),
+                output="out",
                 query="a slow dark piano tune",
                 top=5,
                 checkpoint=str(checkpoint),

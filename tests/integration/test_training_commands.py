@@ -1,4 +1,4 @@
-"""The commands from rendered music to captions, and fine-tuning of the bundled captioner, each in its own process."""
+"""The commands from rendered music to captions, and fine-tuning of the bundled captioner, with one Ray."""
 
 import json
 import re
@@ -8,12 +8,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from typer.testing import CliRunner, Result
 
+from jobs.cli import app
 from muscaps.captioner import Captioner
 from muscaps.checkpoint import BUNDLED, load_checkpoint
 from muscaps.corpus.soundfont import find_soundfonts
 from tests.conftest import tones
-from tests.muscaps_command import ROOT, muscaps
+from tests.muscaps_command import ROOT
 
 SMALL = {
     "render": "--num-clips 24 --seconds 6",
@@ -25,7 +27,14 @@ SMALL = {
 """What makes the README's training small enough for a test; a later option wins."""
 
 
-def test_from_rendered_music_to_captions(tmp_path: Path) -> None:
+def muscaps(*words: object) -> Result:
+    """Run a command in this process, with the Ray of this module, which was started in another folder."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def test_from_rendered_music_to_captions(our_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The README's commands from rendering to captions, as they stand there, with smaller sizes."""
     pytest.importorskip("symusic")
     if not find_soundfonts():
@@ -35,10 +44,11 @@ def test_from_rendered_music_to_captions(tmp_path: Path) -> None:
         soundfile.write(tmp_path / "my-music" / f"{seed}.wav", tones(7.0, seed), 16_000)
     [block] = re.findall(r"^```sh\n(muscaps corpus render .*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     results = {}
+    monkeypatch.chdir(tmp_path)
     for line in block.splitlines():
         words = shlex.split(line, comments=True)[1:]
         name = next(word for word in words if word in SMALL)
-        results[name] = muscaps(*words, *shlex.split(SMALL[name]), folder=tmp_path)
+        results[name] = muscaps(*words, *shlex.split(SMALL[name]))
     assert list(results) == list(SMALL)
     assert "24 clips (24 rendered now" in results["render"].stdout
     assert results["prepare"].stdout.startswith("24 of 24 tracks kept")
@@ -51,15 +61,15 @@ def test_from_rendered_music_to_captions(tmp_path: Path) -> None:
     assert all(row["caption"] for row in captions)
 
 
-def test_the_bundled_captioner_learns_a_word_from_a_few_pairs(tmp_path: Path) -> None:
+def test_the_bundled_captioner_learns_a_word_from_a_few_pairs(our_ray: None, tmp_path: Path) -> None:
     rows = ["uri,caption,split"]
     for index in range(12):
         soundfile.write(tmp_path / f"{index}.wav", tones(4.0, index), 16_000)
         rows.append(f'{index}.wav,"a slow, bouncetastic piece for piano",{"train" if index < 8 else "validation"}')
     (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
-    muscaps("dataset", "prepare", "pairs.csv", "data", "--min-seconds", 0, "--keep-duplicates", folder=tmp_path)
+    muscaps("dataset", "prepare", tmp_path / "pairs.csv", tmp_path / "data", "--min-seconds", 0, "--keep-duplicates")
     settings = ("--learning-rate", 2e-3, "--max-epochs", 30, "--threads", 1, "--blend", 1, "--replay", 0, "--json")
-    done = muscaps("train", "data", "tuned", "--from", "bundled", *settings, folder=tmp_path)
+    done = muscaps("train", tmp_path / "data", tmp_path / "tuned", "--from", "bundled", *settings)
     result = json.loads(done.stdout)
     assert (result["epochs"], result["blend"]) == (30, 1)
     assert result["comparison"]["verdict"] == "cannot tell"  # there is no test pair

@@ -26,7 +26,7 @@ class FeatureFile:
     """One features file and its index file."""
 
     uri: str
-    """The features file."""
+    """The features file; absolute like `index`, because workers may run in another folder."""
     keep: np.ndarray
     """True, (rows,), where a row holds its track's newest features and may be found."""
     index: str

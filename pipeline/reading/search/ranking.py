@@ -161,7 +161,8 @@ def _feature_files(
                 mask = mask & places.is_valid().to_numpy(zero_copy_only=False)
                 extra = LIKE_NATS * similar.cosines[places.fill_null(0).to_numpy()]
         if mask.any():
-            files.append(FeatureFile(uri=uri, keep=mask, index=index_uri(output, model_id, uri), extra=extra))
+            index = storage.absolute(index_uri(output, model_id, uri))
+            files.append(FeatureFile(uri=storage.absolute(uri), keep=mask, index=index, extra=extra))
     return files
 
 

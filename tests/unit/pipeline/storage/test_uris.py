@@ -1,5 +1,7 @@
 """URIs: what a catalogue means by them, and what is hidden of them."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline import storage
@@ -58,6 +60,18 @@ def test_uris_that_a_catalogue_may_not_name_are_rejected(uri: str, base: str, sa
 
 def test_local_files_in_a_remote_catalogue_are_read_if_allowed() -> None:
     assert storage.resolve("file:///music/x.mp3", "s3://label/tracks.csv", allow_local=True) == "/music/x.mp3"
+
+
+def test_a_location_made_absolute_means_the_same_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage.absolute("music/") == storage.absolute("music") == f"{tmp_path}/music"
+    assert storage.absolute_base("music/") == f"{tmp_path}/music/"
+    assert storage.absolute_base("tracks.csv") == f"{tmp_path}/tracks.csv"
+    assert storage.absolute_base("file:///my%20music/") == "/my music/"
+    assert storage.absolute_base("s3://label/2024/") == "s3://label/2024/"
+    assert storage.absolute("s3://label/tracks.csv") == "s3://label/tracks.csv"
 
 
 def test_joined_names_are_quoted_only_in_urls() -> None:
