@@ -1,6 +1,7 @@
 """The command line in a process of its own, with the code of this checkout."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,5 +18,5 @@ def muscaps(
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=folder, check=False
     )
-    assert not check or done.returncode == 0, done.stderr[-3000:]
+    assert not check or done.returncode == 0, f"muscaps {shlex.join(command[3:])}\n{done.stderr[-3000:]}"
     return done

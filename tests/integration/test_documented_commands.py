@@ -5,23 +5,22 @@ one folder that holds my-music/ and tracks.csv; `s3://library` is a bucket of th
 and SQL. Cluster addresses are left out: tests/integration/test_submission.py has a cluster.
 """
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from jobs.cli import app
 from muscaps.checkpoint import BUNDLED
 from pipeline import storage
 from tests.conftest import tones
+from tests.muscaps_command import ROOT, muscaps
 
-ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "jobs" / "demo_tracks"
 pytestmark = pytest.mark.s3
 
@@ -65,25 +64,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory, s3_server: Any) -> Path:
     return folder
 
 
-def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in the folder, on this machine, with the bucket for `s3://library`."""
+def here(words: list[str], folder: Path) -> list[str]:
+    """Return the arguments of a command for this machine and the bucket instead of `s3://library`."""
     if "--address" in words:
         at = words.index("--address")
         words = words[:at] + words[at + 2 :]
     bucket = (folder / "bucket").read_text()
-    words = [word.replace("s3://library", bucket) for word in words]
-    program = [sys.executable, "-c", "from jobs.cli import main; main()", *words[1:]]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        program, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+    return [word.replace("s3://library", bucket) for word in words[1:]]
 
 
 def test_the_readmes_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue = section("README.md", "## Your own catalogue")
     for words in lines(catalogue):
-        done = run(words, folder)
-        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+        muscaps(*here(words, folder), folder=folder)
     assert (folder / "captions.csv").read_text().count("\n") == 4
     assert "<html" in (folder / "report.html").read_text()
     monkeypatch.chdir(folder)
@@ -100,17 +93,18 @@ def test_the_readmes_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_readmes_search_finds_tracks(folder: Path) -> None:
     caption, search = lines(section("README.md", "## Search"))
-    assert run(caption, folder).returncode == 0
-    found = run(search, folder)
-    assert found.returncode == 0, found.stderr
+    muscaps(*here(caption, folder), folder=folder)
+    found = muscaps(*here(search, folder), folder=folder)
     assert sum(f"{n}.wav" in found.stdout for n in range(3)) == 3
 
 
-def test_the_commands_of_own_catalogue_and_export_run(folder: Path) -> None:
+def test_the_commands_of_own_catalogue_and_export_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: the tracks are captioned, so no command starts Ray."""
+    monkeypatch.chdir(folder)
     pages = [(ROOT / "docs" / name).read_text() for name in ("own-catalogue.md", "export.md")]
     for words in [words for page in pages for words in lines(page)]:
-        done = run(words, folder)
-        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+        done = CliRunner().invoke(app, here(words, folder))
+        assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
     assert len(list((folder / "tagged").glob("*.wav"))) == 3
     assert len(list((folder / "sidecars").glob("*.caption.json"))) == 3
     assert (folder / "my-music" / "metadata.jsonl").read_text().count('"file_name"') == 3
