@@ -42,6 +42,10 @@ class AudioConfig:
         return round(self.chunk_seconds * self.sample_rate)
 
 
+LOG_MEL_FRAMES = 32
+"""Frames of a chunk of the DCASE baseline, 1.024 s."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExtractorConfig:
     """An audio feature extractor: the convolutional part of a music tagger (paper section III-B)."""
@@ -57,7 +61,8 @@ class ExtractorConfig:
     """musicnn_original only: a chunk's feature is the 200 units before the tags (`penultimate`), the 753 maxima over
     time (`maxima`), or maxima and means in turns (`maxima_means`)."""
     frames_per_step: int = 1
-    """log_mel only: frames of 32 ms that are averaged to one step of the baseline's GRUs; a divisor of 32."""
+    """log_mel only: frames of 32 ms that are averaged to one step of the baseline's GRUs; a divisor of
+    `LOG_MEL_FRAMES`."""
     parts: "tuple[ExtractorConfig, ...]" = ()
     """combined only: the extractors, in the order of their features."""
 
@@ -74,8 +79,8 @@ class ExtractorConfig:
             raise ValueError("only musicnn and musicnn_original can be parts of a combined extractor")
         if self.num_channels < 1:
             raise ValueError(f"num_channels must be at least 1, not {self.num_channels}")
-        if self.frames_per_step < 1 or 32 % self.frames_per_step:
-            raise ValueError(f"frames_per_step must be a divisor of 32, not {self.frames_per_step}")
+        if self.frames_per_step < 1 or LOG_MEL_FRAMES % self.frames_per_step:
+            raise ValueError(f"frames_per_step must be a divisor of {LOG_MEL_FRAMES}, not {self.frames_per_step}")
         if self.name != "log_mel" and self.frames_per_step != 1:
             raise ValueError(f"frames_per_step={self.frames_per_step} means nothing with name={self.name!r}")
         if not 0 < self.frontend_scale <= 4:

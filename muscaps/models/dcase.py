@@ -15,7 +15,7 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from muscaps.config import ModelConfig
+from muscaps.config import LOG_MEL_FRAMES, ModelConfig
 from muscaps.models.caption_model import CaptionNetwork, DecoderState, EncodedAudio
 from muscaps.models.feature_extractor import FeatureExtractor
 from muscaps.models.spectrograms import SAMPLE_RATE
@@ -23,7 +23,6 @@ from muscaps.models.spectrograms import SAMPLE_RATE
 N_FFT = 1024  # 1024 / 16 000 Hz = 64 ms windows
 HOP_LENGTH = 512  # 512 / 16 000 Hz = 32 ms between frames
 N_MELS = 64
-FRAMES_PER_CHUNK = 32  # 32 x 512 / 16 000 Hz = 1.024 s
 EXCERPT_CHUNKS = 29  # 29 x 1.024 s = 29.7 s, within the baseline's 15 to 30 s
 MIN_MAGNITUDE = 2.0**-52  # the floor under the logarithm: double precision's epsilon
 
@@ -36,9 +35,9 @@ class LogMelFrames(FeatureExtractor):
 
     def __init__(self, frames_per_step: int = 1) -> None:
         super().__init__()
-        self.steps_per_chunk = FRAMES_PER_CHUNK // frames_per_step
+        self.steps_per_chunk = LOG_MEL_FRAMES // frames_per_step
         self.variant = "" if frames_per_step == 1 else f"means of {frames_per_step} frames"
-        self.chunk_seconds = FRAMES_PER_CHUNK * HOP_LENGTH / SAMPLE_RATE
+        self.chunk_seconds = LOG_MEL_FRAMES * HOP_LENGTH / SAMPLE_RATE
         self.feature_dim = self.steps_per_chunk * N_MELS
         self.spectrogram = torchaudio.transforms.MelSpectrogram(
             sample_rate=SAMPLE_RATE,
@@ -52,7 +51,7 @@ class LogMelFrames(FeatureExtractor):
 
     def from_spectrogram(self, spectrogram: Tensor) -> Tensor:
         """Turn magnitudes, (batch, mels, frames), into natural logarithms, (batch, steps * mels)."""
-        frames = spectrogram[..., :FRAMES_PER_CHUNK].clamp(min=MIN_MAGNITUDE).log()
+        frames = spectrogram[..., :LOG_MEL_FRAMES].clamp(min=MIN_MAGNITUDE).log()
         steps = frames.reshape(*frames.shape[:2], self.steps_per_chunk, -1).mean(dim=3)
         return steps.transpose(1, 2).flatten(1)  # (batch, mels, steps) -> (batch, steps * mels)
 

@@ -11,11 +11,10 @@ from torch.nn import functional as F
 
 from muscaps.captioner import Captioner
 from muscaps.checkpoint import load_extractor, save_checkpoint, save_log_mel_extractor
-from muscaps.config import LOG_MEL, DecodingOptions, ExtractorConfig, ModelConfig
+from muscaps.config import LOG_MEL, LOG_MEL_FRAMES, DecodingOptions, ExtractorConfig, ModelConfig
 from muscaps.models.architectures import build_captioner
 from muscaps.models.dcase import (
     EXCERPT_CHUNKS,
-    FRAMES_PER_CHUNK,
     MIN_MAGNITUDE,
     N_MELS,
     BidirectionalGRU,
@@ -26,7 +25,7 @@ from muscaps.training.dataset.feature_cache import extractor_digest
 from muscaps.vocabulary import EOS, SPECIAL_TOKENS, Vocabulary
 from tests.conftest import tones
 
-FEATURE_DIM = FRAMES_PER_CHUNK * N_MELS
+FEATURE_DIM = LOG_MEL_FRAMES * N_MELS
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +62,9 @@ def random_features(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_frames_are_slaney_mel_magnitudes_in_natural_logarithms() -> None:
     waveform = torch.from_numpy(tones(1.024, seed=4))[None]
     extractor = LogMelFrames()
-    frames = extractor(waveform).reshape(FRAMES_PER_CHUNK, N_MELS)
+    frames = extractor(waveform).reshape(LOG_MEL_FRAMES, N_MELS)
     padded = F.pad(waveform, (512, 512), mode="reflect")[0]
-    windows = padded.unfold(0, 1024, 512)[:FRAMES_PER_CHUNK] * torch.hann_window(1024)
+    windows = padded.unfold(0, 1024, 512)[:LOG_MEL_FRAMES] * torch.hann_window(1024)
     magnitudes = torch.fft.rfft(windows).abs()
     mels = magnitudes @ slaney_filters().float()
     assert extractor.chunk_samples == 16_384
@@ -99,7 +98,7 @@ def as_torch_gru(layer: BidirectionalGRU) -> torch.nn.GRU:
 
 def test_frames_of_a_step_are_averaged() -> None:
     samples = torch.from_numpy(tones(3.0, 1)).float()[None, :16_384] / 32_768
-    frames = LogMelFrames()(samples).view(FRAMES_PER_CHUNK, N_MELS)
+    frames = LogMelFrames()(samples).view(LOG_MEL_FRAMES, N_MELS)
     steps = LogMelFrames(frames_per_step=8)(samples).view(-1, N_MELS)
     torch.testing.assert_close(steps, torch.stack([part.mean(dim=0) for part in frames.split(8)]))
 
@@ -125,7 +124,7 @@ def test_frames_per_step_must_fit() -> None:
 def test_the_audio_embedding_follows_the_published_formula(model: DcaseBaseline) -> None:
     features = random_features(1, 3)
     first, second, third = map(as_torch_gru, model.encoder)
-    frames = features.reshape(1, 3 * FRAMES_PER_CHUNK, N_MELS)
+    frames = features.reshape(1, 3 * LOG_MEL_FRAMES, N_MELS)
     with torch.no_grad():
         h1 = first(frames)[0]
         h2 = h1 + second(h1)[0]
