@@ -1,8 +1,8 @@
 """Comparison of an experiment with the paper's statements (section IV-D): confirmed, contradicted or not decided.
 
-A difference is decided if the 95% interval of the difference of two means over seeds (Welch; of the differences of each
-seed, if the same trainings are compared in two ways) excludes 0. "Makes no
-difference" is confirmed if the interval lies within `MARGIN` of the reference. Otherwise the statement is not decided,
+A difference is decided if its 95% interval excludes 0 (Welch; of the differences of each seed, if the same trainings
+are compared in two ways). "Makes no difference" is confirmed if the interval lies within `MARGIN` of the reference, and
+"does not raise" if its upper end does. Otherwise the statement is not decided,
 and the number of seeds is given that would decide it if means and deviations stayed the same.
 """
 
@@ -16,6 +16,7 @@ from pipeline.paper.differences import MAX_SEEDS, Difference
 from pipeline.paper.paper_tables import beam_label
 from pipeline.paper.plan import SYSTEMS
 from pipeline.paper.results import GREEDY, Results
+from pipeline.paper.tables import Measure
 
 MARGIN = 0.1
 """Differences below this share of the reference do not matter."""
@@ -82,24 +83,27 @@ def findings(results: Results) -> list[str]:
     return [finding for finding in found if finding is not None]
 
 
-def _compared(results: Results, statement: str, first: str, second: str, verdict: Verdict) -> str | None:
-    ours, theirs = results.cider(first), results.cider(second)
+def _judged(
+    statement: str, verdict: Verdict, what: str, ours: Measure | None, theirs: Measure | None, *, paired: bool = False
+) -> str | None:
+    """Return the sentence about a statement; None if one of the measures is missing."""
     if ours is None or theirs is None:
         return None
-    difference = Difference(first=ours, second=theirs)
-    names = f"{results.label(first)} against {results.label(second)}"
-    return f'"{statement}": **{verdict(difference)}**. CIDEr of {names}: {difference}.'
+    difference = Difference(first=ours, second=theirs, paired=paired)
+    return f'"{statement}": **{verdict(difference)}**. {what}: {difference}.'
+
+
+def _compared(results: Results, statement: str, first: str, second: str, verdict: Verdict) -> str | None:
+    what = f"CIDEr of {results.label(first)} against {results.label(second)}"
+    return _judged(statement, verdict, what, results.cider(first), results.cider(second))
 
 
 def _beam_cider(results: Results, row: str, statement: str, verdict: Verdict) -> str | None:
     size = results.paper_beam(row)
     if not results.has(row) or size not in results.beam_sizes(row):
         return None
-    ours, theirs = results.cider(row, size), results.cider(row)
-    if ours is None or theirs is None:
-        return None
-    difference = Difference(first=ours, second=theirs, paired=True)
-    return f'"{statement}": **{verdict(difference)}**. CIDEr of {beam_label(size)} against greedy: {difference}.'
+    what = f"CIDEr of {beam_label(size)} against greedy"
+    return _judged(statement, verdict, what, results.cider(row, size), results.cider(row), paired=True)
 
 
 def _beam_search(results: Results) -> str | None:
@@ -132,12 +136,9 @@ def _beam_search(results: Results) -> str | None:
 def _retrieval(results: Results, row: str) -> str | None:
     if not results.has(row) or not results.has("scratch"):
         return None
+    what = f"Recall@10 of {results.label(row)} against {results.label('scratch')}"
     ours, theirs = results.retrieval(row)[2], results.retrieval("scratch")[2]
-    if ours is None or theirs is None:
-        return None
-    difference = Difference(first=ours, second=theirs)
-    names = f"{results.label(row)} against {results.label('scratch')}"
-    return f'"Pre-training helps search": **{is_better(difference)}**. Recall@10 of {names}: {difference}.'
+    return _judged("Pre-training helps search", is_better, what, ours, theirs)
 
 
 def _agreement(results: Results) -> str | None:
