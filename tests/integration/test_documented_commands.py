@@ -13,13 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from muscaps.checkpoint import BUNDLED
 from pipeline import storage
 from tests.conftest import tones
-from tests.muscaps_command import ROOT, muscaps
+from tests.muscaps_command import ROOT, muscaps, muscaps_in_process
 
 DEMO = ROOT / "jobs" / "demo_tracks"
 pytestmark = pytest.mark.s3
@@ -103,8 +101,7 @@ def test_the_commands_of_own_catalogue_and_export_run(folder: Path, monkeypatch:
     monkeypatch.chdir(folder)
     pages = [(ROOT / "docs" / name).read_text() for name in ("own-catalogue.md", "export.md")]
     for words in [words for page in pages for words in lines(page)]:
-        done = CliRunner().invoke(app, here(words, folder))
-        assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
+        muscaps_in_process(*here(words, folder))
     assert len(list((folder / "tagged").glob("*.wav"))) == 3
     assert len(list((folder / "sidecars").glob("*.caption.json"))) == 3
     assert (folder / "my-music" / "metadata.jsonl").read_text().count('"file_name"') == 3

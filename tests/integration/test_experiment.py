@@ -108,8 +108,9 @@ def test_an_experiment_fills_every_table_and_a_relaunch_repeats_nothing(
 
 
 def test_a_failed_cell_costs_only_what_needs_it(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(tiny_experiment(dataset, tmp_path / "out"), systems=("dcase", "musicnn", "late"))
-    config, threads, real = replace(config, num_cpus=2), [], experiment.run_cell
+    config = replace(tiny_experiment(dataset, tmp_path / "out"), systems=("dcase", "musicnn", "late"), num_cpus=2)
+    threads: list[int] = []
+    real = experiment.run_cell
 
     def fail_late(config: ExperimentConfig, cell: Cell) -> None:
         threads.append(torch.get_num_threads())

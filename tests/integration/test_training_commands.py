@@ -1,4 +1,7 @@
-"""The commands from rendered music to captions, and fine-tuning of the bundled captioner, with one Ray."""
+"""The commands from rendered music to captions, and fine-tuning of the bundled captioner, with one Ray.
+
+It was started in another folder than that of the commands.
+"""
 
 import json
 import re
@@ -8,14 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
-from jobs.cli import app
 from muscaps.captioner import Captioner
 from muscaps.checkpoint import BUNDLED, load_checkpoint
 from muscaps.corpus.soundfont import find_soundfonts
 from tests.conftest import tones
-from tests.muscaps_command import ROOT
+from tests.muscaps_command import ROOT, muscaps_in_process
 
 SMALL = {
     "render": "--num-clips 24 --seconds 6",
@@ -25,13 +26,6 @@ SMALL = {
     "caption": "",
 }
 """What makes the README's training small enough for a test; a later option wins."""
-
-
-def muscaps(*words: object) -> Result:
-    """Run a command in this process, with the Ray of this module, which was started in another folder."""
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    assert done.exit_code == 0, done.output
-    return done
 
 
 def test_from_rendered_music_to_captions(our_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +42,7 @@ def test_from_rendered_music_to_captions(our_ray: None, tmp_path: Path, monkeypa
     for line in block.splitlines():
         words = shlex.split(line, comments=True)[1:]
         name = next(word for word in words if word in SMALL)
-        results[name] = muscaps(*words, *shlex.split(SMALL[name]))
+        results[name] = muscaps_in_process(*words, *shlex.split(SMALL[name]))
     assert list(results) == list(SMALL)
     assert "24 clips (24 rendered now" in results["render"].stdout
     assert results["prepare"].stdout.startswith("24 of 24 tracks kept")
@@ -67,9 +61,11 @@ def test_the_bundled_captioner_learns_a_word_from_a_few_pairs(our_ray: None, tmp
         soundfile.write(tmp_path / f"{index}.wav", tones(4.0, index), 16_000)
         rows.append(f'{index}.wav,"a slow, bouncetastic piece for piano",{"train" if index < 8 else "validation"}')
     (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
-    muscaps("dataset", "prepare", tmp_path / "pairs.csv", tmp_path / "data", "--min-seconds", 0, "--keep-duplicates")
+    muscaps_in_process(
+        "dataset", "prepare", tmp_path / "pairs.csv", tmp_path / "data", "--min-seconds", 0, "--keep-duplicates"
+    )
     settings = ("--learning-rate", 2e-3, "--max-epochs", 30, "--threads", 1, "--blend", 1, "--replay", 0, "--json")
-    done = muscaps("train", tmp_path / "data", tmp_path / "tuned", "--from", "bundled", *settings)
+    done = muscaps_in_process("train", tmp_path / "data", tmp_path / "tuned", "--from", "bundled", *settings)
     result = json.loads(done.stdout)
     assert (result["epochs"], result["blend"]) == (30, 1)
     assert result["comparison"]["verdict"] == "cannot tell"  # there is no test pair
