@@ -201,7 +201,7 @@ class Captioner:
 
     def _caption_some(self, features: Sequence[Features], options: DecodingOptions) -> list[Caption]:
         encoded = self._encode(features)
-        guide, rules = self._rules.of_tracks(features, options)
+        guide, rules = self._rules.of_tracks(features, options, self._decoder, encoded)
         constraints, limit = self._rules.constraints(options), self._rules.limit(options)
         if limit is None:
             searched = beam_search(self._decoder, encoded, options, constraints, guide)

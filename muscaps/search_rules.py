@@ -1,4 +1,4 @@
-"""What guides a captioner's searches beside its model: constraints on words, a reward per word, evidence.
+"""What guides a captioner's searches beside its model: constraints on words, a reward per word, evidence, openings.
 
 Each comes from the options or from the section `decoding` of the checkpoint's card. Without them the search
 is the model's own, without `<unk>`.
@@ -15,6 +15,8 @@ from muscaps.config import DecodingOptions
 from muscaps.decoding import Hypothesis, WordGuide
 from muscaps.evidence import Evidence, EvidenceConfig, EvidenceScorer, TrackEvidence
 from muscaps.length_limit import LengthLimit
+from muscaps.models.caption_model import CaptionModel, EncodedAudio
+from muscaps.openings import FirstWords, drawn_first_words, track_numbers
 from muscaps.tagger import Features, TagHeads
 from muscaps.word_constraints import WordConstraints
 from muscaps.word_reward import WordReward
@@ -44,7 +46,7 @@ class SearchRules:
     def __init__(
         self, words: Sequence[str], tagger: TagHeads | None, decoding: Mapping[str, Any], device: torch.device
     ) -> None:
-        """Read the evidence settings of a card.
+        """Read the settings of a card.
 
         Args:
             words: The vocabulary by id.
@@ -54,6 +56,8 @@ class SearchRules:
         """
         self._words, self._tagger, self._device = words, tagger, device
         self._excluded_phrases: Sequence[str] = tuple(decoding.get("excluded_phrases", ()))
+        self._least_word_share = float(decoding.get("least_word_share", 0.0))
+        self._opening_mass = float(decoding.get("opening_mass", 0.0))
         self.articles = bool(decoding.get("articles", False))
         """Whether sentences get "a" or "an" by the sound of the next word."""
         self._constraints: dict[tuple[bool, bool], WordConstraints] = {}
@@ -65,7 +69,8 @@ class SearchRules:
     def constraints(self, options: DecodingOptions) -> WordConstraints | None:
         """Return the constraints on words, None if there are none; created once per choice of options.
 
-        The card's `excluded_phrases` apply together with `no_repeated_words`: both are about language.
+        The card's `excluded_phrases` and `least_word_share` apply together with `no_repeated_words`: all are about
+        language.
         """
         chosen = bool(options.no_repeated_words), options.allow_unknown is not False
         if chosen == (False, True):
@@ -76,6 +81,7 @@ class SearchRules:
                 no_repeated_words=chosen[0],
                 allow_unknown=chosen[1],
                 excluded_phrases=self._excluded_phrases if chosen[0] else (),
+                least_word_share=self._least_word_share if chosen[0] else 0.0,
                 device=self._device,
             )
         return self._constraints[chosen]
@@ -92,23 +98,30 @@ class SearchRules:
         return self._limits[key]
 
     def of_tracks(
-        self, features: Sequence[Features], options: DecodingOptions
+        self, features: Sequence[Features], options: DecodingOptions, model: CaptionModel, encoded: EncodedAudio
     ) -> tuple[WordGuide | None, Sequence[TrackRules | None]]:
         """Return what guides the search for some tracks, and how their finished hypotheses are compared; None for none.
 
         Args:
             features: Tracks, (chunks, feature) each.
             options: Options without gaps, see `DecodingOptions.with_defaults`.
+            model: Predicts first words.
+            encoded: The same tracks, one row each.
         """
         reward = WordReward(self._words, options.word_reward, self._device) if options.word_reward else None
         if self._evidence is None or self._tagger is None:
             return reward, [None if reward is None else TrackRules(reward=reward)] * len(features)
-        scores = torch.from_numpy(self._tagger.scores(features))
+        logits = torch.from_numpy(self._tagger.logits(features))
+        scores = logits.sigmoid()
         rules = [TrackRules(reward=reward, evidence=self._evidence.of_track(row)) for row in scores]
-        if not self._evidence.config.weight:
-            return reward, rules
-        guide = self._evidence.guide(scores.to(self._device))
-        return guide if reward is None else _GuideSum((guide, reward)), rules
+        evidence = self._evidence.guide(scores.to(self._device)) if self._evidence.config.weight else None
+        first_words: FirstWords | None = None
+        if self._opening_mass:
+            numbers = track_numbers(logits).to(self._device)
+            drawn = drawn_first_words(model, encoded, numbers, self._opening_mass, self.constraints(options), evidence)
+            first_words = FirstWords(drawn, len(self._words))
+        guides: list[WordGuide] = [guide for guide in (evidence, reward, first_words) if guide is not None]
+        return guides[0] if len(guides) == 1 else _GuideSum(guides) if guides else None, rules
 
 
 class _GuideSum:

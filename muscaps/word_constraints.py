@@ -1,11 +1,12 @@
 """Words that must not follow in a caption: content words that it already contains, the end of a phrase that is
-excluded, and `<unk>`.
+excluded, `<unk>`, and words that are improbable beside the most probable one.
 
 Conventions: a content word and its plural are one word (`lexicon.content_word`). Stop words, commas and special tokens
 may repeat. A word that must not follow gets the log-probability -inf. The others keep the model's value, so that a
 caption's log-probability is still log P(words, `<eos>` | audio).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ class WordConstraints:
         no_repeated_words: bool,
         allow_unknown: bool,
         excluded_phrases: Sequence[str] = (),
+        least_word_share: float = 0.0,
         device: torch.device | None = None,
     ) -> None:
         """Prepare the constraints.
@@ -37,11 +39,17 @@ class WordConstraints:
             excluded_phrases: Each is a word that never occurs, two words of which the second must not follow the
                 first, or `word * word`, where `*` is any one word. Phrases with a word outside the vocabulary have no
                 effect.
+            least_word_share: A word follows only if its probability is at least this share of that of the most
+                probable word that may follow. Evidence and rewards then choose among words that make a sentence (Li
+                et al., Contrastive Decoding, 2023, section 3.3).
             device: Device of the log-probabilities.
 
         Raises:
-            ValueError: A phrase of another form.
+            ValueError: A phrase of another form, or a share that is not from 0 to 1.
         """
+        if not 0 <= least_word_share <= 1:
+            raise ValueError(f"least_word_share must lie in 0 to 1, not {least_word_share}")
+        self._log_least_share = math.log(least_word_share) if least_word_share else None
         never, pairs, gaps = _excluded(words, excluded_phrases)
         never[UNK] = not allow_unknown
         self._never = never.to(device)
@@ -59,6 +67,14 @@ class WordConstraints:
         Returns:
             The same with -inf for words that must not follow, (rows, vocab).
         """
+        constrained = self._allowed(log_probs, words)
+        if self._log_least_share is None:
+            return constrained
+        least = constrained.amax(dim=1, keepdim=True) + self._log_least_share
+        return constrained.masked_fill(constrained < least, float("-inf"))
+
+    def _allowed(self, log_probs: Tensor, words: Tensor) -> Tensor:
+        """Exclude words by the words before."""
         constrained = log_probs.masked_fill(self._never, float("-inf"))
         if words.shape[1] == 0:
             return constrained

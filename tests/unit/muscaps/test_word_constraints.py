@@ -173,3 +173,18 @@ def test_a_phrase_with_a_star_rules_out_its_last_word_after_any_word_between():
 def test_an_excluded_phrase_of_another_form_is_named():
     with pytest.raises(ValueError, match="or `word \\* word`, not 'in the music'"):
         WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, excluded_phrases=["in the music"])
+
+
+def test_an_improbable_word_does_not_follow():
+    constraints = WordConstraints(WORDS, no_repeated_words=False, allow_unknown=False, least_word_share=0.1)
+    shares = torch.full((1, len(WORDS)), 0.001)
+    shares[0, [UNK, WORDS.index("a"), WORDS.index("dark"), WORDS.index("bass")]] = torch.tensor([0.5, 0.3, 0.04, 0.02])
+    left = constraints.constrained(shares.log(), torch.zeros(1, 0, dtype=torch.long))
+    kept = torch.nonzero(left[0].isfinite()).flatten().tolist()
+    assert [WORDS[index] for index in kept] == ["a", "dark"]  # at least a tenth of 0.3: <unk> does not count
+    assert left[0, kept].tolist() == shares.log()[0, kept].tolist()
+
+
+def test_a_share_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"least_word_share must lie in 0 to 1, not 1\.5"):
+        WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, least_word_share=1.5)

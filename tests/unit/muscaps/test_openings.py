@@ -1,0 +1,102 @@
+"""The drawn first word of a caption: how probable it is, what rules it out, and the search that continues from it."""
+
+import math
+
+import numpy as np
+import torch
+
+from muscaps.config import DecodingOptions
+from muscaps.decoding import beam_search, greedy_search
+from muscaps.models.caption_model import DecoderState, EncodedAudio
+from muscaps.openings import FirstWords, drawn_first_words, track_numbers
+from muscaps.vocabulary import EOS, SPECIAL_TOKENS
+from muscaps.word_constraints import WordConstraints
+
+WORDS = [*SPECIAL_TOKENS, "a", "dark", "techno", "piano", "track"]
+FIRST = {"a": 0.4, "dark": 0.3, "techno": 0.2, "piano": 0.06, "track": 0.04}
+
+
+class OneSentence:
+    """Begins with the words of `FIRST` and goes on with "track" and the end."""
+
+    def start(self, encoded):
+        nothing = torch.zeros(len(encoded.embedding), 1)
+        return DecoderState(nothing, nothing, nothing, nothing)
+
+    def step(self, encoded, state, word_ids):
+        log_probs = torch.full((len(word_ids), len(WORDS)), -20.0)
+        steps = state.encoder_hidden[:, 0]
+        for word, share in FIRST.items():
+            log_probs[steps == 0, WORDS.index(word)] = math.log(share)
+        log_probs[steps == 1, WORDS.index("track")] = math.log(0.9)
+        log_probs[steps >= 1, EOS] = math.log(0.1)
+        log_probs[steps >= 2, EOS] = math.log(0.9)
+        return log_probs, state._replace(encoder_hidden=state.encoder_hidden + 1)
+
+
+class Evidence:
+    """Speaks for techno and against darkness."""
+
+    def select(self, rows):
+        return self
+
+    def bonus(self, words):
+        bonus = torch.zeros(len(words), len(WORDS))
+        bonus[:, WORDS.index("techno")], bonus[:, WORDS.index("dark")] = 3.0, -math.inf
+        return bonus
+
+
+def drawn(numbers, mass=1.0, constraints=None, evidence=None):
+    encoded = EncodedAudio(torch.zeros(len(numbers), 1))
+    numbers = torch.tensor(numbers, dtype=torch.float64)
+    ids = drawn_first_words(OneSentence(), encoded, numbers, mass, constraints, evidence)
+    return [WORDS[index] for index in ids]
+
+
+def test_each_word_is_drawn_by_its_probability():
+    found = drawn(np.linspace(0, 1, 1000, endpoint=False))
+    shares = {word: found.count(word) / 1000 for word in FIRST}
+    assert all(abs(shares[word] - share) < 0.003 for word, share in FIRST.items())
+
+
+def test_only_the_most_probable_words_are_drawn():
+    found = drawn(np.linspace(0, 1, 100, endpoint=False), mass=0.85)
+    assert set(found) == {"a", "dark", "techno"}
+    assert found.count("a") == 45  # 0.4 of 0.9
+
+
+def test_the_greatest_number_draws_a_word_that_is_kept():
+    assert drawn([1.0], mass=0.5) == ["dark"]
+
+
+def test_evidence_rules_words_out_and_makes_none_more_probable():
+    found = drawn(np.linspace(0, 1, 700, endpoint=False), evidence=Evidence())
+    assert "dark" not in found
+    assert found.count("techno") == 200
+
+
+def test_constraints_hold_for_the_first_word():
+    constraints = WordConstraints(
+        WORDS, no_repeated_words=False, allow_unknown=True, excluded_phrases=["a"], least_word_share=0.5
+    )
+    assert set(drawn(np.linspace(0, 1, 100, endpoint=False), constraints=constraints)) == {"dark", "techno"}
+
+
+def test_searches_continue_from_the_first_word():
+    guide = FirstWords(torch.tensor([WORDS.index("piano"), WORDS.index("dark")]), len(WORDS))
+    encoded = EncodedAudio(torch.zeros(2, 1))
+    options = DecodingOptions(beam_size=3, max_words=4)
+    best = [hypotheses[0] for hypotheses in beam_search(OneSentence(), encoded, options, guide=guide)]
+    greedy = greedy_search(OneSentence(), encoded, options.max_words, guide=guide)
+    for found in (best, greedy):
+        assert [[WORDS[index] for index in one.word_ids] for one in found] == [["piano", "track"], ["dark", "track"]]
+        assert abs(found[0].log_prob - math.log(0.06 * 0.9 * 0.9)) < 1e-6
+
+
+def test_numbers_of_tracks_spread_evenly_and_ignore_rounding():
+    logits = torch.from_numpy(np.random.default_rng(0).normal(-1, 2, (2000, 80)))
+    numbers = track_numbers(logits)
+    counts = np.histogram(numbers, bins=10, range=(0, 1))[0]
+    assert counts.min() > 150 and counts.max() < 250
+    moved = (track_numbers(logits + 1e-5) - numbers).abs()
+    assert (torch.minimum(moved, 1 - moved) < 1e-4).all()
