@@ -17,7 +17,7 @@ Conventions:
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -50,18 +50,29 @@ class EvidenceConfig:
     """Score at which a claim is worth nothing."""
     limit: float = 3.0
     """Most nats that one claim counts, for or against."""
+    thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Other thresholds by facet and tag, e.g. for tags that most tracks have."""
 
     def __post_init__(self) -> None:
         if not (self.weight >= 0 and self.limit > 0):
             raise ValueError(f"weight={self.weight} must be 0 or more, limit={self.limit} more than 0")
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold must lie between 0 and 1, not {self.threshold}")
+        for threshold in (self.threshold, *self.thresholds.values()):
+            if not 0 < threshold < 1:
+                raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
 
     @classmethod
     def of_card(cls, decoding: Mapping[str, Any]) -> "EvidenceConfig":
-        """Read `evidence_weight`, `evidence_threshold` and `evidence_limit` of a card's section `decoding`."""
+        """Read the settings of a card's section `decoding`.
+
+        They are `evidence_weight`, `evidence_threshold`, `evidence_limit`, and `evidence_thresholds`, an object of
+        facets, each an object of tags: `{"mood": {"dark": 0.7}}`.
+        """
         given = {name: decoding.get(f"evidence_{name}") for name in ("weight", "threshold", "limit")}
-        return cls(**{name: float(value) for name, value in given.items() if value is not None})
+        by_facet = decoding.get("evidence_thresholds", {})
+        return cls(
+            **{name: float(value) for name, value in given.items() if value is not None},
+            thresholds={(facet, tag): float(value) for facet, tags in by_facet.items() for tag, value in tags.items()},
+        )
 
 
 class EvidenceScorer:
@@ -94,10 +105,12 @@ class EvidenceScorer:
         excludes = [[float(exclude_each_other(*one, *other)) for other in names] for one in names]
         self._excludes = torch.tensor(excludes, device=device).reshape(len(names), len(names))
         self._stated_once = torch.tensor([float(facet in STATED_ONCE) for facet, _ in names], device=device)
+        thresholds = [config.thresholds.get(name, config.threshold) for name in names]
+        self._threshold_logits = torch.tensor(thresholds, dtype=torch.float64).logit()
 
     def log_odds(self, scores: Tensor) -> Tensor:
         """Return the evidence of each tag in nats, same shape as the scores."""
-        logits = torch.logit(scores.double(), eps=1e-6) - math.log(self.config.threshold / (1 - self.config.threshold))
+        logits = torch.logit(scores.double(), eps=1e-6) - self._threshold_logits.to(scores.device)
         return logits.clamp(-self.config.limit, self.config.limit)
 
     def guide(self, scores: Tensor) -> "EvidenceGuide":

@@ -135,7 +135,15 @@ def test_finished_hypotheses_are_ranked_by_log_probability_plus_worth():
 
 
 @pytest.mark.parametrize(
-    "config", [{"weight": -1}, {"threshold": 0}, {"threshold": 1}, {"limit": 0}, {"weight": float("nan")}]
+    "config",
+    [
+        {"weight": -1},
+        {"threshold": 0},
+        {"threshold": 1},
+        {"limit": 0},
+        {"weight": float("nan")},
+        {"thresholds": {("mood", "dark"): 1.0}},
+    ],
 )
 def test_impossible_settings_are_refused(config):
     with pytest.raises(ValueError, match=r"weight|threshold|limit"):
@@ -146,6 +154,17 @@ def test_a_card_without_the_section_gives_weight_0():
     assert EvidenceConfig.of_card({}).weight == 0
     card = {"evidence_weight": 0.5, "evidence_threshold": 0.3, "evidence_limit": 2, "allow_unknown": False}
     assert EvidenceConfig.of_card(card) == EvidenceConfig(weight=0.5, threshold=0.3, limit=2.0)
+
+
+def test_a_tag_can_have_a_threshold_of_its_own():
+    card = {"evidence_weight": 1.0, "evidence_threshold": 0.3, "evidence_thresholds": {"instrument": {"piano": 0.6}}}
+    config = EvidenceConfig.of_card(card)
+    assert config.thresholds == {("instrument", "piano"): 0.6}
+    words, names = ["piano", "flute"], [("instrument", "piano"), ("instrument", "woodwind")]
+    scores = torch.tensor([0.6, 0.6], dtype=torch.float64)
+    assert EvidenceScorer(words, names, config).log_odds(scores).tolist() == pytest.approx(
+        [0, math.log(1.5) - math.log(3 / 7)]
+    )
 
 
 @pytest.fixture(scope="module")
