@@ -20,8 +20,9 @@ Scores = Mapping[tuple[str, str], float]
 MIN_FAMILY, MIN_ONLY_FAMILY, MIN_INSTRUMENT = 0.45, 0.3, 0.5
 """Scores from which a family is named (0.45 names two families a track), a single one where none reaches that, and a
 single instrument instead of its family."""
-MIN_FEEL, MIN_MOOD, MAX_OTHER_MOOD = 0.42, 0.55, 0.4
-"""Scores from which feels, and dark or bright, are named; below 0.4 the other mood and its feels are dropped."""
+MIN_FEEL, MIN_MOOD, MAX_OTHER_MOOD = 0.42, 0.7, 0.4
+"""Scores from which feels, and dark or bright, are named; below 0.4 the other mood and its feels are dropped. Half of
+the real tracks are bright and nearly half are dark, so that a lower score says little."""
 MIN_ENERGY, MIN_TEMPO, MIN_GENRE = 0.55, 0.55, 0.4
 MIN_TRACE = 0.12
 """Score below which an instrument that the source lists is not named, as long as others are left."""
@@ -82,9 +83,16 @@ def completed_catalogue_facts(known: Facts, scores: Scores) -> Facts:
 
 
 def plain_clip_facts(known: Facts, scores: Scores) -> Facts:
-    """Leave out what tag scores cannot tell of a rendered clip: playing, entries, texture, meter, unclear solos."""
+    """Leave out what tag scores cannot tell of a rendered clip: playing, entries, texture, meter, unclear solos.
+
+    Moods and energy are those that heads fitted on real tracks find: what a style was meant to be is not what listeners
+    call it.
+    """
+    predicted = predicted_facts(scores)
     return replace(
         known,
+        moods=predicted.moods,
+        energies=predicted.energies,
         instruments=tuple(replace(fact, playings=(), enters_late=False) for fact in known.instruments),
         texture="",
         triple_meter=False,

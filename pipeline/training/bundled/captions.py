@@ -1,17 +1,13 @@
-"""Training captions of the bundled captioner: from facts that tag logits complete, chosen for richness and variety.
+"""Training captions of the bundled captioner: from facts that tag scores complete, chosen for richness and variety.
 
-Facts leave the sentence open. If it were drawn at random, a search for the most probable caption would use the same few
-sentences for all tracks. So each opening of a sentence has a direction of its own in the space of tag logits, and a
-track prefers the openings whose directions its logits follow: the captioner can learn which, and tracks differ.
+Of many sentences that the grammar writes of a track, the richest of each opening is kept, and then a few openings are
+drawn by chance. So the opening says little about the content, and every opening is followed by as much of it.
 """
 
-import math
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from muscaps import lexicon
 from muscaps.corpus.captions import describe
@@ -21,48 +17,44 @@ from muscaps.corpus.facts import Facts
 from muscaps.evaluation.language import opening_pattern
 from muscaps.training.completed_facts import completed_catalogue_facts, plain_clip_facts
 
-REAL_WRITTEN, REAL_KEPT = 24, 5
-CLIP_WRITTEN, CLIP_KEPT = 12, 3
+REAL_WRITTEN, REAL_KEPT = 60, 5
+CLIP_WRITTEN, CLIP_KEPT = 30, 3
 """Captions that are written, and those of them that are kept, for each version of a track."""
-PREFERENCE = 1.0
-"""Weight of the preference for an opening, which has mean 0 and deviation 1 over tracks."""
-
-Logits = npt.NDArray[np.float64]
+TOLERANCE = 0.5
+"""By how much a caption may be less rich than the track's richest: by the tempo, not by a genre or a mood."""
 
 
 def captions_of_real_track(
-    row: Mapping[str, str], scores: Mapping[tuple[str, str], float], logits: Logits, rng: np.random.Generator
+    row: Mapping[str, str], scores: Mapping[tuple[str, str], float], rng: np.random.Generator
 ) -> tuple[str, ...]:
     """Caption a real track.
 
     Args:
         row: Its catalogue row.
         scores: Calibrated scores by facet and tag, from heads fitted without it.
-        logits: Standardised logits of the same heads, (tags,).
         rng: Draws sentences.
     """
     facts = completed_catalogue_facts(facts_of_catalogue_row(row), scores)
-    return _chosen(facts, describe(facts, rng, REAL_WRITTEN), logits, REAL_KEPT)
+    return _chosen(facts, describe(facts, rng, REAL_WRITTEN), REAL_KEPT, rng)
 
 
 def captions_of_clip(
-    row: Mapping[str, Any], scores: Mapping[tuple[str, str], float], logits: Logits, rng: np.random.Generator
+    row: Mapping[str, Any], scores: Mapping[tuple[str, str], float], rng: np.random.Generator
 ) -> tuple[str, ...]:
-    """Caption a rendered clip from what was rendered; scores and logits as for a real track."""
+    """Caption a rendered clip from what was rendered; scores as for a real track."""
     facts = plain_clip_facts(facts_of_clip(truth_from_row(row), row["duration_s"]), scores)
-    return _chosen(facts, describe(facts, rng, CLIP_WRITTEN), logits, CLIP_KEPT)
+    return _chosen(facts, describe(facts, rng, CLIP_WRITTEN), CLIP_KEPT, rng)
 
 
-def _chosen(facts: Facts, written: list[str], logits: Logits, count: int) -> tuple[str, ...]:
-    scores = {text: richness(text, facts) + PREFERENCE * opening_preference(text, logits) for text in written}
-    return tuple(sorted(written, key=lambda text: -scores[text])[:count])
-
-
-def opening_preference(text: str, logits: Logits) -> float:
-    """Return how much a track prefers the opening of a caption."""
-    seed = zlib.crc32(opening_pattern(text).encode())
-    direction = np.random.default_rng(seed).standard_normal(len(logits))
-    return float(direction @ logits / math.sqrt(len(logits)))
+def _chosen(facts: Facts, written: list[str], count: int, rng: np.random.Generator) -> tuple[str, ...]:
+    """Draw some of the openings and return the richest caption of each."""
+    scores = {text: richness(text, facts) for text in written}
+    richest: dict[str, str] = {}
+    for text in sorted(written, key=lambda text: -scores[text]):
+        richest.setdefault(opening_pattern(text), text)
+    least = max(scores.values(), default=0.0) - TOLERANCE
+    rich = [text for text in richest.values() if scores[text] >= least]
+    return tuple(rich[place] for place in rng.permutation(len(rich))[:count])
 
 
 def richness(text: str, facts: Facts) -> float:

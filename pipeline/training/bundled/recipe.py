@@ -134,13 +134,12 @@ class Recipe:
         found = []
         for place, entry in enumerate(self.entries):
             is_real = entry.track_id in self.real.training
-            mean = (fitted.logits[place] - centre) / spread
             scores = dict(zip(fitted.names, 1 / (1 + np.exp(-fitted.logits[place])), strict=True))
             if is_real:
                 row = self.real.rows[entry.track_id]
-                texts = captions.captions_of_real_track(row, scores, mean, rng)
+                texts = captions.captions_of_real_track(row, scores, rng)
             else:
-                texts = captions.captions_of_clip(self.clips[entry.track_id], scores, mean, rng)
+                texts = captions.captions_of_clip(self.clips[entry.track_id], scores, rng)
             if texts:
                 chunks = (fitted.fold_logits(entry) - centre) / spread
                 found.append(

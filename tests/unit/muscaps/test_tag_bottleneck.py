@@ -160,6 +160,12 @@ def test_clip_facts_lose_what_scores_cannot_tell():
     assert (plain.texture, plain.triple_meter, plain.vocals, plain.tempo) == ("", False, "", "fast")
 
 
+def test_moods_and_energy_of_a_clip_are_those_that_scores_find():
+    known = Facts(instruments=(InstrumentFact(name="piano"),), moods=("happy",), energies=frozenset(["high"]))
+    plain = plain_clip_facts(known, SCORES)
+    assert (plain.moods, plain.energies) == (("mysterious",), {"low"})
+
+
 @pytest.mark.parametrize(
     ("name", "scores", "alone"),
     [
