@@ -4,13 +4,13 @@ Conventions:
 
 - A claim (`muscaps.lexicon`) has evidence where the checkpoint scores its facet and tag. Evidence is a log-odds: the
   logit of the calibrated score minus the logit of a threshold, positive above the threshold and
-  negative below. It is clipped to a limit on both sides.
+  negative below. It is clipped to a limit on both sides, except below a floor, where the claim is all but ruled out.
 - A caption's evidence is the sum over the different tags that it claims; a tag claimed by two words counts once.
 - Two tempos contradict each other, as do dark and bright, high and low energy, and vocals with none. The tag that a
   caption claims first counts; each that contradicts it counts minus the limit.
 - A tempo that is stated twice ("a fast tune at a quick pace") counts minus the limit the second time.
-- The search prefers hypotheses by log-probability plus weight times evidence. Threshold, limit and weight are in the
-  checkpoint's card, section `decoding`. Weight 0, or no tag heads, leaves the search as it is.
+- The search prefers hypotheses by log-probability plus weight times evidence. Threshold, limit, floor and weight are in
+  the checkpoint's card, section `decoding`. Weight 0, or no tag heads, leaves the search as it is.
 - During the search each word counts by itself ("clarinet" of "bass clarinet" claims clarinet). Finished hypotheses are
   ranked by the claims of the whole text.
 """
@@ -25,6 +25,8 @@ from torch import Tensor
 
 from muscaps.lexicon import Claim, claims, exclude_each_other, starts_longer_phrase
 
+FLOOR_COST = 10.0
+"""Nats that a claim with a score below the floor costs, times the weight: more than a whole caption is worth."""
 STATED_ONCE = frozenset({"tempo"})
 """Facets whose tags a caption states once."""
 
@@ -52,6 +54,8 @@ class EvidenceConfig:
     """Most nats that one claim counts, for or against."""
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Other thresholds by facet and tag, e.g. for tags that most tracks have."""
+    floor: float = 0.0
+    """Score below which a claim costs `FLOOR_COST`, so that it is hardly ever made."""
 
     def __post_init__(self) -> None:
         if not (self.weight >= 0 and self.limit > 0):
@@ -59,15 +63,17 @@ class EvidenceConfig:
         for threshold in (self.threshold, *self.thresholds.values()):
             if not 0 < threshold < 1:
                 raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+        if not 0 <= self.floor < 1:
+            raise ValueError(f"floor must lie in 0 to 1, not {self.floor}")
 
     @classmethod
     def of_card(cls, decoding: Mapping[str, Any]) -> "EvidenceConfig":
         """Read the settings of a card's section `decoding`.
 
-        They are `evidence_weight`, `evidence_threshold`, `evidence_limit`, and `evidence_thresholds`, an object of
-        facets, each an object of tags: `{"mood": {"dark": 0.7}}`.
+        They are `evidence_weight`, `evidence_threshold`, `evidence_limit`, `evidence_floor`, and `evidence_thresholds`,
+        an object of facets, each an object of tags: `{"mood": {"dark": 0.7}}`.
         """
-        given = {name: decoding.get(f"evidence_{name}") for name in ("weight", "threshold", "limit")}
+        given = {name: decoding.get(f"evidence_{name}") for name in ("weight", "threshold", "limit", "floor")}
         by_facet = decoding.get("evidence_thresholds", {})
         return cls(
             **{name: float(value) for name, value in given.items() if value is not None},
@@ -111,7 +117,8 @@ class EvidenceScorer:
     def log_odds(self, scores: Tensor) -> Tensor:
         """Return the evidence of each tag in nats, same shape as the scores."""
         logits = torch.logit(scores.double(), eps=1e-6) - self._threshold_logits.to(scores.device)
-        return logits.clamp(-self.config.limit, self.config.limit)
+        worth = logits.clamp(-self.config.limit, self.config.limit)
+        return worth.masked_fill(scores < self.config.floor, -FLOOR_COST)
 
     def guide(self, scores: Tensor) -> "EvidenceGuide":
         """Return what a search needs to know of some tracks.

@@ -96,7 +96,7 @@ GENRES: dict[str, Genre] = {
     "lullaby": _genre("lullaby"),
     "holiday": _genre("holiday tune, christmas tune", "holiday music"),
     "video game": _genre("video game theme, video game cue", "video game music"),
-    "percussion": _genre("percussion track, percussion piece, rhythm track", "percussion music"),
+    "percussion": _genre("percussion piece", "percussion music"),
 }
 """Genres by name."""
 

@@ -5,11 +5,10 @@ with the slot. A pattern can be used when all of its slots can be filled. `weigh
 
 Slots: `described` is a counted noun phrase with adjectives ("dark mid-tempo techno track"), `piece` the same without
 adjectives, `music` an uncounted noun ("techno"), `style` the same where it names a genre; `all` is a list of
-instruments, `several` the same with at least two, split into `lead` and `rest`, `melodic`
-and `rhythm`, or `early` and `late`; `driving_all` is that list where the energy is high, `calm_all` where it is not;
-`solo` is the instrument of a solo; `moods` is a list of adjectives, `moods_and` the same with "and", `two_moods` the
-same with at least two adjectives, `mood` a single one; `tempo` is an adjective, `at_tempo` an adverbial, `texture` an
-adjective, `in_three` a phrase for triple meter.
+instruments, split into `lead` and `rest`, `melodic` and `rhythm`, or `early` and `late`; `driving_all` is that list
+where the energy is high, `calm_all` where it is not; `solo` is the instrument of a solo; `moods` is a list of
+adjectives, `moods_and` the same with "and", `two_moods` the same with at least two adjectives, `mood` a single one;
+`tempo` is an adjective, `at_tempo` an adverbial, `texture` an adjective, `in_three` a phrase for triple meter.
 """
 
 import re
@@ -49,8 +48,7 @@ ENSEMBLE = _patterns(
     ("[a] {moods} {piece} {at_tempo}, with {all}", 1.0),
     ("{described} with {lead} over {rest}", 1.0),
     ("[a] {described} with {lead}, backed by {rest}", 0.8),
-    ("{tempo} {style}, {two_moods}, with {all}", 0.8),
-    ("{moods_and} {all_plain} in [a] {tempo} {piece}", 0.6),
+    ("{tempo} {music}, {two_moods}, with {all}", 0.8),
     ("{style} with {all}", 1.0),
     ("{style} with {all} {at_tempo}", 1.0),
     ("{style} with [a] {mood} feel, built on {all}", 1.0),
@@ -62,20 +60,15 @@ ENSEMBLE = _patterns(
     ("{tempo} {piece} with {all}", 0.9),
     ("{tempo} {music} with {all}", 0.9),
     ("{tempo} {piece}, {two_moods}, with {all}", 1.0),
-    ("{tempo} {piece} built on {rhythm}, with {melodic}", 0.9),
     ("[a] {tempo} {piece} where {lead|play} over {rest}", 1.0),
-    ("[a] {piece} with {all}, {two_moods}", 1.0),
     ("[a] {piece} {at_tempo}, with {all}", 0.9),
-    ("{piece} built on {rhythm}, with {melodic}", 0.8),
     ("{piece} for {all} {at_tempo}", 0.8),
     ("{melodic} over {rhythm} in [a] {described}", 0.5),
     ("{rhythm|support} {melodic} in [a] {described}", 0.4),
-    ("{rhythm} and {melodic} in [a] {described}", 0.3),
     ("{lead|lead} [a] {described} over {rest}", 0.8),
     ("{lead|carry} [a] {described}, backed by {rest}", 0.6),
     ("{lead} backed by {rest} in [a] {described}", 0.6),
     ("{described} led by {lead} over {rest}", 1.0),
-    ("{mood} {all_plain} in [a] {piece}", 0.6),
     ("{texture} {piece} with {all}", 0.8),
     ("[a] {texture} {piece} for {all}", 0.6),
     ("[a] {piece} {in_three} with {all}", 0.4),
@@ -85,17 +78,13 @@ ENSEMBLE = _patterns(
     ("[a] {described} that opens with {early}, joined later by {late}", 0.7),
     ("{melodic} over {rhythm} in [a] {moods} {piece} {at_tempo}", 0.5),
     ("{melodic} over {rhythm} in {style} {at_tempo}", 0.4),
-    ("{mood} {lead_plain} over {rest} in [a] {tempo} {piece}", 0.6),
-    ("{mood} {all_plain} in [a] {piece} {at_tempo}", 0.6),
     ("{calm_all|create} [a] {mood} atmosphere in [a] {tempo} {piece}", 0.6),
     ("{moods_and} {music} {at_tempo}, led by {lead} over {rest}", 0.8),
-    ("{melodic} above {rhythm} in [a] {described}", 0.4),
     ("{lead} alongside {rest} in [a] {moods} {piece}", 0.5),
     ("[a] {moods} {piece} {in_three} with {all}", 0.5),
     ("{style} with [a] {moods} character, led by {lead} over {rest}", 0.8),
     ("{lead} accompanied by {rest} in [a] {described}", 0.6),
     ("{rhythm|anchor} [a] {described} with {melodic}", 0.4),
-    ("{described} that combines {several}", 0.8),
     ("{early}, joined later by {late}, in [a] {described}", 0.7),
     ("{early} first, then {late|enter} {at_tempo}", 0.5),
 )
@@ -104,6 +93,9 @@ ENSEMBLE = _patterns(
 SOLO = _patterns(
     ("[a] {described} for solo {solo}", 0.6),
     ("[a] {described} for {solo} alone", 0.8),
+    ("{described} for solo {solo}", 1.0),
+    ("[a] {described} on solo {solo}", 0.6),
+    ("{moods_and} {piece} {at_tempo}, for solo {solo}", 0.8),
     ("solo {solo}, {two_moods}, {at_tempo}", 1.0),
     ("solo {solo} in [a] {described}", 0.9),
     ("solo {solo} {at_tempo}, {two_moods}", 0.8),
@@ -114,20 +106,14 @@ SOLO = _patterns(
     ("{tempo} {piece} for solo {solo}", 0.8),
     ("{tempo}, {moods} solo {solo} {plain_piece}", 0.9),
     ("{tempo} solo {solo}, {two_moods}", 0.9),
-    ("[a] {described} performed on {solo} alone", 0.6),
     ("[a] {moods} performance on solo {solo}", 0.6),
-    ("{solo} carries [a] {described} without any accompaniment", 0.7),
-    ("{solo} plays [a] {described} without any accompaniment", 0.7),
-    ("{described} played on {solo}, without any accompaniment", 0.7),
     ("{solo} alone, {two_moods}, {at_tempo}", 0.7),
     ("{solo} alone in [a] {described}", 0.8),
     ("{solo} solo {at_tempo}, {two_moods}", 0.7),
     ("[a] {solo} solo {at_tempo}", 0.7),
     ("[a] {moods} {solo} solo", 0.7),
-    ("{piece} for solo {solo}, {two_moods}", 1.0),
     ("[a] {piece} for solo {solo} {at_tempo}", 0.4),
     ("{style} on solo {solo} {at_tempo}", 0.7),
-    ("{played_solo} in [a] {described} for one instrument", 0.4),
     ("[a] {texture} {plain_piece} for solo {solo}", 0.5),
     ("{style} for solo {solo} with [a] {mood} feel", 0.8),
 )

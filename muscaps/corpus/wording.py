@@ -109,13 +109,21 @@ class Wording:
             if facts.genres:
                 self.slots["style"] = self.slots["music"]
         self.slots["plain_piece"] = ("piece", "tune")[int(rng.integers(2))]
-        adjectives = [self.slots[name] for name in ("moods",) if name in self.slots and rng.random() < 0.75]
-        if "tempo" in self.slots and rng.random() < (0.35 if adjectives else 0.6):
-            adjectives.append(self.slots["tempo"])
-        elif "texture" in self.slots and not adjectives and rng.random() < 0.3:
-            adjectives.append(self.slots["texture"])
+        adjectives = self._adjectives_of_piece()
         if "piece" in self.slots and (adjectives or facts.genres):
-            self.slots["described"] = " ".join([*adjectives, self.slots["piece"]])
+            self.slots["described"] = f"{adjectives} {self.slots['piece']}".strip()
+
+    def _adjectives_of_piece(self) -> str:
+        """Moods, a tempo, both or a texture: "fast, driving", "dark, epic mid-tempo"."""
+        moods = self.slots["moods"] if "moods" in self.slots and self.rng.random() < 0.75 else ""
+        if "tempo" in self.slots and self.rng.random() < (0.35 if moods else 0.6):
+            tempo = self.slots["tempo"]
+            if not moods:
+                return tempo
+            return f"{moods} {tempo}" if self.facts.tempo == "medium" else f"{tempo}, {moods}"
+        if "texture" in self.slots and not moods and self.rng.random() < 0.3:
+            return self.slots["texture"]
+        return moods
 
     def _fill_instruments(self) -> None:
         facts, rng = self.facts, self.rng
@@ -131,13 +139,10 @@ class Wording:
             return
         phrases = [self._phrase(fact) for fact in chosen]
         self._put("all", phrases)
-        if len(phrases) > 1:
-            self._put("several", phrases)
         if facts.energies <= {"low", "medium"}:
             self._put("calm_all", phrases)
         if facts.energies == {"high"}:
             self._put("driving_all", phrases)
-        self._put("all_plain", [pick(PHRASES[fact.name], rng) for fact in chosen])
         by_function = {
             function: [phrase for phrase, fact in zip(phrases, chosen, strict=True) if function_of(fact) == function]
             for function in ("melody", "harmony", "rhythm")
@@ -149,7 +154,6 @@ class Wording:
         leads = [index for index, fact in enumerate(chosen) if fact.function == "melody"]
         if leads and len(chosen) > 1:
             self._put("lead", [phrases[leads[0]]])
-            self.slots["lead_plain"] = pick(PHRASES[chosen[leads[0]].name], rng)
             self._put("rest", [phrase for index, phrase in enumerate(phrases) if index != leads[0]])
         if facts.duet and len(chosen) == 2:
             self._put("duet", [PHRASES[fact.name][0] for fact in chosen])

@@ -20,7 +20,7 @@ Scores = Mapping[tuple[str, str], float]
 MIN_FAMILY, MIN_ONLY_FAMILY, MIN_INSTRUMENT = 0.45, 0.3, 0.5
 """Scores from which a family is named (0.45 names two families a track), a single one where none reaches that, and a
 single instrument instead of its family."""
-MIN_FEEL, MIN_MOOD, MAX_OTHER_MOOD = 0.42, 0.7, 0.4
+MIN_FEEL, MIN_MOOD, MAX_OTHER_MOOD = 0.42, 0.6, 0.4
 """Scores from which feels, and dark or bright, are named; below 0.4 the other mood and its feels are dropped. Half of
 the real tracks are bright and nearly half are dark, so that a lower score says little."""
 MIN_ENERGY, MIN_TEMPO, MIN_GENRE = 0.55, 0.55, 0.4

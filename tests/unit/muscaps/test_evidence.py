@@ -143,10 +143,11 @@ def test_finished_hypotheses_are_ranked_by_log_probability_plus_worth():
         {"limit": 0},
         {"weight": float("nan")},
         {"thresholds": {("mood", "dark"): 1.0}},
+        {"floor": 1.0},
     ],
 )
 def test_impossible_settings_are_refused(config):
-    with pytest.raises(ValueError, match=r"weight|threshold|limit"):
+    with pytest.raises(ValueError, match=r"weight|threshold|limit|floor"):
         EvidenceConfig(**config)
 
 
@@ -154,6 +155,15 @@ def test_a_card_without_the_section_gives_weight_0():
     assert EvidenceConfig.of_card({}).weight == 0
     card = {"evidence_weight": 0.5, "evidence_threshold": 0.3, "evidence_limit": 2, "allow_unknown": False}
     assert EvidenceConfig.of_card(card) == EvidenceConfig(weight=0.5, threshold=0.3, limit=2.0)
+
+
+def test_a_claim_below_the_floor_costs_more_than_the_limit():
+    config = EvidenceConfig.of_card({"evidence_weight": 1.0, "evidence_limit": 3.0, "evidence_floor": 0.2})
+    names = [("instrument", "piano"), ("instrument", "woodwind")]
+    scores = torch.tensor([0.19, 0.2], dtype=torch.float64)
+    assert EvidenceScorer(["piano", "flute"], names, config).log_odds(scores).tolist() == pytest.approx(
+        [-10, math.log(0.2 / 0.8)]
+    )
 
 
 def test_a_tag_can_have_a_threshold_of_its_own():
