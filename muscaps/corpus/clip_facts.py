@@ -65,7 +65,6 @@ _STYLE_GENRES: dict[str, str] = {
     "lullaby": "lullaby",
     "solo choir": "choral",
     "solo synth": "electronica",
-    "drum solo": "percussion",
 }
 _STYLE_MOODS: dict[str, str] = {
     "techno": "driving",

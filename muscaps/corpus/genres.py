@@ -74,7 +74,7 @@ GENRES: dict[str, Genre] = {
     "ragtime": _genre("ragtime piece, rag, vaudeville number, ragtime tune", "ragtime"),
     "comedy": _genre("comedy cue, cartoon theme, comedy theme, cartoon cue", "cartoon music, comedy music"),
     "polka": _genre("polka", "polka music"),
-    "march": _genre("march, parade march, circus march", "marching music"),
+    "march": _genre("march", "marching music"),
     "waltz": _genre("waltz"),
     "stings": _genre("short cue, musical sting"),
     # orchestral and screen
@@ -96,7 +96,6 @@ GENRES: dict[str, Genre] = {
     "lullaby": _genre("lullaby"),
     "holiday": _genre("holiday tune, christmas tune", "holiday music"),
     "video game": _genre("video game theme, video game cue", "video game music"),
-    "percussion": _genre("percussion piece", "percussion music"),
 }
 """Genres by name."""
 

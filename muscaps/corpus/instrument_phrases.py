@@ -103,7 +103,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "synth stab": "synth stabs, synths",
         "synth brass": "synths",
         "fm bells": "synths, glassy synths",
-        "synth": "synths, synthesizers",
+        "synth": "synths",
         "synth keys": "synth keys",
         "synth bass": "synth bass",
         "acid synth": "acid synth, acid synths, synths",

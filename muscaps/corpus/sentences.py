@@ -5,10 +5,10 @@ with the slot. A pattern can be used when all of its slots can be filled. `weigh
 
 Slots: `described` is a counted noun phrase with adjectives ("dark mid-tempo techno track"), `piece` the same without
 adjectives, `music` an uncounted noun ("techno"), `style` the same where it names a genre; `all` is a list of
-instruments, split into `lead` and `rest`, `melodic` and `rhythm`, or `early` and `late`; `driving_all` is that list
-where the energy is high, `calm_all` where it is not; `solo` is the instrument of a solo; `moods` is a list of
-adjectives, `moods_and` the same with "and", `two_moods` the same with at least two adjectives, `mood` a single one;
-`tempo` is an adjective, `at_tempo` an adverbial, `texture` an adjective, `in_three` a phrase for triple meter.
+instruments, split into `lead` and `rest`, `melodic` and `rhythm`, or `early` and `late`; `calm_all` is that list
+where the energy is not high; `solo` is the instrument of a solo; `moods` is a list of adjectives, `moods_and` the same
+with "and", `two_moods` the same with at least two adjectives, `mood` a single one; `tempo` is an adjective, `at_tempo`
+an adverbial, `texture` an adjective, `in_three` a phrase for triple meter.
 """
 
 import re
@@ -55,7 +55,6 @@ ENSEMBLE = _patterns(
     ("{style}, {two_moods}, with {all}", 1.0),
     ("{all} in [a] {described}", 0.5),
     ("{all} in [a] {described} {at_tempo}", 0.4),
-    ("{driving_all|drive} [a] {described}", 0.7),
     ("{calm_all|set} [a] {moods} mood in [a] {piece}", 0.6),
     ("{tempo} {piece} with {all}", 0.9),
     ("{tempo} {music} with {all}", 0.9),

@@ -141,8 +141,6 @@ class Wording:
         self._put("all", phrases)
         if facts.energies <= {"low", "medium"}:
             self._put("calm_all", phrases)
-        if facts.energies == {"high"}:
-            self._put("driving_all", phrases)
         by_function = {
             function: [phrase for phrase, fact in zip(phrases, chosen, strict=True) if function_of(fact) == function]
             for function in ("melody", "harmony", "rhythm")
