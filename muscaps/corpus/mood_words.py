@@ -48,7 +48,7 @@ TEMPO_ADJECTIVES: dict[str, tuple[str, ...]] = {
     "fast": ("fast", "up-tempo", "brisk", "fast-paced"),
 }
 TEMPO_ADVERBIALS: dict[str, tuple[str, ...]] = {
-    "slow": ("at a slow tempo", "at a slow pace"),
+    "slow": ("at a slow tempo", "at a slow pace", "at a leisurely pace"),
     "medium": ("at a moderate tempo", "at a medium tempo", "at a moderate pace", "at a steady medium tempo"),
     "fast": ("at a fast tempo", "at a quick pace", "at a brisk tempo"),
 }
