@@ -15,6 +15,7 @@ from muscaps.config import DecodingOptions
 from muscaps.decoding import Hypothesis, WordGuide
 from muscaps.evidence import Evidence, EvidenceConfig, EvidenceScorer, TrackEvidence
 from muscaps.length_limit import LengthLimit
+from muscaps.lexicon import FACETS
 from muscaps.models.caption_model import CaptionModel, EncodedAudio
 from muscaps.openings import FirstWords, drawn_first_words, track_numbers
 from muscaps.tagger import Features, TagHeads
@@ -64,6 +65,8 @@ class SearchRules:
         self._limits: dict[tuple[int | None, int | None], LengthLimit] = {}
         self._evidence: EvidenceScorer | None = None
         if tagger is not None:
+            # A head for music, speech or noise that is added later changes no caption.
+            self._described = [place for place, (facet, _) in enumerate(tagger.names) if facet in FACETS]
             self._evidence = EvidenceScorer(words, tagger.names, EvidenceConfig.of_card(decoding), device)
 
     def constraints(self, options: DecodingOptions) -> WordConstraints | None:
@@ -117,7 +120,7 @@ class SearchRules:
         evidence = self._evidence.guide(scores.to(self._device)) if self._evidence.config.weight else None
         first_words: FirstWords | None = None
         if self._opening_mass:
-            numbers = track_numbers(logits).to(self._device)
+            numbers = track_numbers(logits[:, self._described]).to(self._device)
             drawn = drawn_first_words(model, encoded, numbers, self._opening_mass, self.constraints(options), evidence)
             first_words = FirstWords(drawn, len(self._words))
         guides: list[WordGuide] = [guide for guide in (evidence, reward, first_words) if guide is not None]

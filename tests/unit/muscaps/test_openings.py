@@ -3,12 +3,16 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
-from muscaps.config import DecodingOptions
+from muscaps import Captioner, DecodingOptions
+from muscaps.checkpoint import load_checkpoint, save_checkpoint
 from muscaps.decoding import beam_search, greedy_search
 from muscaps.models.caption_model import DecoderState, EncodedAudio
 from muscaps.openings import FirstWords, drawn_first_words, track_numbers
+from muscaps.tagger import TagHeads
+from muscaps.tags import MUSIC
 from muscaps.vocabulary import EOS, SPECIAL_TOKENS
 from muscaps.word_constraints import WordConstraints
 
@@ -100,3 +104,57 @@ def test_numbers_of_tracks_spread_evenly_and_ignore_rounding():
     assert counts.min() > 150 and counts.max() < 250
     moved = (track_numbers(logits + 1e-5) - numbers).abs()
     assert (torch.minimum(moved, 1 - moved) < 1e-4).all()
+
+
+@pytest.fixture(scope="module")
+def captioner_with(tiny_checkpoint, tmp_path_factory):
+    """Load the tiny captioner with random tag heads and some settings of the card's section `decoding`."""
+
+    def load(extra_heads=(), **decoding):
+        plain = load_checkpoint(tiny_checkpoint)
+        names = (*(("instrument", tag) for tag in ("piano", "guitar", "drums", "strings")), *extra_heads)
+        weights = np.random.default_rng(1).normal(0, 1, (len(names), plain.model.feature_extractor.feature_dim))
+        weight = torch.from_numpy(weights).float()
+        heads = TagHeads(names=names, weight=weight, bias=torch.zeros(len(names)), card={})
+        directory = tmp_path_factory.mktemp("drawn") / "checkpoint"
+        save_checkpoint(
+            directory,
+            plain.model,
+            plain.vocabulary,
+            name="drawn",
+            training={},
+            metrics={},
+            tagger=heads,
+            sections={"decoding": {"no_repeated_words": True, **decoding}},
+        )
+        return Captioner.load(directory)
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def features(captioner_with):
+    rng = np.random.default_rng(0)
+    width = captioner_with().feature_dim
+    return [rng.standard_normal((n, width)).astype(np.float32) for n in (1, 2, 3, 5, 8, 13) for _ in range(4)]
+
+
+def first_words(captions):
+    return [caption.words[0] for caption in captions]
+
+
+@pytest.mark.parametrize("options", [{}, {"beam_size": 1}, {"word_limit": 8}])
+def test_captions_begin_with_other_words_and_do_not_depend_on_the_batch(captioner_with, features, options):
+    options = DecodingOptions(**options)
+    captioner = captioner_with(opening_mass=0.9)
+    captions = captioner.caption_features(features, options)
+    plain = captioner_with().caption_features(features, options)
+    assert first_words(captions) != first_words(plain)
+    alone = [captioner.caption_features([track], options)[0] for track in features]
+    assert [one.words for one in alone] == [one.words for one in captions]
+
+
+def test_a_head_for_other_sounds_changes_no_caption(captioner_with, features):
+    before = captioner_with(opening_mass=0.9).caption_features(features)
+    after = captioner_with([MUSIC], opening_mass=0.9).caption_features(features)
+    assert [one.words for one in before] == [one.words for one in after]
