@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from muscaps.checkpoint import BUNDLED, save_checkpoint
+from muscaps.checkpoint import BUNDLED, load_checkpoint, save_checkpoint
 from muscaps.config import TRAINED_DECODING, FusionName
 from muscaps.published_musicnn import PublishedMusicnn, import_musicnn
 from muscaps.tagger import TagHeads
@@ -100,6 +100,7 @@ def _train(
             "dataset_digest": dataset.card["digest"],
             "seed": seed,
             "commands": ["python -m pipeline.training.bundled, see docs/training.md"],
+            **card.origin_of_networks(load_checkpoint(arguments.small).card),
         },
         metrics=losses,
         departures=DEPARTURES,

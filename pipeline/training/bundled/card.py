@@ -2,8 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from muscaps.checkpoint import Checkpoint, further_sections, save_checkpoint
+from muscaps.tagger import TagHeads
 from pipeline.training.bundled.tracks import RealTracks
 
 MUSICNN_NOTICE = "musicnn (Pons and Serra), weights of MTT_musicnn"
@@ -15,6 +18,17 @@ def description(tracks: RealTracks, clips: Mapping[str, Any]) -> str:
         f"excerpts of {len(tracks.training)} openly licensed recordings with facts of their makers, and {len(clips)} "
         "clips of 12 s rendered by `muscaps corpus render`; captions are written from the facts by a grammar"
     )
+
+
+def origin_of_networks(small: Mapping[str, Any]) -> dict[str, Any]:
+    """Say where the audio networks come from.
+
+    Args:
+        small: Card of the captioner that the small network is taken from; what it says of that network is kept.
+    """
+    published = "MTT_musicnn of musicnn 0.1.0, trained on MagnaTagATune by its authors; unchanged"
+    own = small.get("training", {}).get("small_network")
+    return {"published_network": published, **({"small_network": own} if own else {})}
 
 
 def attribution(tracks: RealTracks) -> dict[str, Any]:
@@ -44,3 +58,25 @@ def _by_artist(tracks: RealTracks, chosen: Iterable[str]) -> dict[str, dict[str,
         row = tracks.rows[track_id]
         found.setdefault(row["artist"], {}).setdefault(_licence(row), []).append(row["title"])
     return dict(sorted(found.items()))
+
+
+def save_changed(
+    checkpoint: Checkpoint, output: Path, *, tagger: TagHeads | None = None, metrics: Mapping[str, Any] | None = None
+) -> str:
+    """Write a captioner with other tag heads or more metrics; everything else stays as it is.
+
+    Returns:
+        The new checkpoint's `model_id`.
+    """
+    card = checkpoint.card
+    return save_checkpoint(
+        output,
+        checkpoint.model,
+        checkpoint.vocabulary,
+        name=card["name"],
+        training=card["training"],
+        metrics={**card["metrics"], **(metrics or {})},
+        departures=card["departures"],
+        tagger=tagger or checkpoint.tagger,
+        sections=further_sections(card),
+    )

@@ -20,11 +20,12 @@ import numpy.typing as npt
 import torch
 
 from muscaps.captioner import Captioner
-from muscaps.checkpoint import Checkpoint, checkpoint_path, further_sections, load_checkpoint, save_checkpoint
+from muscaps.checkpoint import checkpoint_path, load_checkpoint
 from muscaps.tagger import TagHeads
 from muscaps.tags import MIN_MUSIC_SCORE, MUSIC
 from muscaps.training.tag_heads import LinearHeads, fit_heads
 from pipeline.training.bundled import other_sounds
+from pipeline.training.bundled.card import save_changed
 from pipeline.training.bundled.tracks import PLAIN, read_real_tracks, real_features
 
 logger = logging.getLogger("muscaps.music_head")
@@ -80,26 +81,6 @@ def share_below(head: LinearHeads, means: Means) -> float:
     return float((scores < MIN_MUSIC_SCORE).mean())
 
 
-def save_with_music_head(checkpoint: Checkpoint, tagger: TagHeads, output: Path) -> str:
-    """Write a captioner with other tag heads; everything else stays as it is.
-
-    Returns:
-        The new checkpoint's `model_id`.
-    """
-    card = checkpoint.card
-    return save_checkpoint(
-        output,
-        checkpoint.model,
-        checkpoint.vocabulary,
-        name=card["name"],
-        training=card["training"],
-        metrics=card["metrics"],
-        departures=card["departures"],
-        tagger=tagger,
-        sections=further_sections(card),
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Extract, fit, save."""
     options = _parser().parse_args(arguments)
@@ -129,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "left_out_tracks": len(left_out),
         "left_out_taken_for_other_sounds": round(flagged, 3),
     }
-    model_id = save_with_music_head(checkpoint, with_music_head(checkpoint.tagger, head, card), options.output)
+    tagger = with_music_head(checkpoint.tagger, head, card)
+    model_id = save_changed(checkpoint, options.output, tagger=tagger)
     logger.info("%s: %s, %.1f %% of music left out below %.1f", options.output, model_id,
                 100 * flagged, MIN_MUSIC_SCORE)  # fmt: skip
 

@@ -12,7 +12,8 @@ from muscaps.checkpoint import load_checkpoint, save_checkpoint
 from muscaps.tagger import TagHeads
 from muscaps.tags import MUSIC
 from pipeline.training.bundled import other_sounds
-from pipeline.training.bundled.music_head import fit_music_head, save_with_music_head, share_below, with_music_head
+from pipeline.training.bundled.card import save_changed
+from pipeline.training.bundled.music_head import fit_music_head, share_below, with_music_head
 
 WIDTH = 6
 
@@ -55,7 +56,7 @@ def test_a_captioner_keeps_everything_but_its_id(tiny_checkpoint: Path, tmp_path
     )  # fmt: skip
     before = load_checkpoint(tmp_path / "tagged")
     head = fit_music_head(*(np.eye(tagger.feature_dim, dtype=np.float32)[place : place + 3] for place in (0, 3)))
-    new_id = save_with_music_head(before, with_music_head(tagger, head, {}), tmp_path / "new")
+    new_id = save_changed(before, tmp_path / "new", tagger=with_music_head(tagger, head, {}))
     after = load_checkpoint(tmp_path / "new")
     assert after.model_id == new_id != before.model_id
     without = {key: value for key, value in after.card.items() if key != "tagger"}
