@@ -6,8 +6,9 @@ Conventions:
   logit of the calibrated score minus the logit of a threshold, positive above the threshold and
   negative below. It is clipped to a limit on both sides, except below a floor, where the claim is all but ruled out.
 - A caption's evidence is the sum over the different tags that it claims; a tag claimed by two words counts once.
-- Two tempos contradict each other, as do dark and bright, high and low energy, and vocals with none. The tag that a
-  caption claims first counts; each that contradicts it counts minus the limit.
+- Two tempos contradict each other, as do dark and bright, high and low energy, vocals with none, and a slow tempo with
+  high energy ("energetic at a leisurely pace"). The tag that a caption claims first counts; each that contradicts it
+  counts minus the limit.
 - A tempo that is stated twice ("a fast tune at a quick pace") counts minus the limit the second time.
 - The search prefers hypotheses by log-probability plus weight times evidence. Threshold, limit, floor and weight are in
   the checkpoint's card, section `decoding`. Weight 0, or no tag heads, leaves the search as it is.
@@ -29,6 +30,15 @@ FLOOR_COST = 10.0
 """Nats that a claim with a score below the floor costs, times the weight: more than a whole caption is worth."""
 STATED_ONCE = frozenset({"tempo"})
 """Facets whose tags a caption states once."""
+
+
+SLOW_AND_ENERGETIC = frozenset({("tempo", "slow"), ("energy", "high")})
+"""Both can be true of a track, but a caption that says both reads as a mistake."""
+
+
+def contradict_each_other(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether a caption cannot claim two tags, each a facet and a tag."""
+    return exclude_each_other(*one, *other) or {one, other} == SLOW_AND_ENERGETIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +118,7 @@ class EvidenceScorer:
                 if column is not None and not starts_longer_phrase(word, claim.layer):
                     table[index, column] = 1.0
         self._claims_of_word = table
-        excludes = [[float(exclude_each_other(*one, *other)) for other in names] for one in names]
+        excludes = [[float(contradict_each_other(one, other)) for other in names] for one in names]
         self._excludes = torch.tensor(excludes, device=device).reshape(len(names), len(names))
         self._stated_once = torch.tensor([float(facet in STATED_ONCE) for facet, _ in names], device=device)
         thresholds = [config.thresholds.get(name, config.threshold) for name in names]
@@ -175,7 +185,7 @@ class TrackEvidence:
             if name in claimed:
                 claimed[name] -= self._penalty if claim.facet in STATED_ONCE else 0.0
             else:
-                contradicts = any(exclude_each_other(*name, *other) for other in claimed)
+                contradicts = any(contradict_each_other(name, other) for other in claimed)
                 claimed[name] = -self._penalty if contradicts else self._worth[index]
         return math.fsum(claimed.values())
 

@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     checkpoint = load_checkpoint(checkpoint_path(options.checkpoint))
-    captioner = Captioner(checkpoint)
+    captioner = Captioner(load_checkpoint(checkpoint_path(options.checkpoint)))  # rearranges the weights that it gets
     left_out = set(checkpoint.card["tagger"]["validation_tracks"])
     sets = {
         "real_tracks": (options.production, None, "production tracks, never trained on; the search was chosen on them"),

@@ -252,3 +252,12 @@ def test_a_tempo_stated_twice_costs_the_limit_in_the_search_and_in_whole_caption
     bonus = tempo.guide(scores.unsqueeze(0)).bonus(torch.tensor([[words.index("a"), words.index("fast")]]))
     assert bonus[0, words.index("brisk")] == -3
     assert bonus[0, words.index("violin")] > 0
+
+
+def test_a_slow_tempo_and_high_energy_are_not_said_together():
+    names = [("tempo", "slow"), ("energy", "high"), ("energy", "low")]
+    track = EvidenceScorer(["leisurely"], names, EvidenceConfig(weight=1.0, limit=3.0)).of_track(torch.full((3,), 0.8))
+    slow = track.worth("a tune at a leisurely pace")
+    assert slow == pytest.approx(math.log(4))
+    assert track.worth("an energetic tune at a leisurely pace") == pytest.approx(slow - 3)
+    assert track.worth("a calm tune at a leisurely pace") == pytest.approx(2 * slow)
