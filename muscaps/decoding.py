@@ -47,6 +47,29 @@ class WordGuide(Protocol):
         """Return what to add to log P(next word), (batch * beams, vocab), after words, (batch * beams, steps)."""
         ...
 
+    def ruled_out(self, words: Tensor) -> Tensor | None:
+        """Return which next words must not follow, same shapes; None if all may."""
+        ...
+
+
+def allowed_words(
+    log_probs: Tensor, words: Tensor, constraints: WordConstraints | None, guide: WordGuide | None
+) -> Tensor:
+    """Return log P(next word) with -inf for words that guide or constraints exclude.
+
+    The guide comes first: what a word's probability is compared with (`least_word_share`) must be allowed itself.
+
+    Args:
+        log_probs: (batch * beams, vocab).
+        words: Ids so far, (batch * beams, steps).
+        constraints: None for no constraint.
+        guide: None for no guide.
+    """
+    ruled_out = None if guide is None else guide.ruled_out(words)
+    if ruled_out is not None:
+        log_probs = log_probs.masked_fill(ruled_out, float("-inf"))
+    return log_probs if constraints is None else constraints.constrained(log_probs, words)
+
 
 @torch.inference_mode()
 def greedy_search(
@@ -77,8 +100,7 @@ def greedy_search(
     words = torch.full((batch, max_words), NO_WORD, device=device)
     for step in range(max_words):
         log_probs, state = model.step(encoded, state, word)
-        if constraints is not None:
-            log_probs = constraints.constrained(log_probs, words[:, :step])
+        log_probs = allowed_words(log_probs, words[:, :step], constraints, guide)
         preferred = log_probs if guide is None else log_probs + guide.bonus(words[:, :step])
         word = preferred.argmax(dim=-1)
         log_prob += torch.where(finished, 0.0, log_probs.gather(1, word.unsqueeze(1)).squeeze(1).double())
@@ -264,11 +286,9 @@ class _Search(NamedTuple):
         words = self.beams.words
         last = words[:, :, step - 1] if step else torch.full_like(words[:, :, 0], SOS)
         log_probs, state = model.step(self.encoded, self.state, last.clamp(min=0).flatten())
-        if constraints is not None:
-            log_probs = constraints.constrained(log_probs, words[:, :, :step].flatten(0, 1))
-        preferred = log_probs
-        if self.guide is not None:
-            preferred = log_probs + self.guide.bonus(words[:, :, :step].flatten(0, 1))
+        before = words[:, :, :step].flatten(0, 1)
+        log_probs = allowed_words(log_probs, before, constraints, self.guide)
+        preferred = log_probs if self.guide is None else log_probs + self.guide.bonus(before)
         beams, parent = self.beams.extend(log_probs, preferred, step)
         return _Search(
             self.tracks,

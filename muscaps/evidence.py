@@ -4,7 +4,8 @@ Conventions:
 
 - A claim (`muscaps.lexicon`) has evidence where the checkpoint scores its facet and tag. Evidence is a log-odds: the
   logit of the calibrated score minus the logit of a threshold, positive above the threshold and
-  negative below. It is clipped to a limit on both sides, except below a floor, where the claim is all but ruled out.
+  negative below. It is clipped to a limit on both sides. Words that claim a tag with a score below a floor are ruled
+  out.
 - A caption's evidence is the sum over the different tags that it claims; a tag claimed by two words counts once.
 - Two tempos contradict each other, as do dark and bright, high and low energy, vocals with none, and a slow tempo with
   high energy ("energetic at a leisurely pace"). The tag that a caption claims first counts; each that contradicts it
@@ -26,8 +27,6 @@ from torch import Tensor
 
 from muscaps.lexicon import Claim, claims, exclude_each_other, starts_longer_phrase
 
-FLOOR_COST = 10.0
-"""Nats that a claim with a score below the floor costs, times the weight: more than a whole caption is worth."""
 STATED_ONCE = frozenset({"tempo"})
 """Facets whose tags a caption states once."""
 
@@ -65,7 +64,7 @@ class EvidenceConfig:
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Other thresholds by facet and tag, e.g. for tags that most tracks have."""
     floor: float = 0.0
-    """Score below which a claim costs `FLOOR_COST`, so that it is hardly ever made."""
+    """Score below which a word that claims a tag is ruled out."""
 
     def __post_init__(self) -> None:
         if not (self.weight >= 0 and self.limit > 0):
@@ -127,8 +126,7 @@ class EvidenceScorer:
     def log_odds(self, scores: Tensor) -> Tensor:
         """Return the evidence of each tag in nats, same shape as the scores."""
         logits = torch.logit(scores.double(), eps=1e-6) - self._threshold_logits.to(scores.device)
-        worth = logits.clamp(-self.config.limit, self.config.limit)
-        return worth.masked_fill(scores < self.config.floor, -FLOOR_COST)
+        return logits.clamp(-self.config.limit, self.config.limit)
 
     def guide(self, scores: Tensor) -> "EvidenceGuide":
         """Return what a search needs to know of some tracks.
@@ -138,7 +136,8 @@ class EvidenceScorer:
         """
         worth = self.config.weight * self.log_odds(scores).float()
         penalty = self.config.weight * self.config.limit
-        return EvidenceGuide(self._claims_of_word, worth, self._excludes, self._stated_once, penalty)
+        below = scores < self.config.floor
+        return EvidenceGuide(self._claims_of_word, worth, self._excludes, self._stated_once, penalty, below)
 
     def of_track(self, scores: Tensor) -> "TrackEvidence":
         """Return what judges finished captions of one track.
@@ -198,7 +197,13 @@ class EvidenceGuide:
     """Evidence about the tracks of a batch, for every next word."""
 
     def __init__(
-        self, claims_of_word: Tensor, worth: Tensor, excludes: Tensor, stated_once: Tensor, penalty: float
+        self,
+        claims_of_word: Tensor,
+        worth: Tensor,
+        excludes: Tensor,
+        stated_once: Tensor,
+        penalty: float,
+        below_floor: Tensor,
     ) -> None:
         """Keep the tables.
 
@@ -208,13 +213,27 @@ class EvidenceGuide:
             excludes: 1 where two tags contradict each other, (tags, tags).
             stated_once: 1 where a second statement of the same tag costs the penalty, (tags,).
             penalty: Nats that a contradiction or a second statement costs.
+            below_floor: Tags that must not be claimed, (batch, tags).
         """
         self._claims_of_word, self._worth = claims_of_word, worth
         self._excludes, self._stated_once, self._penalty = excludes, stated_once, penalty
+        self._below_floor = below_floor
+        self._ruled_out = (below_floor.to(claims_of_word.dtype) @ claims_of_word[:-1].T) > 0
 
     def select(self, rows: Tensor) -> "EvidenceGuide":
         """Return the given tracks."""
-        return EvidenceGuide(self._claims_of_word, self._worth[rows], self._excludes, self._stated_once, self._penalty)
+        return EvidenceGuide(
+            self._claims_of_word,
+            self._worth[rows],
+            self._excludes,
+            self._stated_once,
+            self._penalty,
+            self._below_floor[rows],
+        )
+
+    def ruled_out(self, words: Tensor) -> Tensor:
+        """Return the words that claim a tag with too low a score, (batch * beams, vocab)."""
+        return self._ruled_out.repeat_interleave(len(words) // len(self._ruled_out), dim=0)
 
     def bonus(self, words: Tensor) -> Tensor:
         """Return what each next word would be worth; a tag that was claimed before is worth nothing more.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from muscaps.config import DecodingOptions
-from muscaps.decoding import NO_WORD, Hypothesis, WordGuide
+from muscaps.decoding import NO_WORD, Hypothesis, WordGuide, allowed_words
 from muscaps.length_limit import LengthLimit
 from muscaps.models.caption_model import CaptionModel, EncodedAudio
 from muscaps.vocabulary import EOS, SOS
@@ -81,8 +81,7 @@ def limited_search(
         before = words[:, :, :step].flatten(0, 1)
         last = words[:, :, step - 1].flatten() if step else torch.full((batch * beams,), SOS, device=device)
         log_probs, state = model.step(encoded, state, last.clamp(min=0))
-        if constraints is not None:
-            log_probs = constraints.constrained(log_probs, before)
+        log_probs = allowed_words(log_probs, before, constraints, guide)
         preferred = log_probs if guide is None else log_probs + guide.bonus(before)
         if step:
             end = log_probs[:, EOS].masked_fill(~limit.may_be_last[last], float("-inf")).view(batch, beams).double()

@@ -12,7 +12,7 @@ beginning with.
 import torch
 from torch import Tensor
 
-from muscaps.decoding import WordGuide
+from muscaps.decoding import WordGuide, allowed_words
 from muscaps.models.caption_model import CaptionModel, EncodedAudio
 from muscaps.vocabulary import SOS
 from muscaps.word_constraints import WordConstraints
@@ -56,8 +56,7 @@ def drawn_first_words(
     batch, device = len(numbers), numbers.device
     log_probs, _ = model.step(encoded, model.start(encoded), torch.full((batch,), SOS, device=device))
     nothing = torch.empty(batch, 0, dtype=torch.long, device=device)
-    if constraints is not None:
-        log_probs = constraints.constrained(log_probs, nothing)
+    log_probs = allowed_words(log_probs, nothing, constraints, evidence)
     if evidence is not None:
         log_probs = log_probs + evidence.bonus(nothing).clamp(max=0.0)
     share, word = log_probs.double().softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
@@ -81,9 +80,13 @@ class FirstWords:
         return FirstWords(self._words[rows], self._vocabulary_size)
 
     def bonus(self, words: Tensor) -> Tensor:
-        """Return -inf for all first words but one, and 0 for all later words, (batch * beams, vocab)."""
-        bonus = torch.zeros(len(words), self._vocabulary_size, device=words.device)
+        """Return 0 for every word, (batch * beams, vocab)."""
+        return torch.zeros(len(words), self._vocabulary_size, device=words.device)
+
+    def ruled_out(self, words: Tensor) -> Tensor | None:
+        """Return all first words but one for each track, (batch * beams, vocab); None after the first word."""
         if words.shape[1]:
-            return bonus
+            return None
         allowed = self._words.repeat_interleave(len(words) // len(self._words)).unsqueeze(1)
-        return bonus.fill_(float("-inf")).scatter_(1, allowed, 0.0)
+        everything = torch.ones(len(words), self._vocabulary_size, dtype=torch.bool, device=words.device)
+        return everything.scatter_(1, allowed, False)

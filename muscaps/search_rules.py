@@ -138,3 +138,7 @@ class _GuideSum:
 
     def bonus(self, words: Tensor) -> Tensor:
         return torch.stack([part.bonus(words) for part in self._parts]).sum(dim=0)
+
+    def ruled_out(self, words: Tensor) -> Tensor | None:
+        found = [mask for part in self._parts if (mask := part.ruled_out(words)) is not None]
+        return torch.stack(found).any(dim=0) if found else None

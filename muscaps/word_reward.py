@@ -33,6 +33,10 @@ class WordReward:
         """Return the reward of each next word, (batch * beams, vocab)."""
         return self._bonus.expand(len(words), -1)
 
+    def ruled_out(self, words: Tensor) -> None:
+        """Return None: every word may follow."""
+        return None
+
     def total(self, word_ids: Sequence[int]) -> float:
         """Return the reward of a whole caption in nats."""
         return sum(self._rewards[index] for index in word_ids)

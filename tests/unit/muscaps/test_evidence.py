@@ -157,13 +157,15 @@ def test_a_card_without_the_section_gives_weight_0():
     assert EvidenceConfig.of_card(card) == EvidenceConfig(weight=0.5, threshold=0.3, limit=2.0)
 
 
-def test_a_claim_below_the_floor_costs_more_than_the_limit():
-    config = EvidenceConfig.of_card({"evidence_weight": 1.0, "evidence_limit": 3.0, "evidence_floor": 0.2})
+def test_words_that_claim_a_tag_below_the_floor_are_ruled_out():
+    config = EvidenceConfig.of_card({"evidence_weight": 1.0, "evidence_floor": 0.2})
     names = [("instrument", "piano"), ("instrument", "woodwind")]
-    scores = torch.tensor([0.19, 0.2], dtype=torch.float64)
-    assert EvidenceScorer(["piano", "flute"], names, config).log_odds(scores).tolist() == pytest.approx(
-        [-10, math.log(0.2 / 0.8)]
-    )
+    scorer_ = EvidenceScorer(["a", "piano", "flute"], names, config)
+    guide = scorer_.guide(torch.tensor([[0.19, 0.2], [0.9, 0.1]], dtype=torch.float64))
+    words = torch.zeros(4, 1, dtype=torch.long)  # two hypotheses each
+    expected = [[False, True, False]] * 2 + [[False, False, True]] * 2
+    assert guide.ruled_out(words).tolist() == expected
+    assert guide.select(torch.tensor([1])).ruled_out(words[:2]).tolist() == expected[2:]
 
 
 def test_a_tag_can_have_a_threshold_of_its_own():

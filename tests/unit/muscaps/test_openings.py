@@ -39,15 +39,18 @@ class OneSentence:
 
 
 class Evidence:
-    """Speaks for techno and against darkness."""
+    """Speaks for techno and rules out darkness."""
 
     def select(self, rows):
         return self
 
     def bonus(self, words):
         bonus = torch.zeros(len(words), len(WORDS))
-        bonus[:, WORDS.index("techno")], bonus[:, WORDS.index("dark")] = 3.0, -math.inf
+        bonus[:, WORDS.index("techno")] = 3.0
         return bonus
+
+    def ruled_out(self, words):
+        return torch.tensor([word == "dark" for word in WORDS]).expand(len(words), -1)
 
 
 def drawn(numbers, mass=1.0, constraints=None, evidence=None):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from muscaps.config import DecodingOptions
-from muscaps.decoding import beam_search
+from muscaps.decoding import allowed_words, beam_search
 from muscaps.lexicon import content_word
 from muscaps.models.caption_model import DecoderState, EncodedAudio
 from muscaps.vocabulary import EOS, SOS, SPECIAL_TOKENS, UNK
@@ -183,6 +183,28 @@ def test_an_improbable_word_does_not_follow():
     kept = torch.nonzero(left[0].isfinite()).flatten().tolist()
     assert [WORDS[index] for index in kept] == ["a", "dark"]  # at least a tenth of 0.3: <unk> does not count
     assert left[0, kept].tolist() == shares.log()[0, kept].tolist()
+
+
+class RuledOut:
+    """A guide that rules out "a"."""
+
+    def select(self, rows):
+        return self
+
+    def bonus(self, words):
+        return torch.zeros(len(words), len(WORDS))
+
+    def ruled_out(self, words):
+        return torch.tensor([word == "a" for word in WORDS]).expand(len(words), -1)
+
+
+def test_words_are_compared_with_the_most_probable_one_that_the_guide_allows():
+    constraints = WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, least_word_share=0.1)
+    shares = torch.full((1, len(WORDS)), 0.0001)
+    shares[0, [WORDS.index("a"), WORDS.index("dark"), WORDS.index("bass")]] = torch.tensor([0.9, 0.05, 0.002])
+    nothing = torch.zeros(1, 0, dtype=torch.long)
+    left = allowed_words(shares.log(), nothing, constraints, RuledOut())
+    assert [WORDS[index] for index in torch.nonzero(left[0].isfinite()).flatten()] == ["dark"]
 
 
 def test_a_share_that_is_none_is_refused():
