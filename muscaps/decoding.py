@@ -7,6 +7,7 @@ Departs from the published program: it returns an empty caption if no hypothesis
 Here the most probable unfinished hypothesis is returned.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
@@ -20,6 +21,8 @@ from muscaps.word_constraints import WordConstraints
 
 STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 4}
 """Words between two checks whether a search is complete. A check makes the host wait for a GPU; a word costs little."""
+LEAST_LEFT = 0.1
+"""Probability that the words which a guide leaves need together."""
 NO_WORD = -1
 """Fills the positions after the last word of a hypothesis. `<pad>` cannot, because a model may predict it."""
 
@@ -48,7 +51,7 @@ class WordGuide(Protocol):
         ...
 
     def ruled_out(self, words: Tensor) -> Tensor | None:
-        """Return which next words must not follow, same shapes; None if all may."""
+        """Return which next words should not follow, same shapes; None if all may."""
         ...
 
 
@@ -57,7 +60,8 @@ def allowed_words(
 ) -> Tensor:
     """Return log P(next word) with -inf for words that guide or constraints exclude.
 
-    The guide comes first: what a word's probability is compared with (`least_word_share`) must be allowed itself.
+    The guide comes first: what a word's probability is compared with (`least_word_share`) must be allowed itself. Where
+    the words that the guide leaves are improbable together, it rules out nothing: there is no other way to go on.
 
     Args:
         log_probs: (batch * beams, vocab).
@@ -67,7 +71,9 @@ def allowed_words(
     """
     ruled_out = None if guide is None else guide.ruled_out(words)
     if ruled_out is not None:
-        log_probs = log_probs.masked_fill(ruled_out, float("-inf"))
+        left = log_probs.masked_fill(ruled_out, float("-inf"))
+        can_go_on = left.logsumexp(dim=1, keepdim=True) >= math.log(LEAST_LEFT)
+        log_probs = torch.where(can_go_on, left, log_probs)
     return log_probs if constraints is None else constraints.constrained(log_probs, words)
 
 

@@ -64,7 +64,7 @@ class EvidenceConfig:
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Other thresholds by facet and tag, e.g. for tags that most tracks have."""
     floor: float = 0.0
-    """Score below which a word that claims a tag is ruled out."""
+    """Score below which a word that claims a tag is ruled out (`decoding.LEAST_LEFT` says when it is not)."""
 
     def __post_init__(self) -> None:
         if not (self.weight >= 0 and self.limit > 0):

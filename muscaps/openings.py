@@ -80,13 +80,13 @@ class FirstWords:
         return FirstWords(self._words[rows], self._vocabulary_size)
 
     def bonus(self, words: Tensor) -> Tensor:
-        """Return 0 for every word, (batch * beams, vocab)."""
-        return torch.zeros(len(words), self._vocabulary_size, device=words.device)
-
-    def ruled_out(self, words: Tensor) -> Tensor | None:
-        """Return all first words but one for each track, (batch * beams, vocab); None after the first word."""
+        """Return -inf for all first words but one, and 0 for all later words, (batch * beams, vocab)."""
+        bonus = torch.zeros(len(words), self._vocabulary_size, device=words.device)
         if words.shape[1]:
-            return None
+            return bonus
         allowed = self._words.repeat_interleave(len(words) // len(self._words)).unsqueeze(1)
-        everything = torch.ones(len(words), self._vocabulary_size, dtype=torch.bool, device=words.device)
-        return everything.scatter_(1, allowed, False)
+        return bonus.fill_(float("-inf")).scatter_(1, allowed, 0.0)
+
+    def ruled_out(self, words: Tensor) -> None:
+        """Return None: the bonus says it all."""
+        return None

@@ -201,10 +201,18 @@ class RuledOut:
 def test_words_are_compared_with_the_most_probable_one_that_the_guide_allows():
     constraints = WordConstraints(WORDS, no_repeated_words=False, allow_unknown=True, least_word_share=0.1)
     shares = torch.full((1, len(WORDS)), 0.0001)
-    shares[0, [WORDS.index("a"), WORDS.index("dark"), WORDS.index("bass")]] = torch.tensor([0.9, 0.05, 0.002])
+    shares[0, [WORDS.index("a"), WORDS.index("dark"), WORDS.index("bass")]] = torch.tensor([0.8, 0.19, 0.009])
     nothing = torch.zeros(1, 0, dtype=torch.long)
     left = allowed_words(shares.log(), nothing, constraints, RuledOut())
     assert [WORDS[index] for index in torch.nonzero(left[0].isfinite()).flatten()] == ["dark"]
+
+
+def test_a_guide_rules_nothing_out_where_hardly_anything_is_left():
+    shares = torch.full((2, len(WORDS)), 1e-6)
+    shares[0, WORDS.index("a")], shares[1, WORDS.index("a")] = 0.95, 0.85
+    shares[0, WORDS.index("dark")], shares[1, WORDS.index("dark")] = 0.05, 0.15
+    left = allowed_words(shares.log(), torch.zeros(2, 0, dtype=torch.long), None, RuledOut())
+    assert left[:, WORDS.index("a")].isfinite().tolist() == [True, False]
 
 
 def test_a_share_that_is_none_is_refused():
