@@ -61,7 +61,7 @@ class SearchRules:
         self._opening_mass = float(decoding.get("opening_mass", 0.0))
         self.articles = bool(decoding.get("articles", False))
         """Whether sentences get "a" or "an" by the sound of the next word."""
-        self._constraints: dict[tuple[bool, bool], WordConstraints] = {}
+        self._constraints: dict[tuple[bool, bool, bool], WordConstraints] = {}
         self._limits: dict[tuple[int | None, int | None], LengthLimit] = {}
         self._evidence: EvidenceScorer | None = None
         if tagger is not None:
@@ -73,10 +73,12 @@ class SearchRules:
         """Return the constraints on words, None if there are none; created once per choice of options.
 
         The card's `excluded_phrases` and `least_word_share` apply together with `no_repeated_words`: all are about
-        language.
+        language. Under a limit of words or characters improbable words may follow, because short sentences are
+        improbable.
         """
-        chosen = bool(options.no_repeated_words), options.allow_unknown is not False
-        if chosen == (False, True):
+        limited = options.word_limit is not None or options.char_limit is not None
+        chosen = bool(options.no_repeated_words), options.allow_unknown is not False, limited
+        if chosen[:2] == (False, True):
             return None
         if chosen not in self._constraints:
             self._constraints[chosen] = WordConstraints(
@@ -84,7 +86,7 @@ class SearchRules:
                 no_repeated_words=chosen[0],
                 allow_unknown=chosen[1],
                 excluded_phrases=self._excluded_phrases if chosen[0] else (),
-                least_word_share=self._least_word_share if chosen[0] else 0.0,
+                least_word_share=self._least_word_share if chosen[0] and not limited else 0.0,
                 device=self._device,
             )
         return self._constraints[chosen]
@@ -119,7 +121,7 @@ class SearchRules:
         rules = [TrackRules(reward=reward, evidence=self._evidence.of_track(row)) for row in scores]
         evidence = self._evidence.guide(scores.to(self._device)) if self._evidence.config.weight else None
         first_words: FirstWords | None = None
-        if self._opening_mass:
+        if self._opening_mass and self.limit(options) is None:  # few openings lead to a short sentence
             numbers = track_numbers(logits[:, self._described]).to(self._device)
             drawn = drawn_first_words(model, encoded, numbers, self._opening_mass, self.constraints(options), evidence)
             first_words = FirstWords(drawn, len(self._words))

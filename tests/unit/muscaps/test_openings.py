@@ -146,7 +146,7 @@ def first_words(captions):
     return [caption.words[0] for caption in captions]
 
 
-@pytest.mark.parametrize("options", [{}, {"beam_size": 1}, {"word_limit": 8}])
+@pytest.mark.parametrize("options", [{}, {"beam_size": 1}])
 def test_captions_begin_with_other_words_and_do_not_depend_on_the_batch(captioner_with, features, options):
     options = DecodingOptions(**options)
     captioner = captioner_with(opening_mass=0.9)
@@ -155,6 +155,15 @@ def test_captions_begin_with_other_words_and_do_not_depend_on_the_batch(captione
     assert first_words(captions) != first_words(plain)
     alone = [captioner.caption_features([track], options)[0] for track in features]
     assert [one.words for one in alone] == [one.words for one in captions]
+
+
+@pytest.mark.parametrize("limit", [{"word_limit": 8}, {"char_limit": 40}])
+def test_under_a_limit_nothing_is_drawn_and_improbable_words_may_follow(captioner_with, features, limit):
+    captions = captioner_with(opening_mass=0.9, least_word_share=0.5).caption_features(
+        features, DecodingOptions(**limit)
+    )
+    plain = captioner_with().caption_features(features, DecodingOptions(**limit))
+    assert [one.words for one in captions] == [one.words for one in plain]
 
 
 def test_a_head_for_other_sounds_changes_no_caption(captioner_with, features):
