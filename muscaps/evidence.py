@@ -136,8 +136,11 @@ class EvidenceScorer:
         """
         worth = self.config.weight * self.log_odds(scores).float()
         penalty = self.config.weight * self.config.limit
-        below = scores < self.config.floor
-        return EvidenceGuide(self._claims_of_word, worth, self._excludes, self._stated_once, penalty, below)
+        ruled_out = None
+        if self.config.floor:
+            below = (scores < self.config.floor).to(self._claims_of_word.dtype)
+            ruled_out = below @ self._claims_of_word[:-1].T > 0
+        return EvidenceGuide(self._claims_of_word, worth, self._excludes, self._stated_once, penalty, ruled_out)
 
     def of_track(self, scores: Tensor) -> "TrackEvidence":
         """Return what judges finished captions of one track.
@@ -203,7 +206,7 @@ class EvidenceGuide:
         excludes: Tensor,
         stated_once: Tensor,
         penalty: float,
-        below_floor: Tensor,
+        ruled_out: Tensor | None,
     ) -> None:
         """Keep the tables.
 
@@ -213,12 +216,11 @@ class EvidenceGuide:
             excludes: 1 where two tags contradict each other, (tags, tags).
             stated_once: 1 where a second statement of the same tag costs the penalty, (tags,).
             penalty: Nats that a contradiction or a second statement costs.
-            below_floor: Tags that must not be claimed, (batch, tags).
+            ruled_out: Words that claim a tag with too low a score, (batch, vocab); None for none.
         """
         self._claims_of_word, self._worth = claims_of_word, worth
         self._excludes, self._stated_once, self._penalty = excludes, stated_once, penalty
-        self._below_floor = below_floor
-        self._ruled_out = (below_floor.to(claims_of_word.dtype) @ claims_of_word[:-1].T) > 0
+        self._ruled_out = ruled_out
 
     def select(self, rows: Tensor) -> "EvidenceGuide":
         """Return the given tracks."""
@@ -228,11 +230,13 @@ class EvidenceGuide:
             self._excludes,
             self._stated_once,
             self._penalty,
-            self._below_floor[rows],
+            None if self._ruled_out is None else self._ruled_out[rows],
         )
 
-    def ruled_out(self, words: Tensor) -> Tensor:
-        """Return the words that claim a tag with too low a score, (batch * beams, vocab)."""
+    def ruled_out(self, words: Tensor) -> Tensor | None:
+        """Return the words that claim a tag with too low a score, (batch * beams, vocab); None for none."""
+        if self._ruled_out is None:
+            return None
         return self._ruled_out.repeat_interleave(len(words) // len(self._ruled_out), dim=0)
 
     def bonus(self, words: Tensor) -> Tensor:

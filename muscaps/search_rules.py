@@ -76,7 +76,7 @@ class SearchRules:
         language. Under a limit of words or characters improbable words may follow, because short sentences are
         improbable.
         """
-        limited = options.word_limit is not None or options.char_limit is not None
+        limited = self.limit(options) is not None
         chosen = bool(options.no_repeated_words), options.allow_unknown is not False, limited
         if chosen[:2] == (False, True):
             return None

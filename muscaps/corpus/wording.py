@@ -36,7 +36,7 @@ _SECTIONS: tuple[tuple[frozenset[str], int, str], ...] = (
 )
 """Instruments, and how many of them a caption sums up as a section."""
 _DRUMS = frozenset({"drums", "percussion", "drum kit", "brushed kit", "drum machine"})
-_THIRD_PERSON = {"carry": "carries", "push": "pushes"}
+_THIRD_PERSON = {"carry": "carries"}
 
 
 def pick(options: Sequence[str], rng: np.random.Generator) -> str:

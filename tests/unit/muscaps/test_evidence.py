@@ -8,12 +8,13 @@ import torch
 
 from muscaps import Captioner, DecodingOptions
 from muscaps.caption import to_caption
-from muscaps.checkpoint import load_checkpoint, save_checkpoint
+from muscaps.checkpoint import load_checkpoint
 from muscaps.decoding import Hypothesis
 from muscaps.evidence import Evidence, EvidenceConfig, EvidenceScorer
 from muscaps.search_rules import TrackRules
 from muscaps.tagger import TagHeads
 from muscaps.vocabulary import SPECIAL_TOKENS, Vocabulary
+from tests.tagged_checkpoint import write_tagged
 
 NAMES = (
     ("instrument", "strings"),
@@ -184,24 +185,13 @@ def tagged(tiny_checkpoint, tmp_path_factory):
     """Write the tiny captioner with heads that are sure of piano and of no other instrument."""
 
     def write(weight):
-        plain = load_checkpoint(tiny_checkpoint)
         names = tuple(("instrument", tag) for tag in ("piano", "guitar", "drums", "strings", "synth", "brass"))
-        width = plain.model.feature_extractor.feature_dim
+        width = load_checkpoint(tiny_checkpoint).model.feature_extractor.feature_dim
         bias = torch.tensor([4.0] + [-4.0] * (len(names) - 1))
         heads = TagHeads(names=names, weight=torch.zeros(len(names), width), bias=bias, card={})
         directory = tmp_path_factory.mktemp("tagged") / "checkpoint"
         decoding = {"no_repeated_words": True, "evidence_weight": weight}
-        save_checkpoint(
-            directory,
-            plain.model,
-            plain.vocabulary,
-            name="tagged",
-            training={},
-            metrics={},
-            tagger=heads,
-            sections={"decoding": decoding},
-        )
-        return Captioner.load(directory)
+        return Captioner.load(write_tagged(tiny_checkpoint, directory, heads, decoding=decoding))
 
     return write
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from muscaps import Captioner, DecodingOptions
-from muscaps.checkpoint import load_checkpoint, save_checkpoint
+from muscaps.checkpoint import load_checkpoint
 from muscaps.decoding import beam_search, greedy_search
 from muscaps.models.caption_model import DecoderState, EncodedAudio
 from muscaps.openings import FirstWords, drawn_first_words, track_numbers
@@ -15,6 +15,7 @@ from muscaps.tagger import TagHeads
 from muscaps.tags import MUSIC
 from muscaps.vocabulary import EOS, SPECIAL_TOKENS
 from muscaps.word_constraints import WordConstraints
+from tests.tagged_checkpoint import write_tagged
 
 WORDS = [*SPECIAL_TOKENS, "a", "dark", "techno", "piano", "track"]
 FIRST = {"a": 0.4, "dark": 0.3, "techno": 0.2, "piano": 0.06, "track": 0.04}
@@ -114,23 +115,13 @@ def captioner_with(tiny_checkpoint, tmp_path_factory):
     """Load the tiny captioner with random tag heads and some settings of the card's section `decoding`."""
 
     def load(extra_heads=(), **decoding):
-        plain = load_checkpoint(tiny_checkpoint)
         names = (*(("instrument", tag) for tag in ("piano", "guitar", "drums", "strings")), *extra_heads)
-        weights = np.random.default_rng(1).normal(0, 1, (len(names), plain.model.feature_extractor.feature_dim))
-        weight = torch.from_numpy(weights).float()
+        width = load_checkpoint(tiny_checkpoint).model.feature_extractor.feature_dim
+        weight = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (len(names), width))).float()
         heads = TagHeads(names=names, weight=weight, bias=torch.zeros(len(names)), card={})
         directory = tmp_path_factory.mktemp("drawn") / "checkpoint"
-        save_checkpoint(
-            directory,
-            plain.model,
-            plain.vocabulary,
-            name="drawn",
-            training={},
-            metrics={},
-            tagger=heads,
-            sections={"decoding": {"no_repeated_words": True, **decoding}},
-        )
-        return Captioner.load(directory)
+        decoding = {"no_repeated_words": True, **decoding}
+        return Captioner.load(write_tagged(tiny_checkpoint, directory, heads, decoding=decoding))
 
     return load
 

@@ -10,6 +10,7 @@ from muscaps.captioner import Captioner
 from muscaps.checkpoint import CARD, CheckpointError, load_checkpoint, save_checkpoint
 from muscaps.tagger import TagHeads
 from muscaps.tags import Tag
+from tests.tagged_checkpoint import write_tagged
 
 NAMES = (("instrument", "piano"), ("instrument", "strings"), ("mood", "dark"))
 
@@ -32,19 +33,8 @@ def tracks(width=4, lengths=(1, 3, 7)):
 @pytest.fixture
 def tagged_checkpoint(tiny_checkpoint, tmp_path):
     """The tiny captioner with three heads, and those heads."""
-    plain = load_checkpoint(tiny_checkpoint)
-    tagger = heads(plain.model.feature_extractor.feature_dim)
-    save_checkpoint(
-        tmp_path / "tagged",
-        plain.model,
-        plain.vocabulary,
-        name="tagged",
-        training={},
-        metrics={},
-        tagger=tagger,
-        sections={"notices": ["a licence"]},
-    )
-    return tmp_path / "tagged", tagger
+    tagger = heads(load_checkpoint(tiny_checkpoint).model.feature_extractor.feature_dim)
+    return write_tagged(tiny_checkpoint, tmp_path / "tagged", tagger, notices=["a licence"]), tagger
 
 
 def test_a_score_is_the_sigmoid_of_a_head_on_the_mean_of_the_chunks():
