@@ -1,6 +1,8 @@
 """Captions: a track's hypotheses in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +46,7 @@ class Caption:
     evidence: tuple[Evidence, ...] = ()
     """Tag scores of the caption's claims, in the order of the text; empty without tag heads."""
     alternatives: tuple[Alternative, ...] = ()
-    """Other hypotheses, best first."""
+    """Other hypotheses: the best of each other first word, then the rest, each best first."""
     segments: tuple[Segment, ...] = ()
     """Time-coded captions, where asked for."""
     attention: npt.NDArray[np.float32] | None = field(default=None, repr=False)
@@ -54,7 +56,7 @@ class Caption:
 
 
 def to_caption(
-    hypotheses: list[Hypothesis],
+    searches: Sequence[Sequence[Hypothesis]],
     vocabulary: Vocabulary,
     num_alternatives: int,
     rules: TrackRules | None = None,
@@ -63,28 +65,51 @@ def to_caption(
 ) -> Caption:
     """Turn a track's ranked hypotheses into a caption.
 
-    Hypotheses without text (only commas, for example) are left out unless all are without text.
+    Hypotheses without text (only commas, for example) are left out unless all are without text. Of several searches the
+    best hypothesis of each comes first, so that alternatives differ.
 
     Args:
-        hypotheses: Best first.
+        searches: What each search of the track has found, best first.
         vocabulary: The words.
         num_alternatives: Most other hypotheses to keep.
         rules: Compare hypotheses anew, finished ones first: by the claims of the whole text; None keeps their order.
         articles: See `vocabulary.detokenize`.
     """
-    texts = [
-        (hypothesis, detokenize(vocabulary.decode(hypothesis.word_ids), articles=articles)) for hypothesis in hypotheses
+    found = [
+        sorted((_in_words(one, vocabulary, rules, articles) for one in hypotheses), key=_RANK)
+        for hypotheses in searches
     ]
-    if rules is not None:
-        texts.sort(key=lambda pair: (not pair[0].finished, -rules.score(*pair)))
-    (best, text), *others = [pair for pair in texts if pair[1]] or texts
+    with_text = [[one for one in worded if one.text] for worded in found]
+    ranked = [worded for worded in (with_text if any(with_text) else found) if worded]
+    best_of_each = sorted((first for first, *_ in ranked), key=_RANK)
+    rest = sorted((one for _, *others in ranked for one in others), key=_RANK)
+    best, *others = [*best_of_each, *rest]
     return Caption(
-        text=text,
-        words=tuple(vocabulary.words[index] for index in best.word_ids),
-        word_ids=best.word_ids,
-        log_prob=best.log_prob,
-        evidence=rules.entries(text) if rules is not None else (),
+        text=best.text,
+        words=tuple(vocabulary.words[index] for index in best.hypothesis.word_ids),
+        word_ids=best.hypothesis.word_ids,
+        log_prob=best.hypothesis.log_prob,
+        evidence=rules.entries(best.text) if rules is not None else (),
         alternatives=tuple(
-            Alternative(text=text, log_prob=other.log_prob) for other, text in others[:num_alternatives]
+            Alternative(text=other.text, log_prob=other.hypothesis.log_prob) for other in others[:num_alternatives]
         ),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Worded:
+    """A hypothesis in words."""
+
+    hypothesis: Hypothesis
+    text: str
+    rank: tuple[bool, float]
+    """The least is the best; equal for all where their order stays."""
+
+
+_RANK = attrgetter("rank")
+
+
+def _in_words(hypothesis: Hypothesis, vocabulary: Vocabulary, rules: TrackRules | None, articles: bool) -> _Worded:
+    text = detokenize(vocabulary.decode(hypothesis.word_ids), articles=articles)
+    rank = (False, 0.0) if rules is None else (not hypothesis.finished, -rules.score(hypothesis, text))
+    return _Worded(hypothesis=hypothesis, text=text, rank=rank)

@@ -201,16 +201,17 @@ class Captioner:
 
     def _caption_some(self, features: Sequence[Features], options: DecodingOptions) -> list[Caption]:
         encoded = self._encode(features)
-        guide, rules = self._rules.of_tracks(features, options, self._decoder, encoded)
+        searches = self._rules.of_tracks(features, options, self._decoder, encoded)
         constraints, limit = self._rules.constraints(options), self._rules.limit(options)
         if limit is None:
-            searched = beam_search(self._decoder, encoded, options, constraints, guide)
+            hypotheses = beam_search(self._decoder, searches.encoded, options, constraints, searches.guide)
         else:
-            searched = limited_search(self._decoder, encoded, options, limit, constraints, guide)
+            hypotheses = limited_search(self._decoder, searches.encoded, options, limit, constraints, searches.guide)
         worded = partial(to_caption, vocabulary=self.vocabulary, articles=self._rules.articles)
+        by_track = zip(searches.by_track(hypotheses), searches.rules, encoded.embedding.cpu().numpy(), strict=True)
         found = [
-            replace(worded(hypotheses, num_alternatives=options.num_alternatives, rules=of_track), embedding=embedding)
-            for hypotheses, of_track, embedding in zip(searched, rules, encoded.embedding.cpu().numpy(), strict=True)
+            replace(worded(of_track, num_alternatives=options.num_alternatives, rules=rules), embedding=embedding)
+            for of_track, rules, embedding in by_track
         ]
         if not options.attention or encoded.mask is None:
             return found

@@ -1,8 +1,8 @@
-"""The first word of a caption, drawn by a number of the track, so that captions of similar tracks begin differently.
+"""First words of captions, drawn by a number of the track, so that captions of similar tracks begin differently.
 
 The most probable sentences of similar tracks have the same form. A captioner whose training captions have many forms
-knows them all, but a search for the most probable caption uses only the first. So the first word is drawn from the
-captioner's own distribution, and the search continues from it.
+knows them all, but a search for the most probable caption uses only the first. So a few first words are drawn from the
+captioner's own distribution, each begins a search, and the best caption of all searches wins.
 
 The draw is no chance: a track's tag logits give its number, so the same audio gets the same caption everywhere.
 Evidence can make a first word less probable and never more: a claim that the scores support is worth saying, not worth
@@ -36,22 +36,24 @@ def drawn_first_words(
     model: CaptionModel,
     encoded: EncodedAudio,
     numbers: Tensor,
+    count: int,
     mass: float,
     constraints: WordConstraints | None,
     evidence: WordGuide | None,
-) -> Tensor:
-    """Draw the first word of each track.
+) -> tuple[Tensor, Tensor]:
+    """Draw first words of each track, at evenly spaced numbers from its own on.
 
     Args:
         model: Predicts the first word.
         encoded: Tracks, one row each.
         numbers: From 0 to 1, (batch,).
-        mass: The word is one of the most probable ones that have this probability together.
+        count: Draws per track; a word that is drawn twice counts once.
+        mass: Only the most probable words that have this probability together are drawn.
         constraints: Words that must not come first.
         evidence: What first words are worth; only what they cost counts.
 
     Returns:
-        Ids, (batch,).
+        Rows of tracks, ascending, and ids of their words, (draws,) each.
     """
     batch, device = len(numbers), numbers.device
     log_probs, _ = model.step(encoded, model.start(encoded), torch.full((batch,), SOS, device=device))
@@ -61,11 +63,15 @@ def drawn_first_words(
         log_probs = log_probs + evidence.bonus(nothing).clamp(max=0.0)
     share, word = log_probs.double().softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
     total = share.cumsum(dim=-1)
-    share = share.masked_fill(total - share >= mass, 0.0)
+    kept = share.masked_fill(total - share >= mass, 0.0).cumsum(dim=-1)
+    spaced = (numbers.unsqueeze(1) + torch.arange(count, device=device) / count).remainder(1.0)
     # The first word whose words before and itself have more than the number's share of the kept probability.
-    place = (share.cumsum(dim=-1) <= numbers.unsqueeze(1) * share.sum(dim=-1, keepdim=True)).sum(dim=-1)
-    last = (share > 0).sum(dim=-1) - 1
-    return word.gather(1, torch.minimum(place, last).unsqueeze(1)).squeeze(1)
+    place = torch.searchsorted(kept, spaced * kept[:, -1:], right=True)
+    last = (kept < kept[:, -1:]).sum(dim=-1, keepdim=True)
+    drawn = word.gather(1, torch.minimum(place, last))
+    rows = torch.arange(batch, device=device).unsqueeze(1).expand_as(drawn)
+    found = torch.unique(torch.stack([rows, drawn], dim=-1).flatten(0, 1), dim=0)
+    return found[:, 0], found[:, 1]
 
 
 class FirstWords:

@@ -41,6 +41,27 @@ class TrackRules:
         return () if self.evidence is None else self.evidence.entries(text)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Searches:
+    """The searches for the captions of some tracks: one a track, or one for each of a track's first words."""
+
+    rules: Sequence[TrackRules | None]
+    """By track; None compares hypotheses by log-probability alone."""
+    encoded: EncodedAudio
+    """One row a search."""
+    guide: WordGuide | None = None
+    """One row a search; None for none."""
+    rows: Sequence[int] | None = None
+    """Track of each search, ascending; None where each track has one."""
+
+    def by_track(self, found: Sequence[list[Hypothesis]]) -> list[list[list[Hypothesis]]]:
+        """Put together what the searches of each track have found."""
+        together: list[list[list[Hypothesis]]] = [[] for _ in self.rules]
+        for row, hypotheses in zip(self.rows or range(len(found)), found, strict=True):
+            together[row].append(hypotheses)
+        return together
+
+
 class SearchRules:
     """The rules of a captioner's searches."""
 
@@ -59,6 +80,7 @@ class SearchRules:
         self._excluded_phrases: Sequence[str] = tuple(decoding.get("excluded_phrases", ()))
         self._least_word_share = float(decoding.get("least_word_share", 0.0))
         self._opening_mass = float(decoding.get("opening_mass", 0.0))
+        self._num_openings = int(decoding.get("num_openings", 1))
         self.articles = bool(decoding.get("articles", False))
         """Whether sentences get "a" or "an" by the sound of the next word."""
         self._constraints: dict[tuple[bool, bool, bool], WordConstraints] = {}
@@ -104,8 +126,8 @@ class SearchRules:
 
     def of_tracks(
         self, features: Sequence[Features], options: DecodingOptions, model: CaptionModel, encoded: EncodedAudio
-    ) -> tuple[WordGuide | None, Sequence[TrackRules | None]]:
-        """Return what guides the search for some tracks, and how their finished hypotheses are compared; None for none.
+    ) -> Searches:
+        """Return the searches for some tracks.
 
         Args:
             features: Tracks, (chunks, feature) each.
@@ -115,18 +137,31 @@ class SearchRules:
         """
         reward = WordReward(self._words, options.word_reward, self._device) if options.word_reward else None
         if self._evidence is None or self._tagger is None:
-            return reward, [None if reward is None else TrackRules(reward=reward)] * len(features)
+            rules = [None if reward is None else TrackRules(reward=reward)] * len(features)
+            return Searches(rules=rules, encoded=encoded, guide=reward)
         logits = torch.from_numpy(self._tagger.logits(features))
         scores = logits.sigmoid()
         rules = [TrackRules(reward=reward, evidence=self._evidence.of_track(row)) for row in scores]
         evidence = self._evidence.guide(scores.to(self._device)) if self._evidence.config.weight else None
-        first_words: FirstWords | None = None
-        if self._opening_mass and self.limit(options) is None:  # few openings lead to a short sentence
-            numbers = track_numbers(logits[:, self._described]).to(self._device)
-            drawn = drawn_first_words(model, encoded, numbers, self._opening_mass, self.constraints(options), evidence)
-            first_words = FirstWords(drawn, len(self._words))
-        guides: list[WordGuide] = [guide for guide in (evidence, reward, first_words) if guide is not None]
-        return guides[0] if len(guides) == 1 else _GuideSum(guides) if guides else None, rules
+        guides: list[WordGuide] = [guide for guide in (evidence, reward) if guide is not None]
+        if not self._opening_mass or self.limit(options) is not None:  # few openings lead to a short sentence
+            return Searches(rules=rules, encoded=encoded, guide=_sum_of(guides))
+        rows, words = drawn_first_words(
+            model,
+            encoded,
+            track_numbers(logits[:, self._described]).to(self._device),
+            self._num_openings,
+            self._opening_mass,
+            self.constraints(options),
+            evidence,
+        )
+        guides = [*(guide.select(rows) for guide in guides), FirstWords(words, len(self._words))]
+        return Searches(rules=rules, encoded=encoded.select(rows), guide=_sum_of(guides), rows=rows.tolist())
+
+
+def _sum_of(guides: Sequence[WordGuide]) -> WordGuide | None:
+    """Return one guide; None without any."""
+    return _GuideSum(guides) if len(guides) > 1 else next(iter(guides), None)
 
 
 class _GuideSum:

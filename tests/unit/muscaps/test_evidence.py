@@ -127,11 +127,11 @@ def test_finished_hypotheses_are_ranked_by_log_probability_plus_worth():
         Hypothesis(word_ids=tuple(ids("a cello")), log_prob=-5.0, finished=True),
         Hypothesis(word_ids=tuple(ids("a dark")), log_prob=-1.0, finished=False),
     ]
-    caption = to_caption(hypotheses, Vocabulary(WORDS), 2, TrackRules(evidence=scorer().of_track(SCORES)))
+    caption = to_caption([hypotheses], Vocabulary(WORDS), 2, TrackRules(evidence=scorer().of_track(SCORES)))
     assert (caption.text, caption.log_prob) == ("A cello.", -5.0)
     assert [other.text for other in caption.alternatives] == ["A piano.", "A dark."]
     assert [one.tag for one in caption.evidence] == ["strings"]
-    plain = to_caption(hypotheses, Vocabulary(WORDS), 2)
+    plain = to_caption([hypotheses], Vocabulary(WORDS), 2)
     assert (plain.text, plain.evidence) == ("A piano.", ())
 
 

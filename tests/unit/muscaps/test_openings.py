@@ -54,11 +54,16 @@ class Evidence:
         return torch.tensor([word == "dark" for word in WORDS]).expand(len(words), -1)
 
 
-def drawn(numbers, mass=1.0, constraints=None, evidence=None):
+def drawn(numbers, mass=1.0, constraints=None, evidence=None, count=1):
+    """Return (row, word) of each draw, or the words alone where each track has one."""
     encoded = EncodedAudio(torch.zeros(len(numbers), 1))
     numbers = torch.tensor(numbers, dtype=torch.float64)
-    ids = drawn_first_words(OneSentence(), encoded, numbers, mass, constraints, evidence)
-    return [WORDS[index] for index in ids]
+    rows, ids = drawn_first_words(OneSentence(), encoded, numbers, count, mass, constraints, evidence)
+    words = [WORDS[index] for index in ids]
+    if count > 1:
+        return list(zip(rows.tolist(), words, strict=True))
+    assert rows.tolist() == list(range(len(numbers)))
+    return words
 
 
 def test_each_word_is_drawn_by_its_probability():
@@ -74,7 +79,12 @@ def test_only_the_most_probable_words_are_drawn():
 
 
 def test_the_greatest_number_draws_a_word_that_is_kept():
-    assert drawn([1.0], mass=0.5) == ["dark"]
+    assert drawn([1 - 1e-16, 1 - 1e-9], mass=0.5) == ["dark", "dark"]
+
+
+def test_several_draws_are_evenly_spaced_and_a_word_counts_once():
+    assert set(drawn([0.0, 0.3], count=2)) == {(0, "a"), (0, "dark"), (1, "a"), (1, "techno")}
+    assert set(drawn([0.1], count=4)) == {(0, "a"), (0, "dark"), (0, "techno")}  # 0.1 and 0.35 draw the same word
 
 
 def test_evidence_rules_words_out_and_makes_none_more_probable():
@@ -145,6 +155,21 @@ def test_captions_begin_with_other_words_and_do_not_depend_on_the_batch(captione
     plain = captioner_with().caption_features(features, options)
     assert first_words(captions) != first_words(plain)
     alone = [captioner.caption_features([track], options)[0] for track in features]
+    assert [one.words for one in alone] == [one.words for one in captions]
+
+
+def test_the_best_of_several_beginnings_wins_and_alternatives_begin_differently(captioner_with, features):
+    options = DecodingOptions(num_alternatives=2)
+    several = captioner_with(opening_mass=0.9, num_openings=4)
+    captions = several.caption_features(features, options)
+    one_beginning = captioner_with(opening_mass=0.9).caption_features(features, options)
+    pairs = list(zip(captions, one_beginning, strict=True))
+    assert any(one.words[0] != other.words[0] for one, other in pairs)
+    assert all(one.log_prob >= other.log_prob - 1e-6 for one, other in pairs)
+    for caption in captions:
+        beginnings = [text.split()[0].lower() for text in (caption.text, *(one.text for one in caption.alternatives))]
+        assert len(set(beginnings)) == 3
+    alone = [several.caption_features([track], options)[0] for track in features]
     assert [one.words for one in alone] == [one.words for one in captions]
 
 
