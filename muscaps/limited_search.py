@@ -21,8 +21,8 @@ from muscaps.word_constraints import WordConstraints
 
 MIN_END_PROBABILITY = 0.1
 """Least probability of the end of a sentence."""
-MIN_WORD_PROBABILITY = 0.01
-"""Least probability of a word. Without it, unlikely short words fill up the rest: "in a hip of"."""
+MIN_WORD_PROBABILITY = 0.05
+"""Least probability of a word. Without it, unlikely short words fill up the rest: "drums support bass and bouncy"."""
 BEAM_SIZE = 20
 """Least number of hypotheses that are kept at every step."""
 NUM_RETURNED = 20
