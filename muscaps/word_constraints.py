@@ -90,6 +90,13 @@ class WordConstraints:
         return constrained.masked_fill(excluded[:, :vocab], float("-inf"))
 
 
+def phrase_occurs(phrase: str, words: Sequence[str]) -> bool:
+    """Whether an excluded phrase occurs in a sentence, given as words."""
+    parts = phrase.split()
+    starts = range(len(words) - len(parts) + 1)
+    return any(all(part in ("*", word) for part, word in zip(parts, words[at:], strict=False)) for at in starts)
+
+
 def _excluded_ids(words: Sequence[str]) -> Tensor:
     """List by word which words may not follow it, (vocab + 1, most words with one key).
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from muscaps.training.blending import BlendTrial, blended_weights, choose_blend,
 from muscaps.training.dataset.layout import Example
 from muscaps.training.dataset.reader import PreparedDataset
 from muscaps.training.initial_captioner import grow_captioner
+from muscaps.vocabulary import tokenize
+from muscaps.word_constraints import phrase_occurs
 
 REPLAY, TESTED = "replay.json", "tested.jsonl"
 """In the folder of a training: captions before training by track id, and the captions of the test split."""
@@ -172,9 +174,20 @@ def _save(
     _rewrite(directory, tuned, model, {**tuned.card["training"], **facts}, section)
 
 
-def kept_sections(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of a model card that remain valid after further training."""
-    return {name: card[name] for name in ("decoding", "evidence", "notices") if name in card}
+def kept_sections(card: Mapping[str, Any], captions: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the sections of a model card that remain valid after further training.
+
+    Args:
+        card: Of the captioner to start from.
+        captions: To train on; phrases that occur in them are no longer excluded from captions.
+    """
+    kept = {name: card[name] for name in ("decoding", "evidence", "notices") if name in card}
+    excluded = kept.get("decoding", {}).get("excluded_phrases")
+    if excluded:
+        sentences = [tokenize(text) for text in captions]
+        left = [phrase for phrase in excluded if not any(phrase_occurs(phrase, words) for words in sentences)]
+        kept["decoding"] = {**kept["decoding"], "excluded_phrases": left}
+    return kept
 
 
 def _rewrite(

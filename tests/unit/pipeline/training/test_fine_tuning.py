@@ -20,7 +20,7 @@ from muscaps.training.initial_captioner import new_captioner
 from muscaps.training.loop import TrainingLoop
 from pipeline.training import captioner_run
 from pipeline.training.captioner_run import CaptionRun, train_captioner
-from pipeline.training.fine_tuning import read_replay, read_tested
+from pipeline.training.fine_tuning import kept_sections, read_replay, read_tested
 from tests.training_data import MODEL, write_dataset
 
 CONFIG = CaptionTrainingConfig(batch_size=8, learning_rate=1e-3, max_epochs=2, learn_unknown=False)
@@ -98,3 +98,12 @@ def test_a_blend_of_the_whole_training_has_its_weights(run: CaptionRun) -> None:
 def test_folds_without_a_captioner_to_start_from_are_refused(run: CaptionRun) -> None:
     with pytest.raises(ValueError, match="give start"):
         replace(run, start=None, extractor=run.start, folds=3)
+
+
+def test_phrases_of_own_captions_are_no_longer_excluded() -> None:
+    card = {"decoding": {"word_reward": 0.8, "excluded_phrases": ["bright", "solo choir", "and * and", "marching"]}}
+    captions = ["A Bright tune, with choir.", "Drums and bass and guitar.", "A solo for choir."]
+    kept = kept_sections(card, captions)["decoding"]
+    assert kept == {"word_reward": 0.8, "excluded_phrases": ["solo choir", "marching"]}
+    assert kept_sections(card) == card
+    assert kept_sections({"notices": []}, captions) == {"notices": []}
