@@ -75,7 +75,7 @@ def drawn_first_words(
 
 
 class FirstWords:
-    """Allows only a given first word for each track; a guide of the search."""
+    """Allows only a given first word for each search; a guide of the searches."""
 
     def __init__(self, words: Tensor, vocabulary_size: int) -> None:
         """Keep the ids, (batch,)."""

@@ -49,15 +49,15 @@ class Searches:
     """By track; None compares hypotheses by log-probability alone."""
     encoded: EncodedAudio
     """One row a search."""
-    guide: WordGuide | None = None
+    guide: WordGuide | None
     """One row a search; None for none."""
-    rows: Sequence[int] | None = None
-    """Track of each search, ascending; None where each track has one."""
+    rows: Sequence[int]
+    """Track of each search, ascending."""
 
     def by_track(self, found: Sequence[list[Hypothesis]]) -> list[list[list[Hypothesis]]]:
         """Put together what the searches of each track have found."""
         together: list[list[list[Hypothesis]]] = [[] for _ in self.rules]
-        for row, hypotheses in zip(self.rows or range(len(found)), found, strict=True):
+        for row, hypotheses in zip(self.rows, found, strict=True):
             together[row].append(hypotheses)
         return together
 
@@ -138,14 +138,14 @@ class SearchRules:
         reward = WordReward(self._words, options.word_reward, self._device) if options.word_reward else None
         if self._evidence is None or self._tagger is None:
             rules = [None if reward is None else TrackRules(reward=reward)] * len(features)
-            return Searches(rules=rules, encoded=encoded, guide=reward)
+            return Searches(rules=rules, encoded=encoded, guide=reward, rows=range(len(features)))
         logits = torch.from_numpy(self._tagger.logits(features))
         scores = logits.sigmoid()
         rules = [TrackRules(reward=reward, evidence=self._evidence.of_track(row)) for row in scores]
         evidence = self._evidence.guide(scores.to(self._device)) if self._evidence.config.weight else None
         guides: list[WordGuide] = [guide for guide in (evidence, reward) if guide is not None]
         if not self._opening_mass or self.limit(options) is not None:  # few openings lead to a short sentence
-            return Searches(rules=rules, encoded=encoded, guide=_sum_of(guides))
+            return Searches(rules=rules, encoded=encoded, guide=_sum_of(guides), rows=range(len(features)))
         rows, words = drawn_first_words(
             model,
             encoded,

@@ -197,10 +197,10 @@ def _train_in_worker(config: dict[str, Any]) -> None:
         "started_from": start.model_id if start else None,
         "word_vectors": "GloVe" if run.glove else "learned from the captions",
     }
+    own_captions = (text for example in dataset.split("train") for text in example.captions)
+    tagger, sections = (start.tagger, kept_sections(start.card, own_captions)) if start else (None, None)
 
     def save_models(directory: Path) -> None:
-        own_captions = [text for example in dataset.split("train") for text in example.captions]
-        tagger, sections = (start.tagger, kept_sections(start.card, own_captions)) if start else (None, None)
         save_captioners(loop, directory, name=run.name, training=facts, tagger=tagger, sections=sections)
 
     train_in_worker(loop, config, save_models)

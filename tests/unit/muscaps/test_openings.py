@@ -80,6 +80,7 @@ def test_only_the_most_probable_words_are_drawn():
 
 def test_the_greatest_number_draws_a_word_that_is_kept():
     assert drawn([1 - 1e-16, 1 - 1e-9], mass=0.5) == ["dark", "dark"]
+    assert drawn([1.0], mass=0.5) == drawn([0.0], mass=0.5)
 
 
 def test_several_draws_are_evenly_spaced_and_a_word_counts_once():
